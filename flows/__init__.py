@@ -1,0 +1,1 @@
+"""What a user starts: dubbing, retake, the command line."""

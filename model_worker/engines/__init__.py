@@ -1,0 +1,1 @@
+"""The engines: plugs behind the abilities of ``speechmill.abilities``."""

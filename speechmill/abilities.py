@@ -1,0 +1,110 @@
+"""What an engine can do: one small Protocol per ability, and the engine as the bundle of those it has.
+
+Sound goes in and out as 48 kHz mono float WAV. ``version`` changes whenever the same call could give another result;
+it is part of every recipe. ``languages`` are BCP-47 tags; what is not declared is refused before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from speechmill.lines import Doubt, Word
+from speechmill.voices import Speaker, Voice
+
+
+class Ability(StrEnum):
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+    SPEAK = "speak"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard in one chunk; word times count from the chunk's first sample."""
+
+    text: str
+    words: tuple[Word, ...] = ()  # empty where the engine gives no word times
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    """Turns sound into words."""
+
+    version: str
+    languages: frozenset[str]
+    gives_word_times: bool
+
+    def transcribe(self, audio: Path, language: str) -> Heard:
+        """Words of one chunk of at most 30 s; raise ``EngineRefused`` for what it cannot hear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A text to translate, with the time there is to say it."""
+
+    id: str
+    text: str
+    room_samples: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """One phrase in the other language. ``shorter`` are alternative texts, each shorter than the one before."""
+
+    text: str
+    shorter: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """Turns text into text of another language."""
+
+    version: str
+    pairs: frozenset[tuple[str, str]]  # (from, to)
+
+    def translate(
+        self, phrases: Sequence[Phrase], source: str, target: str, glossary: Mapping[str, str]
+    ) -> dict[str, Translation]:
+        """Translations by phrase id. A phrase that could not be translated is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A text to speak once."""
+
+    text: str
+    language: str
+    style: str = ""
+    pace: float = 1.0  # 1.2 asks for speech 1.2 times as fast as the voice's own
+    seed: int = 0
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    """Turns a line into sound."""
+
+    version: str
+    languages: frozenset[str]
+
+    def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:
+        """A voice for a speaker that can be told apart from those already taken."""
+
+    def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
+        """Write 48 kHz mono float WAV to ``out``; raise ``EngineRefused`` for what it cannot say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A named bundle of abilities. Made by the factory of a ``speechmill.engines`` entry point from the settings."""
+
+    name: str
+    version: str
+    transcribes: Transcribes | None = None
+    translates: Translates | None = None
+    speaks: Speaks | None = None
+    licences: tuple[str, ...] = field(default_factory=tuple)  # of the models and programs behind it

@@ -1,0 +1,125 @@
+"""What nobody planned, as one tree.
+
+SpeechmillError              code, hint, retryable, exit_code
+├── BadInput                 exit 3: the user's file, text or option; never retried
+│   ├── UnreadableMedia      no such file, not media, a playlist, a picture, no audio track
+│   ├── TruncatedMedia       evidence: claimed_s, decoded_s
+│   ├── LimitExceeded        longer, larger or wider than the settings allow
+│   ├── UnreadableScript     a transcript, subtitle, glossary or translation that cannot be read
+│   ├── UnsupportedLanguage  a language that does not exist, or that no engine has; the hint names those that do
+│   └── UnknownName          no such job, line, profile or engine; the hint names those there are
+├── Unavailable              exit 4: a tool or service is not there; retried where the work is idempotent
+│   ├── MissingTool          a program is not installed
+│   ├── ToolFailed           a program ended badly, with the tail of what it said
+│   ├── DiskFull             the disk ran out
+│   └── NotPublishable       a delivery whose checks do not allow it to be published
+├── EngineRefused            one take failed; the line goes on to its next take or to review
+├── LeaseLost                somebody else has the work now; what we made is not written
+├── Conflict                 a state change that the transition table does not know
+└── Cancelled                exit 130: a person asked the job to stop
+
+A message is one sentence that says what happened; ``hint`` says what to do. Expected outcomes (a line that does not
+fit, a take that is not understood) are verdicts, not errors.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+
+class SpeechmillError(Exception):
+    """Anything of ours that goes wrong. ``str()`` is one line: what happened; what to do."""
+
+    code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", **evidence: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.evidence = evidence
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class BadInput(SpeechmillError):
+    code = "bad-input"
+    exit_code = 3
+
+
+class UnreadableMedia(BadInput):
+    code = "unreadable-media"
+
+
+class TruncatedMedia(BadInput):
+    code = "truncated-media"
+
+
+class LimitExceeded(BadInput):
+    code = "limit-exceeded"
+
+
+class UnreadableScript(BadInput):
+    code = "unreadable-script"
+
+
+class UnsupportedLanguage(BadInput):
+    code = "unsupported-language"
+
+
+class UnknownName(BadInput):
+    code = "unknown-name"
+
+
+class Unavailable(SpeechmillError):
+    code = "unavailable"
+    exit_code = 4
+    retryable = True
+
+
+class MissingTool(Unavailable):
+    code = "missing-tool"
+    retryable = False
+
+
+class ToolFailed(Unavailable):
+    code = "tool-failed"
+
+
+class DiskFull(Unavailable):
+    code = "disk-full"
+
+
+class NotPublishable(Unavailable):
+    code = "not-publishable"
+    retryable = False
+
+
+class EngineRefused(SpeechmillError):
+    code = "engine-refused"
+
+
+class LeaseLost(SpeechmillError):
+    code = "lease-lost"
+
+
+class Conflict(SpeechmillError):
+    code = "conflict"
+
+
+class Cancelled(SpeechmillError):
+    code = "cancelled"
+    exit_code = 130
+
+
+def from_os_error(error: OSError) -> SpeechmillError:
+    """Name what the operating system refused: a full disk is the one a user can mend, so it gets its own word."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        where = f" while writing {error.filename}" if error.filename else ""
+        return DiskFull(
+            f"the disk is full{where}", hint="free some space and run the same command again; finished work is kept"
+        )
+    return Unavailable(f"the system refused: {error}", hint="see `speechmill doctor`, then run the same command again")

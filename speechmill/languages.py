@@ -1,0 +1,69 @@
+"""Languages: BCP-47 inside, ISO 639-2 where containers want it."""
+
+from __future__ import annotations
+
+import langcodes
+
+from speechmill.errors import UnsupportedLanguage
+
+
+def canonical(tag: str) -> str:
+    """The canonical BCP-47 form of what a user wrote (``ES`` → ``es``, ``zh_tw`` → ``zh-TW``, ``deu`` → ``de``).
+
+    Raises ``UnsupportedLanguage`` for a tag that names no language.
+    """
+    try:
+        language = langcodes.get(tag.strip().replace("_", "-"))
+    except (langcodes.LanguageTagError, ValueError):
+        language = None
+    if language is None or not language.is_valid() or language.language in (None, "und", "mul", "zxx"):
+        raise UnsupportedLanguage(
+            f"“{tag}” is not a language",
+            hint="use a BCP-47 tag such as es, pt-BR or zh-Hant",
+        )
+    return language.to_tag()
+
+
+def base(tag: str) -> str:
+    """The language without script and region (``pt-BR`` → ``pt``)."""
+    return langcodes.get(tag).language or "und"
+
+
+def name(tag: str) -> str:
+    """In English (``es`` → ``Spanish``)."""
+    return langcodes.get(tag).display_name("en")
+
+
+def own_name(tag: str) -> str:
+    """In the language itself (``es`` → ``español``)."""
+    return langcodes.get(tag).autonym()
+
+
+def iso639_2t(tag: str) -> str:
+    """ISO 639-2/T, which MP4 carries (``de`` → ``deu``); ``und`` where there is none."""
+    return _alpha3(tag, "T")
+
+
+def iso639_2b(tag: str) -> str:
+    """ISO 639-2/B, which Matroska's old language element carries (``de`` → ``ger``)."""
+    return _alpha3(tag, "B")
+
+
+def _alpha3(tag: str, variant: str) -> str:
+    try:
+        return langcodes.get(tag).to_alpha3(variant=variant)
+    except LookupError:
+        return "und"
+
+
+def matches(wanted: str, offered: str) -> bool:
+    """Whether an engine that declares ``offered`` can serve ``wanted``: the same language, and no other region or
+    script than the one offered, where it offers a particular one (``es`` serves ``es-MX``; ``pt-BR`` not ``pt-PT``)."""
+    if wanted == offered:
+        return True
+    a, b = langcodes.get(wanted), langcodes.get(offered)
+    if a.language != b.language:
+        return False
+    same_script = b.script is None or a.script in (None, b.script)
+    same_region = b.territory is None or a.territory in (None, b.territory)
+    return same_script and same_region

@@ -1,0 +1,72 @@
+"""The one settings class: environment variables with the prefix ``SPEECHMILL_``, or ``speechmill.toml``."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from speechmill.errors import BadInput
+
+
+class Settings(BaseSettings):
+    """Where things are, and what is allowed."""
+
+    model_config = SettingsConfigDict(env_prefix="SPEECHMILL_", toml_file="speechmill.toml", extra="ignore")
+
+    home: Path = Field(default=Path("~/.local/share/speechmill"), description="folder for the embedded default")
+    database_url: str = Field(default="", description="SQLAlchemy URL; default: SQLite in the home folder")
+    objects_url: str = Field(default="", description="file:///folder or s3://bucket/prefix; default: the home folder")
+    s3_endpoint_url: str = ""
+    broker_url: str = Field(default="", description="redis://… ; empty: work runs in this process")
+    engine: str = "offline"
+    mimo_model_dir: Path | None = None
+    mimo_base_dir: Path | None = None
+    mimo_tokenizer_dir: Path | None = None
+
+    workers: int = Field(default=0, ge=0, description="threads for work in this process; 0: one per core")
+    allow_https: bool = Field(default=False, description="whether https:// sources may be fetched")
+    max_duration_s: float = Field(default=6 * 3600, gt=0, description="longest source")
+    max_channels: int = Field(default=16, ge=1, description="most channels in one audio track")
+    max_source_bytes: int = Field(default=200 * 2**30, gt=0, description="largest source file")
+    tool_timeout_s: float = Field(default=4 * 3600, gt=0, description="wall clock for one run of an external program")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def model_post_init(self, _: Any, /) -> None:
+        self.home = self.home.expanduser().absolute()
+        self.database_url = self.database_url or f"sqlite:///{self.home / 'catalog.db'}"
+        self.objects_url = self.objects_url or f"file://{self.home / 'objects'}"
+
+    @property
+    def scratch(self) -> Path:
+        """Where half-made things are; everything in it may be deleted when nothing runs."""
+        return self.home / "scratch"
+
+    @property
+    def threads(self) -> int:
+        """How many lines or parts are worked on at a time."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process; raises ``BadInput`` naming the variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "SPEECHMILL_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise BadInput(f"the setting {name} is wrong: {first['msg']}", hint="correct it and run again") from None

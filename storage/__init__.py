@@ -1,0 +1,1 @@
+"""Where things are kept: objects, artifacts, the catalog and its migrations."""

@@ -1,0 +1,90 @@
+"""The one place where ffmpeg and ffprobe run.
+
+Arguments are built with ffmpeg-python; every input is opened as a plain file, by an allowed format, with no other
+protocol: a playlist or a concat list under a media name is refused instead of followed. Facts behind the whitelists:
+``file:`` in front of a path keeps ``-x.wav`` and ``concat:a|b`` from being read as an option or a protocol.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from speechmill import programs
+from speechmill.errors import ToolFailed, UnreadableMedia
+from speechmill.programs import Limits, Ran
+
+FORMATS = (
+    "mov", "matroska", "wav", "w64", "rf64", "mp3", "flac", "ogg", "aac", "ac3", "eac3", "avi", "mpegts", "mpeg",
+    "aiff", "caf", "asf", "flv", "amr", "dts", "srt", "webvtt", "image2", "png_pipe", "jpeg_pipe", "f32le",
+)
+"""Demuxers that may open a file. None of them reads a second file or an address."""
+
+QUIET = ("-hide_banner", "-nostdin", "-nostats", "-v", "error")
+MAX_ALLOC_BYTES = 1 << 30  # one allocation of ffmpeg's; a damaged header asks for more
+
+SAFE_INPUT: dict[str, str] = {"protocol_whitelist": "file,pipe", "format_whitelist": ",".join(FORMATS)}
+
+Node = Any  # ffmpeg-python has no types
+
+
+def source(path: Path, **options: object) -> Node:
+    """An input file, whitelisted. ``options`` are ffmpeg's input options (``ss``, ``t``, ``f`` …)."""
+    return ffmpeg.input(f"file:{path}", **{**SAFE_INPUT, **options})
+
+
+def pcm_pipe(channels: int, rate_hz: int) -> Node:
+    """An input of interleaved 32-bit float samples on stdin."""
+    return ffmpeg.input("pipe:0", f="f32le", ac=channels, ar=rate_hz)
+
+
+def argv(node: Node, *, level: str = "error") -> list[str]:
+    """The whole command for an output node."""
+    quiet = [level if part == "error" else part for part in QUIET]
+    arguments = [str(part) for part in ffmpeg.get_args(node)]
+    return ["ffmpeg", *quiet, "-max_alloc", str(MAX_ALLOC_BYTES), *arguments, "-y"]
+
+
+def execute(node: Node, *, limits: Limits = programs.UNLIMITED, level: str = "error", check: bool = True) -> Ran:
+    """Run one ffmpeg command to its end; raises ``ToolFailed`` with the tail of stderr."""
+    return programs.run(argv(node, level=level), limits=limits, check=check)
+
+
+def start(node: Node, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start an ffmpeg whose pipes the caller feeds or reads; end it with ``finish``."""
+    return programs.start(argv(node), stdin=stdin, stdout=stdout)
+
+
+def finish(process: subprocess.Popen[bytes], *, limits: Limits = programs.UNLIMITED) -> None:
+    """Wait for an ffmpeg that was fed through its stdin (closed by now); raises ``ToolFailed`` as ``execute`` does."""
+    try:
+        _, stderr = process.communicate(timeout=limits.wall_s)
+    except subprocess.TimeoutExpired:
+        programs.kill(process)
+        raise ToolFailed(f"ffmpeg did not end within {limits.wall_s:.0f} s", hint="run again") from None
+    tail = stderr[-programs.STDERR_TAIL_BYTES :].decode(errors="replace").strip() if stderr else ""
+    programs.raise_for("ffmpeg", Ran(process.returncode, b"", tail))
+
+
+def probe(path: Path, *entries: str, limits: Limits = programs.UNLIMITED) -> dict[str, Any]:
+    """What ffprobe says of a file: ``format``, ``streams`` and ``chapters``, or what ``entries`` ask for instead.
+
+    Raises ``UnreadableMedia`` where no allowed format opens the file.
+    """
+    wanted = list(entries) or ["-show_format", "-show_streams", "-show_chapters"]
+    whitelists = [part for name, value in SAFE_INPUT.items() for part in (f"-{name}", value)]
+    ran = programs.run(
+        ["ffprobe", "-v", "error", *whitelists, "-of", "json", *wanted, f"file:{path}"], limits=limits, check=False
+    )
+    if ran.returncode != 0:
+        raise UnreadableMedia(
+            f"{path.name} is not a film or recording that can be read",
+            hint="check the file, or convert it with ffmpeg first",
+            stderr=ran.stderr,
+        )
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
