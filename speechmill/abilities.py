@@ -90,6 +90,8 @@ class Speaks(Protocol):
 
     version: str
     languages: frozenset[str]
+    characters_per_s: float  # about, at pace 1.0: the pace of a first take is planned with it
+    varies: bool  # whether another seed gives another take
 
     def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:
         """A voice for a speaker that can be told apart from those already taken."""

@@ -45,7 +45,7 @@ class Stretch(_Part):
 class Timing(_Part):
     guard_ms: int = 50  # below this two voices seem to speak at once
     onset_tolerance_ms: int = 120  # ITU-R BT.1359: detectable from about 125 ms late
-    early_ms: int = 250  # a line that would not fit may begin this much early, into silence
+    early_ms: int = 80  # a line that would not fit may begin this much early, into silence
 
 
 class Subtitles(_Part):

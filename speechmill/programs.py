@@ -79,8 +79,13 @@ def run(
     Raises ``MissingTool``, ``ToolFailed`` (with the tail of stderr; also at the deadline) or ``DiskFull``. With
     ``check=False`` an exit status other than 0 is returned rather than raised.
     """
-    with start(argv, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, limits=limits, cwd=cwd,
-               environment=environment) as process:
+    with start(
+        argv,
+        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+        limits=limits,
+        cwd=cwd,
+        environment=environment,
+    ) as process:
         try:
             stdout, stderr = process.communicate(stdin, timeout=limits.wall_s)
         except subprocess.TimeoutExpired:

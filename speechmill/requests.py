@@ -20,14 +20,20 @@ class DubbingRequest(BaseModel):
 
     source: str = Field(title="Source", description="Path or s3:// address of the film or recording", min_length=1)
     targets: tuple[str, ...] = Field(
-        title="Into", description="Languages to dub into, as BCP-47 tags: es, pt-BR", min_length=1,
+        title="Into",
+        description="Languages to dub into, as BCP-47 tags: es, pt-BR",
+        min_length=1,
         max_length=MOST_TARGETS,
     )
     language: str = Field(default="en", title="From", description="Language that is spoken in the source")
     engines: dict[Ability, str] = Field(
-        default_factory=dict, title="Engines", description="Engine for each ability; the default is the settings' engine"
+        default_factory=dict,
+        title="Engines",
+        description="Engine for each ability; the default is the settings' engine",
     )
-    audio_track: int = Field(default=0, ge=0, title="Audio track", description="Which audio track is dubbed; 0 is first")
+    audio_track: int = Field(
+        default=0, ge=0, title="Audio track", description="Which audio track is dubbed; 0 is first"
+    )
     speakers: int | None = Field(
         default=None, ge=1, le=MOST_SPEAKERS, title="Speakers", description="How many people speak, if you know"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,6 +27,8 @@ class Reason(StrEnum):
     NO_WORD_TIMES = Doubt.NO_WORD_TIMES.value
     SOUND_EFFECT = Doubt.SOUND_EFFECT.value
     FAST = "fast"
+    VERY_FAST = "very-fast"
+    TALKS_OVER = "talks-over"
     OVERFLOW = "overflow"
     OVERLAPS_NEXT = "overlaps-next"
     BEYOND_END = "beyond-end"
@@ -48,7 +51,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.REPAIRED: "The script's time for this line was impossible and was repaired.",
     Reason.NO_WORD_TIMES: "The recogniser gave no word times; the line was placed by when speech was heard.",
     Reason.SOUND_EFFECT: "The script describes a sound here, not speech; nothing is spoken.",
-    Reason.FAST: "The line had to be spoken noticeably faster to fit.",
+    Reason.FAST: "The line is played a little faster to fit.",
+    Reason.VERY_FAST: "The line had to be made noticeably faster to fit.",
+    Reason.TALKS_OVER: "The original speaks over the next line here, and so does the dub.",
     Reason.OVERFLOW: "The line is too long for its time even at the fastest speed; it is heard whole and runs on.",
     Reason.OVERLAPS_NEXT: "The line runs over the beginning of the next one.",
     Reason.BEYOND_END: "The line had to start earlier to end before the programme does.",
@@ -63,6 +68,16 @@ SENTENCES: dict[Reason, str] = {
     Reason.ENGINE_REFUSED: "The engine could not speak this line.",
 }
 """What a person reads; the codes are what a machine reads."""
+
+NOTED = frozenset(
+    {Reason.FAST, Reason.TALKS_OVER, Reason.NO_WORD_TIMES, Reason.REPAIRED, Reason.SOUND_EFFECT},
+)
+"""Reasons that are told but need no person."""
+
+
+def verdict_of(reasons: Iterable[Reason]) -> Verdict:
+    """What the reasons amount to, for a line that can be heard."""
+    return Verdict.REVIEW if set(reasons) - NOTED else Verdict.PASSED
 
 
 @dataclass(frozen=True, slots=True)
