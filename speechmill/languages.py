@@ -14,7 +14,7 @@ def canonical(tag: str) -> str:
     """
     try:
         language = langcodes.get(tag.strip().replace("_", "-"))
-    except (langcodes.LanguageTagError, ValueError):
+    except ValueError:
         language = None
     if language is None or not language.is_valid() or language.language in (None, "und", "mul", "zxx"):
         raise UnsupportedLanguage(

@@ -3,8 +3,8 @@
 A pure function from lines, takes and limits to a timeline and what a person should know about it. It prefers, in this
 order: the take as it was spoken, borrowing the silence up to the guard before the next line; a stretch nobody hears
 (up to ``free``); a slightly early start into silence; a stretch that is noted (up to ``marked``); a stretch that a
-person should hear (up to ``most``). What still does not fit is an overflow: it is heard whole at ``most`` and runs on, over what
-follows, for a person to judge. Nothing is ever cut.
+person should hear (up to ``most``). What still does not fit is an overflow: it is heard whole at ``most`` and runs on,
+over what follows, for a person to judge. Nothing is ever cut.
 """
 
 from __future__ import annotations

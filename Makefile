@@ -1,0 +1,30 @@
+# Speechmill's commands for people. Each is idempotent; `make demo` and `make test` work on a fresh machine.
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install:  ## system packages and .venv, as far as they are missing
+	@infra/install.sh run
+
+demo: install  ## make a one-minute film, dub it into Spanish, say where the results are
+	@$(PYTHON) infra/demo.py
+
+test: install-test lint  ## the whole suite, real servers included
+	$(PYTHON) -m pytest -n 2 --dist loadgroup
+
+install-test:
+	@infra/install.sh test
+
+lint: install-test  ## ruff, mypy, the rooms' import rules, shell scripts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	bash -n infra/*.sh .ci/run
+
+bench: install  ## the benchmark table, as ratios within one run
+	@$(PYTHON) bench/dubbing.py
+
+.PHONY: help install install-test demo test lint bench
