@@ -1,0 +1,170 @@
+"""Reports: what a job says about its result. The models serialise to ``report.json``, whose names stay put.
+
+Times are seconds in the source's own time. Nothing here measures or judges; the stages do, and write it down here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from speechmill.profiles import Loudness as LoudnessLimits
+from speechmill.takes import Reason, Verdict
+
+
+class State(StrEnum):
+    """How a job ended."""
+
+    COMPLETED = "completed"
+    COMPLETED_WITH_REVIEW = "completed_with_review"
+    FAILED = "failed"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Check(_Part):
+    """One thing a delivery must have, as it was found."""
+
+    id: str
+    passed: bool
+    measured: float | int | str | bool | None
+    required: float | int | str | bool | None
+    about: str = ""  # a sentence for people
+    advisory: bool = False  # worth knowing, but no reason to send a delivery to a person
+
+
+class Loudness(_Part):
+    """Of the encoded file, by ITU-R BS.1770-4. ``lra_lu`` is None where the programme is too short to have a range."""
+
+    integrated_lufs: float
+    true_peak_dbtp: float
+    lra_lu: float | None = None
+
+
+class Repair(_Part):
+    """What was put right in a script, and where."""
+
+    line_id: str  # empty where no line came of it
+    what: str  # a sentence
+
+
+class SpokenLine(_Part):
+    """What every report says of a line, whether it was dubbed or read."""
+
+    id: str
+    speaker: str
+    text: str
+    placed_start_s: float | None  # None for a line that is not heard
+    placed_end_s: float | None
+    lost_ms: float = 0.0  # speech that is not heard; the aim is 0, always
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    takes: int = 0  # how many were made; 0 for a line that is not spoken
+
+
+class DubbedLine(SpokenLine):
+    """A line of a dub, beside its original."""
+
+    start_s: float  # when the original said it
+    end_s: float
+    source_text: str
+    stretch: float = 1.0  # speech is this many times faster than it was spoken
+    error_rate: float | None = None  # characters that a recogniser heard wrong, 0..1
+    loudness_lufs: float | None = None  # of the take, before the mix
+
+
+class Outputs(_Part):
+    """File names, relative to the folder of the report; None for what this job does not have."""
+
+    video: str | None = None
+    audio: str | None = None
+    master: str | None = None
+    dialogue: str | None = None
+    srt: str | None = None
+    vtt: str | None = None
+
+
+class Target(_Part):
+    """One language of a dub."""
+
+    outputs: Outputs
+    loudness: Loudness | None = None  # None where there was nothing to measure
+    profile: str
+    required_loudness: LoudnessLimits | None = None
+    checks: tuple[Check, ...] = ()
+    lines: tuple[DubbedLine, ...] = ()
+    repairs: tuple[Repair, ...] = ()
+
+    @property
+    def needs_person(self) -> bool:
+        return needs_person(self.lines, self.checks)
+
+
+class Source(BaseModel):
+    """What was dubbed. Further facts (codec, frame rate, channels …) are welcome and shown as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = ""
+    duration_s: float
+    language: str
+    sha256: str
+    width: int | None = None
+    height: int | None = None
+
+
+class EngineUsed(_Part):
+    name: str
+    version: str
+    abilities: dict[str, str] = Field(default_factory=dict)  # transcribe, translate, speak: engine and version of each
+
+
+class Stage(_Part):
+    """One stage of the job. ``made`` and ``reused`` count artifacts."""
+
+    name: str
+    seconds: float
+    made: int = 0
+    reused: int = 0
+
+
+class Work(_Part):
+    """How often the engines were called in this run."""
+
+    speak_calls: int = 0
+    transcribe_calls: int = 0
+    translate_calls: int = 0
+
+
+class DubbingReport(_Part):
+    """``report.json`` of a dub."""
+
+    job: str
+    state: State
+    source: Source
+    engine: EngineUsed
+    targets: dict[str, Target]
+    stages: tuple[Stage, ...] = ()
+    work: Work = Work()
+    transcript: dict[Literal["srt", "vtt"], str] = Field(default_factory=dict)  # file names
+
+    def to_json(self) -> str:
+        """``report.json`` as it is written: UTF-8, one field a line, a newline at the end."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def needs_person(lines: Iterable[SpokenLine], checks: Iterable[Check]) -> bool:
+    """Whether one line or one check (that is more than advice) is not passed."""
+    return any(line.verdict != Verdict.PASSED for line in lines) or any(
+        not check.passed and not check.advisory for check in checks
+    )
+
+
+def state_of(targets: Iterable[Target]) -> State:
+    """The state of a job that came to its end with these languages."""
+    return State.COMPLETED_WITH_REVIEW if any(t.needs_person for t in targets) else State.COMPLETED
