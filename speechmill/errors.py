@@ -12,6 +12,7 @@ SpeechmillError              code, hint, retryable, exit_code
 │   ├── MissingTool          a program is not installed
 │   ├── ToolFailed           a program ended badly, with the tail of what it said
 │   ├── DiskFull             the disk ran out
+│   ├── MissingObject        bytes that were kept are gone; they are made again
 │   └── NotPublishable       a delivery whose checks do not allow it to be published
 ├── EngineRefused            one take failed; the line goes on to its next take or to review
 ├── LeaseLost                somebody else has the work now; what we made is not written
@@ -91,6 +92,10 @@ class ToolFailed(Unavailable):
 
 class DiskFull(Unavailable):
     code = "disk-full"
+
+
+class MissingObject(Unavailable):
+    code = "missing-object"
 
 
 class NotPublishable(Unavailable):

@@ -1,0 +1,195 @@
+"""Artifacts: everything that is made, kept under its own sha256 and found again by the recipe that made it.
+
+``store.get_or_make(recipe, make)`` is cache, resume, retake and protection from duplicates in one. What is made is
+first whole in scratch, then moved into place, then written to the index: killed at any moment, the store has the
+artifact or does not. It can always be made again, so nothing waits for the disk: a file that a power cut has cut
+short is seen by its size, and made again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal, Protocol
+
+from speechmill.errors import DiskFull, MissingObject, SpeechmillError, ToolFailed, from_os_error
+from speechmill.recipes import Artifact, Digest, Recipe, digest_of_file
+from storage.objects import ObjectStore, copy_file
+from storage.scratch import Scratch, locked
+
+READ_ONLY = 0o444
+ANYBODY_WRITES = 0o222
+FULL_BELOW_BYTES = 1 << 20  # a library that fails with less than this left failed for want of space
+
+How = Literal["made", "reused"]
+
+
+class ArtifactIndex(Protocol):
+    """Which recipe made which artifact; the catalog is one."""
+
+    def recall(self, recipe: Digest) -> Artifact | None: ...
+
+    def remember(self, recipe: Digest, operation: str, artifact: Artifact) -> None: ...
+
+    def forget(self, recipe: Digest) -> None: ...
+
+
+class ArtifactStore:
+    """What was made, and how to have it made once. One store serves all threads of a process.
+
+    ``scratch`` should be on the file system of the objects: what is made there is then moved, not copied.
+    """
+
+    def __init__(self, objects: ObjectStore, index: ArtifactIndex, scratch: Path) -> None:
+        self._objects = objects
+        self._index = index
+        self._scratch = Scratch(scratch)
+        self._locks = scratch / "locks"
+        self._guard = threading.Lock()
+        self._tally: Counter[tuple[str, How]] = Counter()
+        self._trusted: dict[Digest, tuple[int, int, int]] = {}  # linked files, by the state they were hashed in
+
+    @property
+    def tally(self) -> Counter[tuple[str, How]]:
+        """How often each operation was ``made`` and ``reused`` so far: a copy, so two of them can be subtracted."""
+        with self._guard:
+            return self._tally.copy()
+
+    def get_or_make(self, recipe: Recipe, make: Callable[[Path], None], suffix: str = "") -> Artifact:
+        """The artifact of a recipe: found, or made by ``make`` at the scratch path it is given (which ends in
+        ``suffix``). Of several who ask at once on this machine one makes it and the others wait.
+
+        Raises what ``make`` raises, with ``DiskFull`` for a full disk; then nothing is kept.
+        """
+        found = self.find(recipe)
+        if found is None:
+            with _named(self._scratch), self._alone(recipe):
+                found = self.find(recipe) or self._make(recipe, make, suffix)
+        with self._guard:
+            self._tally[recipe.operation, "made" if found.made else "reused"] += 1
+        return found
+
+    def find(self, recipe: Recipe) -> Artifact | None:
+        """The artifact of a recipe, if it was made and its bytes are still whole."""
+        artifact = self._index.recall(recipe.digest)
+        if artifact is None:
+            return None
+        stored = self._objects.head(_key(artifact.sha256))
+        return artifact if stored is not None and stored.size_bytes == artifact.size_bytes else None
+
+    def add(self, path: Path) -> Artifact:
+        """Keep a file that no recipe made, such as the user's film. It is not copied where it can be linked; it may
+        then still be changed by its owner, so ``path`` looks again before it is used."""
+        with _named(self._scratch), self._scratch.folder() as folder:
+            own = folder / "added"
+            linked = _link_or_copy(path, own)
+            before = _state(own)
+            digest = digest_of_file(own)
+            if _state(own) != before:
+                raise SpeechmillError(f"{path.name} changed while it was read", hint="wait until it is written whole")
+            if linked:
+                self._trust(digest, before)
+            else:
+                own.chmod(READ_ONLY)
+            stored = self._objects.head(_key(digest))
+            made = stored is None or stored.size_bytes != before[2]
+            if made:
+                self._objects.put_file(_key(digest), own, give=True, durable=False)
+            return Artifact(digest, before[2], made=made)
+
+    def path(self, digest: Digest) -> Path:
+        """A local file with these bytes, only to be read; raises ``MissingObject`` where there is none."""
+        local = self._objects.local_path(_key(digest))
+        if local is None:
+            return self._fetched(digest)
+        found = local.stat()
+        ours_alone = found.st_nlink == 1 and not found.st_mode & ANYBODY_WRITES
+        if not ours_alone and self._trusted.get(digest) != _state(local):
+            before = _state(local)
+            if digest_of_file(local) != digest:
+                self._objects.delete(_key(digest))
+                raise MissingObject(
+                    "a source was changed after it was read", hint="run the job again on the file as it is now"
+                )
+            self._trust(digest, before)
+        return local
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A temporary folder on the file system of what is made, removed afterwards."""
+        return self._scratch.folder()
+
+    def _make(self, recipe: Recipe, make: Callable[[Path], None], suffix: str) -> Artifact:
+        with self._scratch.folder() as folder:
+            made = folder / f"made{suffix}"
+            make(made)
+            if not made.is_file():
+                raise ToolFailed(f"“{recipe.operation}” made nothing", hint="run again; see `speechmill doctor`")
+            made.chmod(READ_ONLY)
+            artifact = Artifact(digest_of_file(made), made.stat().st_size, made=True)
+            self._objects.put_file(_key(artifact.sha256), made, give=True, durable=False)
+        self._index.remember(recipe.digest, recipe.operation, artifact)
+        return artifact
+
+    def _alone(self, recipe: Recipe) -> AbstractContextManager[None]:
+        self._locks.mkdir(parents=True, exist_ok=True)
+        return locked(self._locks / recipe.digest)
+
+    def _fetched(self, digest: Digest) -> Path:
+        """A copy from a store elsewhere, kept as long as this process."""
+        kept = self._scratch.home / digest
+        if not kept.exists():
+            with _named(self._scratch), self._scratch.folder() as folder:
+                copy = folder / "fetched"
+                self._objects.get_file(_key(digest), copy)
+                if digest_of_file(copy) != digest:
+                    raise MissingObject(f"the bytes of artifact {digest[:12]} are damaged", hint="run the job again")
+                copy.chmod(READ_ONLY)
+                copy.replace(kept)
+        return kept
+
+    def _trust(self, digest: Digest, state: tuple[int, int, int]) -> None:
+        with self._guard:
+            self._trusted[digest] = state
+
+
+def _key(digest: Digest) -> str:
+    return f"artifacts/{digest[:2]}/{digest}"
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """What changes when a file does."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _link_or_copy(source: Path, target: Path) -> bool:
+    """Have a file's bytes at a second place; whether the two are still one file."""
+    try:
+        os.link(source.resolve(), target)
+        return True
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, one without links, or somebody else's file
+        copy_file(source, target)
+        return False
+
+
+@contextmanager
+def _named(scratch: Scratch) -> Iterator[None]:
+    """What goes wrong for want of space is ``DiskFull``, whatever the library that met it calls it."""
+    try:
+        yield
+    except SpeechmillError:
+        raise
+    except OSError as error:
+        raise from_os_error(error) from error
+    except Exception as error:
+        free_bytes = shutil.disk_usage(scratch.home).free
+        if free_bytes < FULL_BELOW_BYTES:
+            raise DiskFull("the disk is full", hint="free some space and run the same command again") from error
+        raise

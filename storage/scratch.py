@@ -1,0 +1,110 @@
+"""Scratch: folders for half-made things, which never outlive their process by long, and locks between processes.
+
+Every process has one folder of its own under the scratch root and holds a lock in it for as long as it lives. The
+kernel lets go of that lock however the process ends, so the next one can tell what is dead and removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ALIVE = ".alive"
+_LOCK = ".lock"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock named by a path, against threads and processes of this machine; it ends with the process.
+
+    The file is removed by whoever held it. One who waited meanwhile notices that the file is no longer the one at
+    the path, and asks again.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, path):
+                break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+class Scratch:
+    """Temporary folders under one root. Making a ``Scratch`` touches no file; the first folder does."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._guard = threading.Lock()
+        self._home: Path | None = None
+        self._pid = 0
+
+    @property
+    def home(self) -> Path:
+        """This process's own folder, removed when the process ends or, if it was killed, by the next one."""
+        with self._guard:
+            if self._home is None or self._pid != os.getpid() or not self._home.is_dir():
+                self._home, self._pid = self._open(), os.getpid()
+            return self._home
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A temporary folder, removed afterwards with whatever is in it."""
+        folder = Path(tempfile.mkdtemp(dir=self.home))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _open(self) -> Path:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with locked(self._root / _LOCK):
+            self._sweep()
+            home = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
+            alive = os.open(home / _ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(alive, fcntl.LOCK_EX)
+        weakref.finalize(self, _close, home, alive, os.getpid())
+        return home
+
+    def _sweep(self) -> None:
+        """Remove the folders of processes that are no more."""
+        for home in self._root.glob("run-*"):
+            try:
+                alive = os.open(home / _ALIVE, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                shutil.rmtree(home, ignore_errors=True)
+                continue
+            try:
+                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(home, ignore_errors=True)
+            except BlockingIOError:
+                pass  # somebody is at work there
+            finally:
+                os.close(alive)
+
+
+def _close(home: Path, alive: int, pid: int) -> None:
+    if pid == os.getpid():  # a forked child must not remove its parent's folder
+        shutil.rmtree(home, ignore_errors=True)
+        os.close(alive)
