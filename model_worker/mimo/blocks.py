@@ -1,0 +1,139 @@
+"""The tokenizer's transformer block (pre-norm, biased, exact GELU) and attention over padded items.
+
+Items of different length share a batch as rows [items, longest, width]; what a row holds beyond its length is
+never seen by a valid position, so every item gets what it would get alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoint import Parts, parts_of
+from .projection import Projection
+from .rotary import inverse_frequencies, rotary_table, rotate
+
+BAND_BLOCK = 64  # queries that share one gathered stretch of keys in windowed attention
+
+
+def length_mask(lengths: list[int], longest: int, device: torch.device) -> Tensor:
+    """True where a position is inside its item: [items, longest]."""
+    return torch.arange(longest, device=device)[None] < torch.tensor(lengths, device=device)[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Which keys a query may see: ``left`` and ``right`` of it (-1: all), inside its own item."""
+
+    left: int
+    right: int
+    lengths: list[int]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention over [items, heads, longest, head_dim]; scale 1/sqrt(head_dim)."""
+        longest = q.shape[2]
+        if 0 <= self.left < longest and 0 <= self.right < longest:
+            return self._banded(q, k, v)
+        if self.left < 0 and self.right == 0:
+            # padding is on the right, where a causal query does not look
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if min(self.lengths) == longest and (self.left, self.right) == (-1, -1):
+            return F.scaled_dot_product_attention(q, k, v)
+        steps = torch.arange(longest, device=q.device)
+        gap = steps[None] - steps[:, None]  # key minus query
+        seen = length_mask(self.lengths, longest, q.device)[:, None, None]
+        if self.left >= 0:
+            seen = seen & (gap >= -self.left)
+        if self.right >= 0:
+            seen = seen & (gap <= self.right)
+        # a row beyond its item sees itself: an empty row of the softmax would be NaN and spread through sums
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen | (gap == 0))
+
+    def _banded(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention within a narrow window, block by block: cost grows with the length, not with its square."""
+        items, heads, longest, width = q.shape
+        blocks = -(-longest // BAND_BLOCK)
+        tail = blocks * BAND_BLOCK - longest
+        span = BAND_BLOCK + self.left + self.right
+        queries = F.pad(q, (0, 0, 0, tail)).view(items, heads, blocks, BAND_BLOCK, width)
+
+        def stretches(x: Tensor) -> Tensor:
+            padded = F.pad(x, (0, 0, self.left, self.right + tail))
+            return padded.unfold(2, span, BAND_BLOCK).transpose(-1, -2)  # [items, heads, blocks, span, width]
+
+        device = q.device
+        query = torch.arange(BAND_BLOCK, device=device)[:, None]
+        offset = torch.arange(span, device=device)[None] - self.left - query  # key minus query
+        inside = (offset >= -self.left) & (offset <= self.right)
+        key = torch.arange(blocks, device=device)[:, None] * BAND_BLOCK + torch.arange(span, device=device) - self.left
+        limits = torch.tensor(self.lengths, device=device)[:, None, None]
+        real = (key >= 0) & (key < limits)  # [items, blocks, span]
+        seen = (inside & real[:, :, None]) | (offset == 0)  # a padded query sees itself, see above
+        out = F.scaled_dot_product_attention(
+            queries.transpose(1, 2), stretches(k).transpose(1, 2), stretches(v).transpose(1, 2), attn_mask=seen[:, :, None]
+        )
+        return out.transpose(1, 2).reshape(items, heads, blocks * BAND_BLOCK, width)[:, :, :longest]
+
+
+class Block(nn.Module):
+    """h = x + out(attention(norm(x))); h + fc2(gelu(fc1(norm(h)))). q, v and out have biases, k has none."""
+
+    def __init__(self, width: int, heads: int, ffn_dim: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = Projection(width, 3 * width, bias=True)
+        self.out_proj = Projection(width, width, bias=True)
+        self.attention_norm = nn.LayerNorm(width, eps=1e-5)
+        self.fc1 = Projection(width, ffn_dim, bias=True)
+        self.fc2 = Projection(ffn_dim, width, bias=True)
+        self.ffn_norm = nn.LayerNorm(width, eps=1e-5)
+
+    def parts(self, prefix: str) -> Parts:
+        """q, k and v of the file are the thirds of one matrix here; k's bias stays zero."""
+        bias = self.qkv.bias
+        assert bias is not None
+        bias.data.zero_()
+        for name, weight, third in zip("qkv", self.qkv.weight.data.chunk(3), bias.data.chunk(3), strict=True):
+            yield f"{prefix}self_attn.{name}_proj.weight", weight
+            if name != "k":
+                yield f"{prefix}self_attn.{name}_proj.bias", third
+        yield from parts_of(self.out_proj, f"{prefix}self_attn.out_proj.")
+        yield from parts_of(self.attention_norm, f"{prefix}self_attn_layer_norm.")
+        yield from parts_of(self.fc1, f"{prefix}fc1.")
+        yield from parts_of(self.fc2, f"{prefix}fc2.")
+        yield from parts_of(self.ffn_norm, f"{prefix}final_layer_norm.")
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, sight: Sight) -> Tensor:
+        """``x`` [items, longest, width]; ``cos``, ``sin`` [longest, head_dim]."""
+        items, longest, width = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(items, longest, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        seen = sight.attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        x = x + self.out_proj(seen.transpose(1, 2).reshape(items, longest, width))
+        return x + self.fc2(F.gelu(self.fc1(self.ffn_norm(x))))
+
+
+class Blocks(nn.Module):
+    """A stack of :class:`Block` with its final norm and its rotary table."""
+
+    def __init__(self, layers: int, width: int, heads: int, ffn_dim: int, theta: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Block(width, heads, ffn_dim) for _ in range(layers))
+        self.layer_norm = nn.LayerNorm(width, eps=1e-5)
+        self.head_dim = width // heads
+        self.theta = theta
+
+    def forward(self, x: Tensor, sight: Sight, skip_layer: int | None = None) -> Tensor:
+        """Run all blocks on [items, longest, width]; the output of block ``skip_layer`` (1-based) is added at the end."""
+        frequencies = inverse_frequencies(self.head_dim, self.theta, x.device)
+        cos, sin = rotary_table(frequencies.to(x.dtype).float(), x.shape[1], x.dtype)
+        skipped = None
+        for number, layer in enumerate(self.layers, 1):
+            x = layer(x, cos, sin, sight)
+            if number == skip_layer:
+                skipped = x
+        out: Tensor = self.layer_norm(x if skipped is None else x + skipped)
+        return out

@@ -1,0 +1,138 @@
+"""Weights from the official folders, by memory map, straight into the parameters that use them.
+
+A module is built on the ``meta`` device (no memory), given storage on its own device and dtype, and filled tensor
+by tensor, so the weights are held once. A module whose parameters are laid out differently from the file (one
+matrix for q, k and v, one table for all codebooks) says so in a method ``parts(prefix)`` that yields, for each
+key of the file, the view of its own parameter that the tensor belongs into.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, runtime_checkable
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from .errors import CheckpointError
+
+Parts = Iterator[tuple[str, torch.Tensor]]
+SAMPLE_BYTES = 1 << 20  # of the data at both ends of a file: what a digest reads besides the header
+
+
+@runtime_checkable
+class HasParts(Protocol):
+    """A module that lays its parameters out in its own way."""
+
+    def parts(self, prefix: str) -> Parts:
+        """Yield (key in the file, view of the parameter) for all the file has to give."""
+        ...
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Checkpoint:
+    """The safetensors files of one folder: one ``model.safetensors``, or shards with their index."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the files of ``folder``; raises :class:`CheckpointError` for one that is missing or truncated."""
+        self.folder = folder
+        self._open: list[safe_open] = []
+        self._where: dict[str, safe_open] = {}
+        self.files = _files(folder)
+        for path in self.files:
+            try:
+                handle = safe_open(path, framework="pt", device="cpu")
+                handle.__enter__()
+            except FileNotFoundError:
+                raise CheckpointError(path, "there is no such file") from None
+            except (SafetensorError, OSError) as error:
+                raise CheckpointError(path, f"this is not a whole safetensors file ({error})") from error
+            self._open.append(handle)
+            for key in handle.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
+                self._where[key] = handle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._open:
+            handle.__exit__(kind, error, trace)
+
+    def fill(self, module: nn.Module, prefix: str = "") -> None:
+        """Copy every tensor that ``module`` needs; other tensors of the files are ignored.
+
+        Raises :class:`CheckpointError` naming all missing keys, or the key whose shape contradicts the config.
+        """
+        wanted = list(parts_of(module, prefix))
+        missing = [key for key, _ in wanted if key not in self._where]
+        if missing:
+            named = ", ".join(missing[:8]) + (" …" if len(missing) > 8 else "")
+            raise CheckpointError(self.folder, f"{len(missing)} of {len(wanted)} tensors are missing: {named}")
+        for key, view in wanted:
+            tensor = self._where[key].get_tensor(key)
+            if tensor.shape != view.shape:
+                raise CheckpointError(
+                    self.folder,
+                    f"tensor '{key}' is {list(tensor.shape)}, but config.json asks for {list(view.shape)}",
+                    hint="config.json and the weights belong to different models",
+                )
+            view.copy_(tensor)
+
+    def digest(self) -> str:
+        """A sha256 that names these weights: all headers and sizes, and the first and last MiB of every file.
+
+        Hashing 16 GB takes half a minute; the header already holds every name, shape and offset.
+        """
+        sha = hashlib.sha256()
+        for path in self.files:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                length = file.read(8)
+                sha.update(path.name.encode() + size.to_bytes(8, "little") + length)
+                sha.update(file.read(int.from_bytes(length, "little") + SAMPLE_BYTES))
+                file.seek(max(size - SAMPLE_BYTES, 0))
+                sha.update(file.read())
+        return sha.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return [folder / "model.safetensors"]
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(index, f"this is not an index of shards ({error!r})") from error
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise CheckpointError(index, f"names a shard outside its folder: {name!r}")
+    return [folder / name for name in names]
+
+
+def parts_of(module: nn.Module, prefix: str = "") -> Parts:
+    """All (key, view) pairs of a module and what is in it; its own names unless it has ``parts``."""
+    if isinstance(module, HasParts):
+        yield from module.parts(prefix)
+        return
+    for name, parameter in module.named_parameters(recurse=False):
+        yield prefix + name, parameter.data
+    for name, child in module.named_children():
+        yield from parts_of(child, f"{prefix}{name}.")
+
+
+def settle(module: Module, device: torch.device, dtype: torch.dtype) -> Module:
+    """Give a module built on ``meta`` uninitialised storage on ``device``, frozen, in ``dtype``."""
+    for owner in module.modules():
+        for name, parameter in list(owner.named_parameters(recurse=False)):
+            storage = torch.empty(parameter.shape, device=device, dtype=dtype)
+            owner.register_parameter(name, nn.Parameter(storage, requires_grad=False))
+    return module.eval()

@@ -1,0 +1,124 @@
+"""The Qwen2 block (RMSNorm, biased q, k, v, rotary positions, SwiGLU), as all three stacks of the model use it.
+
+Where keys and values live is not the block's business: it hands them to a memory and gets the attended values back.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoint import Parts, parts_of
+from .projection import Projection
+from .rotary import inverse_frequencies, rotary_table, rotate
+
+
+class Memory(Protocol):
+    """Keeps keys and values of a stack."""
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attended values [rows, heads, steps, head_dim] for q of that shape; k, v have [rows, kv_heads, …]."""
+        ...
+
+
+class Within:
+    """No memory: the steps of one call see each other, all of them or (causal) those before."""
+
+    def __init__(self, *, causal: bool) -> None:
+        self.causal = causal
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal, enable_gqa=q.shape[1] != k.shape[1])
+
+
+class QwenBlock(nn.Module):
+    """One layer; q, k and v are one matrix, gate and up are another."""
+
+    def __init__(self, width: int, heads: int, kv_heads: int, head_dim: int, ffn_dim: int, eps: float) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim, self.eps = heads, kv_heads, head_dim, eps
+        self.qkv = Projection(width, (heads + 2 * kv_heads) * head_dim, bias=True)
+        self.o_proj = Projection(heads * head_dim, width)
+        self.gate_up = Projection(width, 2 * ffn_dim)
+        self.down_proj = Projection(ffn_dim, width)
+        self.attention_norm = nn.Parameter(torch.empty(width), requires_grad=False)
+        self.ffn_norm = nn.Parameter(torch.empty(width), requires_grad=False)
+
+    def parts(self, prefix: str) -> Parts:
+        bias = self.qkv.bias
+        assert bias is not None
+        sizes = [self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * self.head_dim]
+        for name, weight, part in zip("qkv", self.qkv.weight.data.split(sizes), bias.data.split(sizes), strict=True):
+            yield f"{prefix}self_attn.{name}_proj.weight", weight
+            yield f"{prefix}self_attn.{name}_proj.bias", part
+        yield from parts_of(self.o_proj, f"{prefix}self_attn.o_proj.")
+        gate, up = self.gate_up.weight.data.chunk(2)
+        yield f"{prefix}mlp.gate_proj.weight", gate
+        yield f"{prefix}mlp.up_proj.weight", up
+        yield from parts_of(self.down_proj, f"{prefix}mlp.down_proj.")
+        yield f"{prefix}input_layernorm.weight", self.attention_norm.data
+        yield f"{prefix}post_attention_layernorm.weight", self.ffn_norm.data
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, memory: Memory, layer: int) -> Tensor:
+        """``x`` [rows, steps, width]; ``cos``, ``sin`` [rows or 1, steps, 1, head_dim]."""
+        rows, steps, width = x.shape
+        qkv = self.qkv(F.rms_norm(x, (width,), self.attention_norm, self.eps))
+        qkv = qkv.view(rows, steps, self.heads + 2 * self.kv_heads, self.head_dim)
+        turned = rotate(qkv[:, :, : self.heads + self.kv_heads], cos, sin).transpose(1, 2)
+        q, k = turned.split([self.heads, self.kv_heads], 1)
+        v = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
+        seen = memory.attend(layer, q, k, v)
+        x = x + self.o_proj(seen.transpose(1, 2).reshape(rows, steps, self.heads * self.head_dim))
+        gate, up = self.gate_up(F.rms_norm(x, (width,), self.ffn_norm, self.eps)).chunk(2, -1)
+        return x + self.down_proj(F.silu(gate) * up)
+
+
+class QwenStack(nn.Module):
+    """Layers with the final norm and a rotary table of ``positions``."""
+
+    cos: Tensor  # [positions, 1, head_dim]
+    sin: Tensor
+
+    def __init__(
+        self,
+        layers: int,
+        width: int,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        ffn_dim: int,
+        eps: float,
+        theta: float,
+        positions: int,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            QwenBlock(width, heads, kv_heads, head_dim, ffn_dim, eps) for _ in range(layers)
+        )
+        self.norm = nn.Parameter(torch.empty(width), requires_grad=False)
+        self.width, self.eps = width, eps
+        self._head_dim, self._theta, self._positions = head_dim, theta, positions
+
+    def parts(self, prefix: str) -> Parts:
+        yield from parts_of(self.layers, f"{prefix}layers.")
+        yield f"{prefix}norm.weight", self.norm.data
+
+    def make_tables(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Compute the rotary table; it is not part of a checkpoint."""
+        frequencies = inverse_frequencies(self._head_dim, self._theta, device)
+        cos, sin = rotary_table(frequencies, self._positions, dtype)
+        self.cos, self.sin = cos[:, None], sin[:, None]
+
+    def forward(self, x: Tensor, positions: slice | Tensor, memory: Memory) -> Tensor:
+        """Run all layers on [rows, steps, width], not normed; ``positions`` are a slice for all rows or [rows, steps]."""
+        cos, sin = self.cos[positions], self.sin[positions]
+        for number, layer in enumerate(self.layers):
+            x = layer(x, cos, sin, memory, number)
+        return x
+
+    def normed(self, x: Tensor) -> Tensor:
+        """The final norm."""
+        return F.rms_norm(x, (self.width,), self.norm, self.eps)
