@@ -1,7 +1,8 @@
 """What an engine can do: one small Protocol per ability, and the engine as the bundle of those it has.
 
 Sound goes in and out as 48 kHz mono float WAV. ``version`` changes whenever the same call could give another result;
-it is part of every recipe. ``languages`` are BCP-47 tags; what is not declared is refused before any work.
+it is part of every recipe. ``languages`` are BCP-47 tags; what is not declared is refused before any work. An engine may
+find out both when they are first asked for (they are read-only here), so that making an engine costs nothing.
 """
 
 from __future__ import annotations
@@ -34,9 +35,18 @@ class Heard:
 class Transcribes(Protocol):
     """Turns sound into words."""
 
-    version: str
-    languages: frozenset[str]
-    gives_word_times: bool
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def languages(self) -> frozenset[str]: ...
+
+    @property
+    def gives_word_times(self) -> bool: ...
+
+    @property
+    def judges(self) -> frozenset[str]:
+        """Engines whose speech it hears well enough to judge their takes by (``*`` is any)."""
 
     def transcribe(self, audio: Path, language: str) -> Heard:
         """Words of one chunk of at most 30 s; raise ``EngineRefused`` for what it cannot hear."""
@@ -64,8 +74,12 @@ class Translation:
 class Translates(Protocol):
     """Turns text into text of another language."""
 
-    version: str
-    pairs: frozenset[tuple[str, str]]  # (from, to)
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """(from, to)"""
 
     def translate(
         self, phrases: Sequence[Phrase], source: str, target: str, glossary: Mapping[str, str]
@@ -88,8 +102,11 @@ class Utterance:
 class Speaks(Protocol):
     """Turns a line into sound."""
 
-    version: str
-    languages: frozenset[str]
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def languages(self) -> frozenset[str]: ...
     characters_per_s: float  # about, at pace 1.0: the pace of a first take is planned with it
     varies: bool  # whether another seed gives another take
 
