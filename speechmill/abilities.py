@@ -1,8 +1,8 @@
 """What an engine can do: one small Protocol per ability, and the engine as the bundle of those it has.
 
 Sound goes in and out as 48 kHz mono float WAV. ``version`` changes whenever the same call could give another result;
-it is part of every recipe. ``languages`` are BCP-47 tags; what is not declared is refused before any work. An engine may
-find out both when they are first asked for (they are read-only here), so that making an engine costs nothing.
+it is part of every recipe. ``languages`` are BCP-47 tags; what is not declared is refused before any work. An engine
+may find out both when they are first asked for (they are read-only here), so that making an engine costs nothing.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class Speaks(Protocol):
 
     @property
     def languages(self) -> frozenset[str]: ...
+
     characters_per_s: float  # about, at pace 1.0: the pace of a first take is planned with it
     varies: bool  # whether another seed gives another take
 
