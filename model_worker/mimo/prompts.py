@@ -218,7 +218,7 @@ class PromptBuilder:
             case Spoken(text, audio):
                 return self._interleaved(_need(given, text), _need(given, audio))
             case When(name, pieces, first_only):
-                wanted = bool(given.get(name.removeprefix("!"))) is not name.startswith("!")
+                wanted = _is_given(given.get(name.removeprefix("!"))) is not name.startswith("!")
                 return self._pieces(pieces, given, first=first) if wanted and (first or not first_only) else []
             case Each(name, by_role):
                 groups = []
@@ -257,6 +257,10 @@ class _Given(dict[str, Any]):
 
     def __missing__(self, name: str) -> str:
         raise PromptError(f"'{name}' is needed for this task, but not given")
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, Tensor) or bool(value)
 
 
 def _need(given: Mapping[str, Any], name: str) -> Any:
