@@ -39,8 +39,8 @@ SOUND_WORDS = frozenset(
         r"\w+",
         """applause beep cheering chuckles chuckling coughs coughing crowd crying exhales gasps groans inaudible
         indistinct laughing laughs laughter moans music noise panting ringing screams shouting sighs sighing
-        silence singing sniffs sobbing sobs static whispers whispering whistling aplausos música ríe risa risas suspira suspiro
-        applaudissements musique rires soupire applaus gelächter lacht musik seufzt""",
+        silence singing sniffs sobbing sobs static whispers whispering whistling aplausos música ríe risa risas suspira
+        suspiro applaudissements musique rires soupire applaus gelächter lacht musik seufzt""",
     )
 )
 

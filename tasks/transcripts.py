@@ -93,8 +93,14 @@ def lines_from_text(text: str, spans: Sequence[Anchor], language: str, turns: Se
     words: list[Word] = []
     before = 0
     for token, weight in zip(tokens, weights, strict=True):
-        start, end = (speech * at // sum(weights) for at in (before, before + weight))
-        words.append(Word(token, _within(spans, start, after=True), _within(spans, end, after=False)))
+        first, start = _where(spans, speech * before // sum(weights), after=True)
+        last, end = _where(spans, speech * (before + weight) // sum(weights), after=False)
+        if first < last:  # a word over a silence is said on the side that has more of it
+            if spans[first].end_samples - start >= end - spans[last].start_samples:
+                end = spans[first].end_samples
+            else:
+                start = spans[last].start_samples
+        words.append(Word(token, start, end))
         before += weight
     runs = [part for run, _ in _runs(words, turns) for part in _sentences(run, language)]
     return numbered(
@@ -116,13 +122,13 @@ def numbered(lines: Sequence[Line]) -> tuple[Line, ...]:
     )  # fmt: skip
 
 
-def _within(spans: Sequence[Anchor], at: int, *, after: bool) -> int:
-    """Where ``at`` samples of speech have gone by; at the seam of two spans, after it or before it."""
-    for span in spans:
-        if at < span.length_samples or (at == span.length_samples and not after):
-            return span.start_samples + at
-        at -= span.length_samples
-    return spans[-1].end_samples
+def _where(spans: Sequence[Anchor], speech_samples: int, *, after: bool) -> tuple[int, int]:
+    """Span and time at which so much speech has gone by; at the seam of two spans, after it or before it."""
+    for at, span in enumerate(spans):
+        if speech_samples < span.length_samples or (speech_samples == span.length_samples and not after):
+            return at, span.start_samples + speech_samples
+        speech_samples -= span.length_samples
+    return len(spans) - 1, spans[-1].end_samples
 
 
 def _runs(words: Sequence[Word], turns: Sequence[Turn]) -> list[tuple[list[Word], str]]:
