@@ -1,0 +1,22 @@
+"""The catalog: what was asked, where it stands and what came of it, in SQLite or PostgreSQL."""
+
+from storage.catalog.catalog import Catalog
+from storage.catalog.jobs import Event, Job, new_job_id
+from storage.catalog.results import Delivery
+from storage.catalog.scripts import StoredLine
+from storage.catalog.states import JobState, TakeState
+from storage.catalog.takes import Lease, Order, TakeKey
+
+__all__ = [
+    "Catalog",
+    "Delivery",
+    "Event",
+    "Job",
+    "JobState",
+    "Lease",
+    "Order",
+    "StoredLine",
+    "TakeKey",
+    "TakeState",
+    "new_job_id",
+]

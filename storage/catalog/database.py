@@ -1,0 +1,154 @@
+"""The database under the catalog: SQLite on one machine, PostgreSQL for several. Short transactions, our errors.
+
+On SQLite: WAL, so that readers never wait; every write begins with ``BEGIN IMMEDIATE``, so that it waits for its turn
+at the beginning or not at all; threads of one process take turns at a lock, which unlike SQLite's own wakes the next
+one at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
+
+from speechmill.errors import BadInput, DiskFull, Unavailable
+from speechmill.recipes import canonical
+from storage.catalog.models import Base
+
+BUSY_TIMEOUT_S = 30  # how long a write waits for other processes' writes
+POOL_SIZE = 16  # at least the threads that work at once
+POSTGRES_DISK_FULL = "53100"  # SQLSTATE, appendix A of PostgreSQL's manual
+POSTGRES_OPTIONS = (
+    "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+)
+
+
+class Database:
+    """An engine, and the two kinds of transactions there are: ``reading`` and ``writing``."""
+
+    def __init__(self, url: str) -> None:
+        self.url: Final[URL] = _parsed(url)
+        self.is_sqlite: Final = self.url.get_backend_name() == "sqlite"
+        self.engine: Final = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+        sa.event.listen(self.engine, "handle_error", _named)
+        self._writer = self.engine.execution_options(writes=True)
+        self._turn: AbstractContextManager[object] = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A view of one moment."""
+        with Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One change: all of it, or nothing where it ends in an exception."""
+        with self._turn, Session(self._writer, autoflush=False, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that knows ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class now_s(FunctionElement[float]):  # noqa: N801 (a function of SQL)
+    """Seconds since 1970 by the database's clock."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(now_s, "sqlite")
+def _now_s_sqlite(*_: object, **__: object) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now_s, "postgresql")
+def _now_s_postgresql(*_: object, **__: object) -> str:
+    return "extract(epoch FROM clock_timestamp())::double precision"
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError:
+        parsed = None
+    if parsed is not None and parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed
+    if parsed is not None and parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    raise BadInput(
+        f"“{parsed or url}” is no database that the catalog can use",
+        hint="set SPEECHMILL_DATABASE_URL to sqlite:////a/file.db or postgresql+psycopg://user@host/name",
+    )
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    assert url.database is not None
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"there can be no catalog at {url.database}: {error}", hint="choose another place") from error
+    engine = sa.create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        json_serializer=canonical,
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions begin when we say so, not when the driver guesses
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres_engine(url: URL) -> Engine:
+    return sa.create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        pool_pre_ping=True,
+        json_serializer=canonical,
+        connect_args={"connect_timeout": 10, "options": POSTGRES_OPTIONS},
+    )
+
+
+def _named(context: ExceptionContext) -> None:
+    """What the database cannot do, in our words; mistakes of ours stay what they are."""
+    error = context.original_exception
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL" or getattr(error, "sqlstate", None) == POSTGRES_DISK_FULL:
+        raise DiskFull(
+            "the disk is full while writing the catalog",
+            hint="free some space and run the same command again; finished work is kept",
+        ) from error
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        raise Unavailable(
+            "the catalog is busy", hint="see what else uses it, then run the same command again"
+        ) from error
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        raise Unavailable(f"the catalog cannot be used: {error}", hint="see `speechmill doctor`") from error
+    if context.is_disconnect or (context.connection is None and isinstance(error, context.dialect.loaded_dbapi.Error)):
+        raise Unavailable(f"the database does not answer: {error}", hint="see `speechmill doctor`") from error

@@ -1,0 +1,72 @@
+"""Results: which recipe made which artifact, and what a job delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from speechmill.recipes import Artifact, Digest, Json
+from storage.catalog.jobs import JobTables
+from storage.catalog.models import ArtifactRow, DeliveryRow
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The outputs of a job in one language, and what was checked of them."""
+
+    language: str
+    state: str
+    outputs: dict[str, Any]
+    checks: list[Any]
+    updated_at: datetime
+
+
+class Results(JobTables):
+    """The catalog's artifacts and deliveries."""
+
+    def remember(self, recipe: Digest, operation: str, artifact: Artifact) -> None:
+        """A recipe made this artifact; what it made before is forgotten."""
+        values = {"operation": operation, "sha256": artifact.sha256, "size_bytes": artifact.size_bytes,
+                  "made_at": datetime.now(UTC)}  # fmt: skip
+        insert = self._database.insert(ArtifactRow).values(recipe=recipe, **values)
+        with self._database.writing() as session:
+            session.connection().execute(insert.on_conflict_do_update(index_elements=["recipe"], set_=values))
+
+    def recall(self, recipe: Digest) -> Artifact | None:
+        """What a recipe made."""
+        query = sa.select(ArtifactRow.sha256, ArtifactRow.size_bytes).where(ArtifactRow.recipe == recipe)
+        with self._database.reading() as session:
+            found = session.connection().execute(query).one_or_none()
+        return None if found is None else Artifact(Digest(found.sha256), found.size_bytes)
+
+    def forget(self, recipe: Digest) -> None:
+        """Have a recipe made again when it is next asked for."""
+        with self._database.writing() as session:
+            session.connection().execute(sa.delete(ArtifactRow).where(ArtifactRow.recipe == recipe))
+
+    def put_delivery(
+        self, job_id: str, language: str, outputs: Mapping[str, Json], checks: Sequence[Json], state: str
+    ) -> None:
+        """What a job delivers in a language; what it delivered before is replaced."""
+        values: dict[str, Any] = {
+            "state": state, "outputs": dict(outputs), "checks": list(checks), "updated_at": datetime.now(UTC)
+        }  # fmt: skip
+        insert = self._database.insert(DeliveryRow).values(job_id=job_id, language=language, **values)
+        with self._database.writing() as session:
+            self._job_row(session, job_id)
+            session.connection().execute(
+                insert.on_conflict_do_update(index_elements=["job_id", "language"], set_=values)
+            )
+
+    def deliveries(self, job_id: str) -> list[Delivery]:
+        """What a job delivered, by language."""
+        query = sa.select(DeliveryRow).where(DeliveryRow.job_id == job_id).order_by(DeliveryRow.language)
+        with self._database.reading() as session:
+            return [
+                Delivery(row.language, row.state, row.outputs, row.checks, row.updated_at)
+                for row in session.scalars(query)
+            ]

@@ -1,0 +1,216 @@
+"""Scripts: the lines of a job in each language, what people changed in them, and the cast that speaks them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from speechmill.errors import Conflict, UnknownName
+from speechmill.lines import Anchor, Doubt, Line, Word
+from speechmill.recipes import Digest, digest_of_bytes
+from speechmill.voices import Cast, Consent, Voice
+from storage.catalog.jobs import JobTables
+from storage.catalog.models import JobRow, LineRow, VoiceRow
+from storage.catalog.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLine:
+    """A line as the catalog has it."""
+
+    line: Line
+    position: int  # 0 is the first line of its language
+    revision: int  # one more with each change of its text
+    edited: bool  # by a person
+    seed: int  # one more with each other take that a person asked for
+
+
+class Scripts(JobTables):
+    """The catalog's lines and voices."""
+
+    def put_lines(
+        self, job_id: str, language: str, lines: Sequence[Line], *, sources: Mapping[str, str] | None = None
+    ) -> None:
+        """Make these the lines of a job in a language. Putting the same again changes nothing.
+
+        A line that a person edited keeps that text until its source changes. ``sources`` is what each line's text was
+        made from, by line id (the original's text of a translated line); left out, it is the line's own text.
+        Lines that are no longer there take their takes with them.
+        """
+        _check(language, lines)
+        with self._database.writing() as session:
+            self._job_row(session, job_id)
+            mine = (LineRow.job_id == job_id) & (LineRow.language == language)
+            old = {row.line_id: row for row in session.scalars(sa.select(LineRow).where(mine))}
+            gone = [line_id for line_id in old if line_id not in {line.id for line in lines}]
+            for line_id in gone:
+                session.delete(old[line_id])
+            new = []
+            for position, line in enumerate(lines):
+                source = digest_of_bytes((sources or {}).get(line.id, line.said).encode())
+                values = _values(line, position, source)
+                row = old.get(line.id)
+                if row is None:
+                    new.append(
+                        {"job_id": job_id, "language": language, **values, "revision": 1, "edited": False, "seed": 0}
+                    )
+                else:
+                    _update(row, values)
+            if new:
+                session.execute(sa.insert(LineRow), new)
+
+    def lines(self, job_id: str, language: str | None = None) -> list[StoredLine]:
+        """The lines of a job, in order; of all its languages, one after the other, where none is named."""
+        query = sa.select(LineRow).where(LineRow.job_id == job_id).order_by(LineRow.language, LineRow.position)
+        if language is not None:
+            query = query.where(LineRow.language == language)
+        with self._database.reading() as session:
+            return [_stored(row) for row in session.scalars(query)]
+
+    def edit_line(self, job_id: str, language: str, line_id: str, text: str) -> StoredLine:
+        """Change what a line says; the job becomes stale. Raises ``UnknownName``, or ``Conflict`` while it runs."""
+        with self._database.writing() as session:
+            job = self._job_row(session, job_id)
+            row = self._line_rows(session, job_id, [line_id], language)[0]
+            self._outdate(session, job)
+            row.text, row.spoken, row.doubts = text, "", []  # a person has read it: the doubts are settled
+            row.revision, row.edited = row.revision + 1, True
+            self._happened(session, job_id, "edited", {"language": language, "line": line_id, "text": text})
+            return _stored(row)
+
+    def ask_retake(self, job_id: str, line_ids: Sequence[str], language: str | None = None) -> None:
+        """Have lines spoken otherwise, with the same words: each gets its next seed, the job becomes stale."""
+        with self._database.writing() as session:
+            job = self._job_row(session, job_id)
+            for row in self._line_rows(session, job_id, line_ids, language):
+                row.seed += 1
+            self._outdate(session, job)
+            self._happened(session, job_id, "retake", {"language": language, "lines": list(line_ids)})
+
+    def seeds(self, job_id: str, language: str) -> dict[str, int]:
+        """The seed of each line, by line id."""
+        query = sa.select(LineRow.line_id, LineRow.seed).where(LineRow.job_id == job_id, LineRow.language == language)
+        with self._database.reading() as session:
+            return dict(session.execute(query).tuples().all())
+
+    def put_cast(self, job_id: str, language: str, cast: Cast) -> None:
+        """Make this the cast of a job in a language."""
+        rows = [
+            {
+                "job_id": job_id,
+                "language": language,
+                "speaker": speaker,
+                "name": voice.name,
+                "engine": voice.engine,
+                "settings": voice.settings,
+                "reference": voice.reference,
+                "consent": asdict(voice.consent) if voice.consent else None,
+            }
+            for speaker, voice in cast.items()
+        ]
+        with self._database.writing() as session:
+            self._job_row(session, job_id)
+            session.execute(sa.delete(VoiceRow).where(VoiceRow.job_id == job_id, VoiceRow.language == language))
+            if rows:
+                session.execute(sa.insert(VoiceRow), rows)
+
+    def cast(self, job_id: str, language: str) -> Cast:
+        """Which speaker has which voice; empty before ``put_cast``."""
+        query = sa.select(VoiceRow).where(VoiceRow.job_id == job_id, VoiceRow.language == language)
+        with self._database.reading() as session:
+            return {row.speaker: _voice(row) for row in session.scalars(query.order_by(VoiceRow.speaker))}
+
+    def _line_rows(
+        self, session: Session, job_id: str, line_ids: Sequence[str], language: str | None
+    ) -> Sequence[LineRow]:
+        """Rows of these lines; raises ``UnknownName`` for the first that there is not."""
+        query = sa.select(LineRow).where(LineRow.job_id == job_id, LineRow.line_id.in_(line_ids))
+        if language is not None:
+            query = query.where(LineRow.language == language)
+        rows = session.scalars(query).all()
+        missing = [line_id for line_id in line_ids if line_id not in {row.line_id for row in rows}]
+        if missing:
+            where = f" in {language}" if language else ""
+            raise UnknownName(
+                f"job {job_id} has no line “{missing[0]}”{where}", hint=f"`speechmill lines {job_id}` lists them"
+            )
+        return rows
+
+    def _outdate(self, session: Session, job: JobRow) -> None:
+        """What is delivered is older than the lines now. A job that is to be run again anyway stays as it is."""
+        state = JobState(job.state)
+        if state is JobState.RUNNING:
+            raise Conflict(f"job {job.id} is running", hint="change lines when it has finished, or stop it first")
+        if state.is_completed:
+            self._move(session, job, JobState.STALE)
+
+
+def _check(language: str, lines: Sequence[Line]) -> None:
+    twice = [line_id for line_id, count in Counter(line.id for line in lines).items() if count > 1]
+    if twice:
+        raise ValueError(f"two lines have the id {twice[0]!r}")
+    other = next((line for line in lines if line.language != language), None)
+    if other is not None:
+        raise ValueError(f"line {other.id!r} is in {other.language}, not in {language}")
+
+
+def _update(row: LineRow, values: dict[str, Any]) -> None:
+    """A line put again: a person's text stays if the source did; the revision counts changes of the text."""
+    if row.edited and row.source == values["source"]:
+        values = {**values, "text": row.text, "spoken": row.spoken, "doubts": row.doubts}
+    else:
+        row.edited = False
+    if (row.text, row.spoken) != (values["text"], values["spoken"]):
+        row.revision += 1
+    for name, value in values.items():
+        if getattr(row, name) != value:
+            setattr(row, name, value)
+
+
+def _values(line: Line, position: int, source: Digest) -> dict[str, Any]:
+    return {
+        "line_id": line.id,
+        "position": position,
+        "speaker": line.speaker,
+        "text": line.text,
+        "spoken": line.spoken,
+        "style": line.style,
+        "start_samples": line.anchor.start_samples if line.anchor else None,
+        "end_samples": line.anchor.end_samples if line.anchor else None,
+        "words": [[word.text, word.start_samples, word.end_samples, word.confidence] for word in line.words],
+        "doubts": [str(doubt) for doubt in line.doubts],
+        "source": source,
+    }
+
+
+def _stored(row: LineRow) -> StoredLine:
+    anchor = None
+    if row.start_samples is not None and row.end_samples is not None:
+        anchor = Anchor(row.start_samples, row.end_samples)
+    line = Line(
+        id=row.line_id,
+        speaker=row.speaker,
+        language=row.language,
+        text=row.text,
+        spoken=row.spoken,
+        style=row.style,
+        anchor=anchor,
+        words=tuple(Word(*word) for word in row.words),
+        doubts=tuple(Doubt(doubt) for doubt in row.doubts),
+    )
+    return StoredLine(line, row.position, row.revision, row.edited, row.seed)
+
+
+def _voice(row: VoiceRow) -> Voice:
+    return Voice(
+        name=row.name,
+        engine=row.engine,
+        settings=row.settings,
+        reference=Digest(row.reference) if row.reference else None,
+        consent=Consent(**row.consent) if row.consent else None,
+    )

@@ -1,0 +1,56 @@
+"""States of jobs and takes, and the one table of the ways between them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from speechmill.errors import Conflict
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    COMPLETED_WITH_REVIEW = "completed_with_review"  # a person should look at a line or a check
+    STALE = "stale"  # a line was changed since; what is delivered is older
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_completed(self) -> bool:
+        return self in (JobState.COMPLETED, JobState.COMPLETED_WITH_REVIEW)
+
+
+MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.RUNNING,  # its process died, another goes on with it
+            JobState.COMPLETED,
+            JobState.COMPLETED_WITH_REVIEW,
+            JobState.FAILED,
+            JobState.CANCELLED,
+        }
+    ),
+    JobState.COMPLETED: frozenset({JobState.STALE}),
+    JobState.COMPLETED_WITH_REVIEW: frozenset({JobState.STALE}),
+    JobState.STALE: frozenset({JobState.RUNNING}),
+    JobState.FAILED: frozenset({JobState.RUNNING}),
+    JobState.CANCELLED: frozenset({JobState.RUNNING}),
+}
+
+CANCELLABLE = frozenset({JobState.QUEUED, JobState.RUNNING})
+
+
+def check_move(job: str, old: JobState, new: JobState) -> None:
+    """Raise ``Conflict`` for a move that the table does not have."""
+    if new not in MOVES[old]:
+        possible = ", ".join(sorted(MOVES[old]))
+        raise Conflict(f"job {job} is {old} and cannot become {new}", hint=f"from {old} it can become {possible}")
+
+
+class TakeState(StrEnum):
+    ORDERED = "ordered"  # to be made
+    LEASED = "leased"  # somebody makes it; once the lease has run out anybody may
+    DONE = "done"  # made and judged; that the engine refused it is an outcome too
+    FAILED = "failed"  # given up after too many attempts; ordering it again begins anew
