@@ -20,7 +20,7 @@ from speechmill.languages import base
 MOST_CUES = 100_000
 LABEL_CUES = 2  # “Anna:” is a speaker only where it begins this many cues; “ANNA:” is one at once
 LABEL_WORDS = 3
-UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my"})
+UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
 """Languages written without spaces between words."""
 
 _TIME = r"(-?)\s*(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,]\s?(\d{1,3}))?"
