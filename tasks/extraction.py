@@ -1,0 +1,164 @@
+"""The sound of a source, decoded once: 48 kHz float WAV in the source's own layout, timed to the programme.
+
+One pass of ffmpeg reads the file. It writes the samples, first of the programme first and exactly as many as the
+programme has, and lists the packets of the picture, so that the delivery can be compared with the source later.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechmill.errors import UnreadableMedia, from_os_error
+from speechmill.lines import RATE_HZ, samples, seconds
+from speechmill.programs import Limits, Ran, raise_for
+from speechmill.recipes import Digest, Recipe
+from storage.artifacts import ArtifactStore
+from tasks import ffmpeg, layouts, pictures
+from tasks.media import AudioTrack, Media, Picture
+from tasks.sniffing import COPY_AGAIN, TOLERATED_S, UNTOLD, name, truncated
+
+VERSION = "1"
+SAMPLE_BYTES = 4
+DAMAGED_SHARE = 0.1  # of frames that cannot be decoded: more is not a scratch
+TOO_DAMAGED = 69  # ffmpeg's exit status for it
+HEADER = struct.Struct("<4sI4s 4sI28s 4sIHHIIHHHHI16s 4sII 4sI")
+FLOAT_SUBFORMAT = b"\x03\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"  # KSDATAFORMAT_SUBTYPE_IEEE_FLOAT
+SPARE_BYTES = 64 << 20
+MEMORY_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The sound of a programme, as a 48 kHz float WAV in the store."""
+
+    digest: Digest
+    channels: int
+    layout: str  # ffmpeg's name for it
+    length_samples: int
+    packets: Digest | None = None  # list of the picture's packets (``tasks.pictures``); None where there is no picture
+
+
+def extract(media: Media, track: int, store: ArtifactStore) -> Sound:
+    """Decode one audio track, or find it decoded.
+
+    Sample 0 is the programme's zero: a track that starts late has silence before it, one that starts early loses what
+    lies before the picture. The length is ``media.length_samples`` in every case.
+
+    Raises ``TruncatedMedia`` where less can be decoded than the container claims, ``UnreadableMedia`` where nothing can
+    or much of it is damaged. What lies beyond the programme is never decoded, whatever the file would unpack to.
+    """
+    chosen = media.audio[track]
+    recipe = Recipe(
+        "extract",
+        VERSION,
+        inputs=[media.sha256],
+        track=track,
+        length=media.length_samples,
+        lead=samples(media.lead_s),
+    )
+    with store.scratch() as folder:
+        listed = folder / "packets"
+        sound = store.get_or_make(recipe, lambda out: _decode(media, chosen, out, listed), suffix=".wav")
+        packets = None if media.picture is None else _packets(media, media.picture, listed, store)
+    layout = layout_of(chosen)
+    return Sound(sound.sha256, chosen.channels, layout.name, media.length_samples, packets)
+
+
+def layout_of(track: AudioTrack) -> layouts.Layout:
+    """Where the track's channels are heard; by their number where the source does not say."""
+    known = {layout: positions for positions, layout in layouts.NAMES.items()}
+    positions = known.get(track.layout)
+    return layouts.Layout(positions) if positions is not None else layouts.of_count(track.channels)
+
+
+def header(layout: layouts.Layout, length_samples: int) -> bytes:
+    """The first bytes of a float WAV (RF64, EBU Tech 3306, where 32 bits do not hold its size)."""
+    channels = layout.channels
+    mask = sum(1 << layouts.BITS.index(position) for position in layout.positions if position in layouts.BITS)
+    data_bytes = length_samples * channels * SAMPLE_BYTES
+    riff_bytes = HEADER.size - 8 + data_bytes
+    large = riff_bytes > UNTOLD - 1
+    sizes = struct.pack("<QQQI", riff_bytes, data_bytes, length_samples, 0) if large else bytes(28)
+    return HEADER.pack(
+        *(b"RF64" if large else b"RIFF", UNTOLD if large else riff_bytes, b"WAVE"),
+        *(b"ds64" if large else b"JUNK", 28, sizes),
+        *(b"fmt ", 40, 0xFFFE, channels, RATE_HZ, RATE_HZ * channels * SAMPLE_BYTES, channels * SAMPLE_BYTES, 32),
+        *(22, 32, mask, FLOAT_SUBFORMAT),
+        *(b"fact", 4, UNTOLD if large else length_samples),
+        *(b"data", UNTOLD if large else data_bytes),
+    )
+
+
+def _decode(media: Media, track: AudioTrack, out: Path, packets: Path) -> None:
+    sample_bytes = SAMPLE_BYTES * track.channels
+    whole_bytes = media.length_samples * sample_bytes
+    # More than the programme is never asked for, so a file that grows beyond it is a decoder gone wrong.
+    limits = Limits(file_bytes=2 * whole_bytes + SPARE_BYTES, memory_bytes=MEMORY_BYTES)
+    try:
+        with out.open("wb") as file:
+            file.write(header(layout_of(track), media.length_samples))
+            file.flush()
+            process = ffmpeg.start(_plan(media, track, packets), stdout=file.fileno(), limits=limits)
+            ran = ffmpeg.finish(process, check=False)
+            decoded_bytes = file.seek(0, os.SEEK_END) - HEADER.size
+            _judge(media, track, decoded_bytes // sample_bytes, ran)
+            file.truncate(HEADER.size + whole_bytes)  # silence where the sound ends before the programme
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def _plan(media: Media, track: AudioTrack, packets: Path) -> ffmpeg.Node:
+    source = ffmpeg.source(media.path)
+    # async=1 puts silence where time stamps leave a gap and trims overlaps, but never stretches.
+    timed = source[str(track.index)].filter(
+        "aresample", RATE_HZ, **{"async": 1, "first_pts": samples(media.lead_s), "osf": "flt"}
+    )
+    decoded = timed.output("pipe:1", f="f32le", acodec="pcm_f32le", t=f"{seconds(media.length_samples):.6f}")
+    outputs = [decoded]
+    if media.picture is not None:
+        picture = media.picture
+        outputs.append(
+            pictures.listing(source, str(picture.index), picture.codec, packets, naked=pictures.naked(media))
+        )
+    return ffmpeg.together(*outputs).global_args("-max_error_rate", str(DAMAGED_SHARE))
+
+
+def _judge(media: Media, track: AudioTrack, decoded_samples: int, ran: Ran) -> None:
+    """Raise for sound that is not what the container said."""
+    if ran.returncode != 0 and (ran.returncode < 0 or "No space left" in ran.stderr):
+        raise_for("ffmpeg", ran)
+    decoded_s = seconds(decoded_samples)
+    claimed_s = min(track.claimed_end_s or 0.0, media.duration_s)
+    silence_s = max(0.0, track.start_s)  # put before the first sample that was decoded
+    if decoded_s <= silence_s:
+        raise UnreadableMedia(
+            f"no sound can be decoded from audio track {track.number} of {name(media.path)}",
+            hint=f"choose another with --audio-track, or {COPY_AGAIN}",
+            stderr=ran.stderr,
+        )
+    if decoded_s < claimed_s - TOLERATED_S:
+        raise truncated(media.path, claimed_s=claimed_s, decoded_s=decoded_s)
+    if ran.returncode != 0:
+        raise UnreadableMedia(
+            f"{name(media.path)} is damaged: more than {DAMAGED_SHARE:.0%} of its sound cannot be decoded"
+            if ran.returncode == TOO_DAMAGED
+            else f"{name(media.path)} cannot be decoded",
+            hint=COPY_AGAIN,
+            stderr=ran.stderr,
+        )
+
+
+def _packets(media: Media, picture: Picture, listed: Path, store: ArtifactStore) -> Digest:
+    """The list of the picture's packets: from the pass that decoded the sound, else by one of its own."""
+
+    def make(out: Path) -> None:
+        if listed.exists():
+            shutil.move(listed, out)
+        else:
+            pictures.list_packets(media.path, str(picture.index), picture.codec, out, naked=pictures.naked(media))
+
+    return store.get_or_make(pictures.recipe(media), make).sha256
