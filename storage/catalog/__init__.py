@@ -2,10 +2,10 @@
 
 from storage.catalog.catalog import Catalog
 from storage.catalog.jobs import Event, Job, new_job_id
+from storage.catalog.leases import Lease, Order, TakeKey
 from storage.catalog.results import Delivery
 from storage.catalog.scripts import StoredLine
 from storage.catalog.states import JobState, TakeState
-from storage.catalog.takes import Lease, Order, TakeKey
 
 __all__ = [
     "Catalog",

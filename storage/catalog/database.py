@@ -8,7 +8,7 @@ one at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +55,17 @@ class Database:
         """One change: all of it, or nothing where it ends in an exception."""
         with self._turn, Session(self._writer, autoflush=False, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def ask(self, statement: sa.Executable, values: Mapping[str, Any]) -> sa.Row[Any] | None:
+        """One row by one statement, or ``None``: for what is asked for every line."""
+        with self.engine.connect() as connection:
+            return connection.execute(statement, values).one_or_none()
+
+    def tell(self, statement: sa.Executable, values: Mapping[str, Any]) -> sa.Row[Any] | None:
+        """One change by one statement, and the row that it returns, if it does."""
+        with self._turn, self._writer.begin() as connection:
+            result = connection.execute(statement, values)
+            return result.one_or_none() if result.returns_rows else None
 
     def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT."""

@@ -168,9 +168,7 @@ class Jobs(JobTables):
 
     def cancel_requested(self, job_id: str) -> bool:
         """Whether somebody asked the job to stop since it was last started. Cheap enough to ask before every line."""
-        query = sa.select(JobRow.cancel_requested_at).where(JobRow.id == job_id)
-        with self._database.reading() as session:
-            return session.scalar(query) is not None
+        return self._database.ask(_CANCEL_REQUESTED, {"a_job": job_id}) is not None
 
     def add_event(self, job_id: str, kind: str, **detail: Json) -> None:
         """Note that something happened to a job."""
@@ -198,3 +196,8 @@ def _job(row: JobRow) -> Job:
         updated_at=row.updated_at,
         cancel_requested=row.cancel_requested_at is not None,
     )
+
+
+_CANCEL_REQUESTED = sa.select(JobRow.id).where(
+    JobRow.id == sa.bindparam("a_job"), JobRow.cancel_requested_at.is_not(None)
+)

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from speechmill.recipes import Artifact, Digest, Json
+from storage.catalog.database import Database
 from storage.catalog.jobs import JobTables
 from storage.catalog.models import ArtifactRow, DeliveryRow
 
@@ -28,25 +29,33 @@ class Delivery:
 class Results(JobTables):
     """The catalog's artifacts and deliveries."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        insert = database.insert(ArtifactRow)
+        fresh = {name: insert.excluded[name] for name in ("operation", "sha256", "size_bytes", "made_at")}
+        self._remember = insert.on_conflict_do_update(index_elements=["recipe"], set_=fresh)
+
     def remember(self, recipe: Digest, operation: str, artifact: Artifact) -> None:
         """A recipe made this artifact; what it made before is forgotten."""
-        values = {"operation": operation, "sha256": artifact.sha256, "size_bytes": artifact.size_bytes,
-                  "made_at": datetime.now(UTC)}  # fmt: skip
-        insert = self._database.insert(ArtifactRow).values(recipe=recipe, **values)
-        with self._database.writing() as session:
-            session.connection().execute(insert.on_conflict_do_update(index_elements=["recipe"], set_=values))
+        self._database.tell(
+            self._remember,
+            {
+                "recipe": recipe,
+                "operation": operation,
+                "sha256": artifact.sha256,
+                "size_bytes": artifact.size_bytes,
+                "made_at": datetime.now(UTC),
+            },
+        )
 
     def recall(self, recipe: Digest) -> Artifact | None:
         """What a recipe made."""
-        query = sa.select(ArtifactRow.sha256, ArtifactRow.size_bytes).where(ArtifactRow.recipe == recipe)
-        with self._database.reading() as session:
-            found = session.connection().execute(query).one_or_none()
+        found = self._database.ask(_RECALL, {"a_recipe": recipe})
         return None if found is None else Artifact(Digest(found.sha256), found.size_bytes)
 
     def forget(self, recipe: Digest) -> None:
         """Have a recipe made again when it is next asked for."""
-        with self._database.writing() as session:
-            session.connection().execute(sa.delete(ArtifactRow).where(ArtifactRow.recipe == recipe))
+        self._database.tell(_FORGET, {"a_recipe": recipe})
 
     def put_delivery(
         self, job_id: str, language: str, outputs: Mapping[str, Json], checks: Sequence[Json], state: str
@@ -70,3 +79,8 @@ class Results(JobTables):
                 Delivery(row.language, row.state, row.outputs, row.checks, row.updated_at)
                 for row in session.scalars(query)
             ]
+
+
+# Asked for every artifact, so built once.
+_RECALL = sa.select(ArtifactRow.sha256, ArtifactRow.size_bytes).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))
+_FORGET = sa.delete(ArtifactRow).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))
