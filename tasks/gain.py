@@ -1,0 +1,100 @@
+"""The programme gain: one number, found by arithmetic from what was measured of the raw mix.
+
+Louder needs limiting, and limiting makes softer, so the gain is looked for by trying: the energies and peaks of every
+64 samples say how loud the limited programme will be without rendering it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.limiting import NODE_SAMPLES, Curve, curve, kept_energy
+from tasks.loudness import SILENCE_LUFS, Numbers, Sound, amplitude, coarse, decibels
+from tasks.mixing import Span
+
+GAIN_STEP_DB = 0.1  # an edited line changes the programme's loudness by less, so mostly its gain stays what it was
+KEEP_LU = 0.25  # half of the tightest profile's tolerance; a gain that was used before is kept within this
+TRIES = 12
+MOST_GAIN_DB = 40.0  # a source that needs more is noise
+MOST_LIMITING_DB = 12.0  # gain beyond what loudness alone asks for: more would flatten speech altogether
+LEAST_SLOPE = 0.2  # loudness gained by a decibel of gain where the limiter takes most of it
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Measured:
+    """A raw mix in numbers: of every 64 samples the mean square (K-weighted, all channels) and the true peak."""
+
+    mean_squares: Sound  # shape (blocks,)
+    peaks: Sound  # shape (blocks,), linear
+
+    @classmethod
+    def joined(cls, parts: Sequence[Measured]) -> Measured:
+        return cls(np.concatenate([p.mean_squares for p in parts]), np.concatenate([p.peaks for p in parts]))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Level:
+    """A programme gain, the limiter's curve that it needs, and what the programme measures under both."""
+
+    gain_db: float
+    nodes: Curve
+    lufs: float
+    true_peak_dbtp: float
+
+
+def settle(
+    measured: Measured,
+    target_lufs: float,
+    ceiling_db: float,
+    *,
+    spans: Sequence[Span] | None = None,
+    previous_gain_db: float | None = None,
+) -> Level:
+    """The gain that brings a programme to ``target_lufs`` under ``ceiling_db``, in steps of 0.1 dB.
+
+    With ``spans`` the loudness is that of these spans only. Where the target cannot be reached within bounds (a silent
+    source, or peaks that would need more than 12 dB of limiting) the nearest level is returned: compare its ``lufs``.
+    """
+    if previous_gain_db is not None:
+        kept = at_gain(measured, previous_gain_db, ceiling_db, spans)
+        if abs(kept.lufs - target_lufs) <= KEEP_LU:
+            return kept
+    raw_lufs = _lufs(measured.mean_squares, spans)
+    if raw_lufs <= SILENCE_LUFS:
+        return at_gain(measured, 0.0, ceiling_db, spans)
+    needed_db = target_lufs - raw_lufs
+    most_db = min(needed_db + MOST_LIMITING_DB, MOST_GAIN_DB)
+    level = at_gain(measured, _stepped(min(needed_db, most_db)), ceiling_db, spans)
+    slope = 1.0
+    for _ in range(TRIES):
+        missing_lu = target_lufs - level.lufs
+        gain_db = _stepped(min(level.gain_db + missing_lu / slope, most_db))
+        if gain_db == level.gain_db:
+            break
+        tried = at_gain(measured, gain_db, ceiling_db, spans)
+        slope = max(LEAST_SLOPE, (tried.lufs - level.lufs) / (tried.gain_db - level.gain_db))
+        if abs(target_lufs - tried.lufs) >= abs(missing_lu):
+            break
+        level = tried
+    return level
+
+
+def at_gain(measured: Measured, gain_db: float, ceiling_db: float, spans: Sequence[Span] | None = None) -> Level:
+    """What the programme measures at a gain, limited."""
+    factor = amplitude(gain_db)
+    nodes = curve(measured.peaks * np.float32(factor), amplitude(ceiling_db))
+    lufs = _lufs(measured.mean_squares * kept_energy(nodes) * factor**2, spans)
+    loudest = measured.peaks * np.maximum(nodes[:-1], nodes[1:])
+    return Level(gain_db, nodes, lufs, decibels(float(loudest.max(initial=0.0)) * factor))
+
+
+def _lufs(mean_squares: Sound | Numbers, spans: Sequence[Span] | None) -> float:
+    energies = coarse(mean_squares, NODE_SAMPLES)
+    return energies.integrated_lufs if spans is None else energies.over(spans)
+
+
+def _stepped(gain_db: float) -> float:
+    return round(round(gain_db / GAIN_STEP_DB) * GAIN_STEP_DB, 3)

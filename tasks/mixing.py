@@ -1,0 +1,239 @@
+"""The mix: dialogue over the original or over a bed, any stretch of it, in blocks.
+
+A ``Mix`` is a pure plan. A ``Renderer`` turns any range of it into sound: what it returns for a sample depends on the
+plan alone, never on where a block begins, so parts that are rendered apart are bit for bit those of the whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from speechmill.lines import samples_of_ms
+from speechmill.recipes import Digest, Json
+from speechmill.timeline import Clip, Timeline
+from storage.artifacts import ArtifactStore
+from tasks.layouts import Layout
+from tasks.loudness import Sound, amplitude
+from tasks.stretching import stretched
+
+VERSION = "1"  # of everything that decides what a sample of the mix is
+
+DUCK_DB = -18.0
+"""How far the original is turned down under speech: the depth PersoDub uses where a voice cannot be taken out. Speech
+that much softer than the dub is masked by it, and the room it was spoken in is still there between the words."""
+RAMP_SAMPLES = samples_of_ms(70)  # raised cosine of 60 to 80 ms: shorter is heard as a switch, longer as a swell
+BRIDGE_SAMPLES = samples_of_ms(500)  # a shorter pause stays ducked: a bed that comes up for half a second pumps
+FADE_SAMPLES = samples_of_ms(4)  # of the silence around a take, so that a noise floor does not begin with a click
+CACHED_SAMPLES = 12_000_000  # clips kept ready, about 48 MB
+
+
+class Background(StrEnum):
+    """What is done with the sound under the dialogue."""
+
+    DUCK = "duck"  # the original, turned down where anybody speaks
+    DROP = "drop"  # nothing
+    BED = "bed"  # music and effects, untouched
+
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What is heard when. ``sound`` is 48 kHz WAV in ``layout``, padded or cut to the length of the timeline."""
+
+    timeline: Timeline
+    layout: Layout
+    background: Background
+    sound: Digest | None = None
+    speech: tuple[Span, ...] = ()  # where the original speaks
+
+    @property
+    def length_samples(self) -> int:
+        return self.timeline.length_samples
+
+    @cached_property
+    def ducked(self) -> tuple[Span, ...]:
+        """Where the background is turned down: wherever the original or the dub speaks, short pauses included."""
+        if self.background is not Background.DUCK:
+            return ()
+        return merged([*self.speech, *spoken(self.timeline)], BRIDGE_SAMPLES)
+
+    def clips(self, start: int, end: int) -> Sequence[Clip]:
+        """Clips of which anything, fades included, sounds in ``start:end``."""
+        low = bisect_left(self._starts, start - FADE_SAMPLES - self._longest)
+        high = bisect_right(self._starts, end + FADE_SAMPLES)
+        return [
+            c
+            for c in self.timeline.clips[low:high]
+            if c.start_samples - FADE_SAMPLES < end and c.end_samples + FADE_SAMPLES > start
+        ]
+
+    def described(self, start: int, end: int) -> dict[str, Json]:
+        """All that decides how ``start:end`` sounds, relative to ``start``: parameters for a recipe."""
+        clips: list[Json] = [
+            [c.take, c.start_samples - start, c.length_samples, c.from_samples, c.to_samples, round(c.gain_db, 4)]
+            for c in self.clips(start, end)
+        ]
+        ducked: list[Json] = [
+            [max(s, start - RAMP_SAMPLES) - start, min(e, end + RAMP_SAMPLES) - start]
+            for s, e in _between(self.ducked, start - RAMP_SAMPLES, end + RAMP_SAMPLES)
+        ]
+        under = self.sound is not None and self.background is not Background.DROP
+        return {
+            "layout": self.layout.name,
+            "clips": clips,
+            "ducked": ducked,
+            "from": start if under else None,
+            "length": end - start,
+        }
+
+    @property
+    def inputs(self) -> list[Digest]:
+        return [self.sound] if self.sound is not None and self.background is not Background.DROP else []
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [c.start_samples for c in self.timeline.clips]
+
+    @cached_property
+    def _longest(self) -> int:
+        return max((c.length_samples for c in self.timeline.clips), default=0)
+
+
+def spoken(timeline: Timeline) -> tuple[Span, ...]:
+    """Where the dub speaks: disjoint, by time."""
+    return merged([(c.start_samples, c.end_samples) for c in timeline.clips], 0)
+
+
+def merged(spans: Iterable[Span], bridge_samples: int) -> tuple[Span, ...]:
+    """Spans by time, those joined that overlap or are closer than ``bridge_samples``."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start - joined[-1][1] <= bridge_samples:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        elif end > start:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def _between(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
+    """Those of disjoint, sorted spans that touch ``start:end``."""
+    low = bisect_right(spans, start, key=lambda span: span[1])
+    high = bisect_left(spans, end, key=lambda span: span[0])
+    return spans[low:high]
+
+
+def duck_gain(ducked: Sequence[Span], start: int, end: int) -> Sound | None:
+    """Gain of the background in ``start:end``, shape (samples,); ``None`` where it is 1 throughout."""
+    spans = _between(ducked, start - RAMP_SAMPLES, end + RAMP_SAMPLES)
+    if not spans:
+        return None
+    low = np.float32(amplitude(DUCK_DB))
+    fall = low + (1 - low) * (0.5 + 0.5 * np.cos(np.pi * (np.arange(RAMP_SAMPLES) + 0.5) / RAMP_SAMPLES))
+    gain = np.ones(end - start, np.float32)
+    for first, last in spans:
+        for begin, values in ((first - RAMP_SAMPLES, fall), (last, fall[::-1])):
+            a, b = max(begin, start), min(begin + RAMP_SAMPLES, end)
+            if a < b:
+                gain[a - start : b - start] = values[a - begin : b - begin]
+        gain[max(0, first - start) : max(0, last - start)] = low
+    return gain
+
+
+class Renderer:
+    """Turns ranges of a mix into sound. Several threads may use one."""
+
+    def __init__(self, mix: Mix, store: ArtifactStore) -> None:
+        self.mix = mix
+        self._store = store
+        self._sound: Path | None = store.path(mix.inputs[0]) if mix.inputs else None
+        self._ready: OrderedDict[Clip, tuple[int, Sound]] = OrderedDict()
+        self._ready_samples = 0
+        self._guard = threading.Lock()
+
+    def mixed(self, start: int, end: int) -> Sound:
+        """The raw mix of ``start:end`` before any programme gain, shape (samples, channels)."""
+        out = self._background(start, end)
+        speech = self.dialogue(start, end)
+        for channel, gain in enumerate(self.mix.layout.dialogue):
+            if gain:
+                out[:, channel] += speech if gain == 1.0 else speech * np.float32(gain)
+        return out
+
+    def dialogue(self, start: int, end: int) -> Sound:
+        """The dialogue alone, shape (samples,)."""
+        out = np.zeros(end - start, np.float32)
+        for clip in self.mix.clips(start, end):
+            at, sound = self._clip(clip)
+            a, b = max(at, start), min(at + len(sound), end)
+            if a < b:
+                out[a - start : b - start] += sound[a - at : b - at]
+        return out
+
+    def _background(self, start: int, end: int) -> Sound:
+        out = np.zeros((end - start, self.mix.layout.channels), np.float32)
+        if self._sound is None:
+            return out
+        with soundfile.SoundFile(self._sound) as file:
+            low, high = max(0, start), min(end, file.frames)
+            if low < high:
+                file.seek(low)
+                file.read(high - low, dtype="float32", always_2d=True, out=out[low - start : high - start])
+        gain = duck_gain(self.mix.ducked, start, end)
+        if gain is not None:
+            out *= gain[:, None]
+        return out
+
+    def _clip(self, clip: Clip) -> tuple[int, Sound]:
+        """Where the sound of a clip begins, fades included, and the sound. Stretching takes 3 ms a second: the same
+        clip is asked for by several blocks, and by the master, the stem and the encoder."""
+        with self._guard:
+            if clip in self._ready:
+                self._ready.move_to_end(clip)
+                return self._ready[clip]
+        ready = heard(clip, self._store.path(clip.take))
+        with self._guard:
+            if clip not in self._ready:
+                self._ready[clip] = ready
+                self._ready_samples += len(ready[1])
+            while self._ready_samples > CACHED_SAMPLES and len(self._ready) > 1:
+                _, (_, oldest) = self._ready.popitem(last=False)
+                self._ready_samples -= len(oldest)
+        return ready
+
+
+def heard(clip: Clip, take: Path) -> tuple[int, Sound]:
+    """The sound of one clip and the sample where it begins.
+
+    Every sample of the take from ``from_samples`` to ``to_samples`` is heard whole. The fades lie before and after
+    it, in the silence that the take has there; where the take begins or ends with speech there is none.
+    """
+    first = max(0, clip.from_samples - FADE_SAMPLES)
+    with soundfile.SoundFile(take) as file:
+        file.seek(min(first, file.frames))
+        sound: Sound = file.read(clip.to_samples + FADE_SAMPLES - first, dtype="float32")
+    lead, body, tail = np.split(sound, [clip.from_samples - first, clip.to_samples - first])
+    if not len(body):
+        return clip.start_samples, body
+    fade = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE_SAMPLES) + 0.5) / FADE_SAMPLES)).astype(np.float32)
+    whole = np.concatenate(
+        [
+            lead * fade[FADE_SAMPLES - len(lead) :],
+            stretched(body, clip.length_samples),
+            tail * fade[::-1][: len(tail)],
+        ]
+    )
+    if clip.gain_db:
+        whole *= np.float32(amplitude(clip.gain_db))
+    return clip.start_samples - len(lead), whole
