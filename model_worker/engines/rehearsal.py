@@ -1,0 +1,150 @@
+"""The rehearsal engine: no model at all. Instant, the same every time, in every language.
+
+It hears as many words as fit into the sound, translates by marking the text, and speaks a shaped tone of about the
+length that a voice would need. For tests, dry runs and benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from model_worker.engines.texts import sayable
+from model_worker.engines.waves import Mono, read_mono, write_mono
+from speechmill.abilities import Engine, Heard, Phrase, Translation, Utterance
+from speechmill.lines import RATE_HZ, Doubt, Word, samples_of_ms
+from speechmill.settings import Settings
+from speechmill.voices import Speaker, Voice
+
+NAME = "rehearsal"
+VERSION = "rehearsal-1"
+
+MOST_SAMPLES = 30 * RATE_HZ
+WORD_MS = 350  # about 170 words a minute: an unhurried speaker
+SENTENCE = ("one", "two", "three", "four", "five", "six", "seven", "eight.")
+
+CHARACTERS_PER_S = 14.5  # of read English and Spanish at pace 1.0
+SHORTEST_MS = 250
+SYLLABLE_MS = 180  # about 5.5 syllables a second
+EDGE_MS = 20
+LEVEL = 0.25
+HARMONICS = (1.0, 0.5, 0.33, 0.2, 0.12, 0.08)  # a spectrum that falls like a voice's
+PITCHES_HZ = (110.0, 205.0, 140.0, 240.0, 90.0, 175.0, 125.0, 270.0)  # for speakers whose pitch is not known
+LOWEST_HZ, HIGHEST_HZ = 70.0, 400.0
+APART = 2 ** (1 / 12)  # two tones less than a semitone apart are one voice
+
+
+@cache
+def every_language() -> frozenset[str]:
+    """Languages with a two-letter code; each also serves its regions and scripts (``languages.matches``)."""
+    from language_data.population_data import LANGUAGE_SPEAKING_POPULATION  # type: ignore[import-untyped]
+
+    return frozenset(tag for tag in LANGUAGE_SPEAKING_POPULATION if len(tag) == 2)
+
+
+class Ear:
+    """Hears one word every 350 ms, whatever the sound, and a pause after every eighth."""
+
+    version = VERSION
+    gives_word_times = True
+    judges: frozenset[str] = frozenset()  # what it hears has nothing to do with what was said
+
+    @property
+    def languages(self) -> frozenset[str]:
+        return every_language()
+
+    def transcribe(self, audio: Path, language: str) -> Heard:  # noqa: ARG002
+        step = samples_of_ms(WORD_MS)
+        slots = range(len(read_mono(audio, MOST_SAMPLES)) // step)
+        round_slots = len(SENTENCE) + 1
+        words = tuple(
+            Word(SENTENCE[slot % round_slots], slot * step, (slot + 1) * step)
+            for slot in slots
+            if slot % round_slots < len(SENTENCE)
+        )
+        return Heard(" ".join(word.text for word in words), words)
+
+
+class Translator:
+    """Marks a text with the language that it should be in, and puts the glossary's terms in."""
+
+    version = VERSION
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        return _every_pair()
+
+    def translate(
+        self,
+        phrases: Sequence[Phrase],
+        source: str,  # noqa: ARG002
+        target: str,
+        glossary: Mapping[str, str],
+    ) -> dict[str, Translation]:
+        return {phrase.id: _marked(phrase.text, target, glossary) for phrase in phrases if phrase.text.strip()}
+
+
+class Tone:
+    """Speaks a tone at the speaker's pitch with a bump for every syllable."""
+
+    version = VERSION
+    characters_per_s = CHARACTERS_PER_S
+    varies = False
+
+    @property
+    def languages(self) -> frozenset[str]:
+        return every_language()
+
+    def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:  # noqa: ARG002
+        """The speaker's own pitch, moved up by semitones until it can be told apart."""
+        others = [pitch for voice in taken if isinstance(pitch := voice.settings.get("pitch_hz"), float)]
+        pitch = speaker.pitch_hz or PITCHES_HZ[len(taken) % len(PITCHES_HZ)]
+        pitch = min(max(pitch, LOWEST_HZ), HIGHEST_HZ)
+        while any(1 / APART < pitch / other < APART for other in others):
+            pitch *= APART
+        pitch = round(pitch, 1)
+        return Voice(f"tone {pitch:.0f} Hz", NAME, {"pitch_hz": pitch})
+
+    def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
+        """The length follows from the text and the pace alone."""
+        text = sayable(utterance.text)
+        length = max(samples_of_ms(SHORTEST_MS), round(len(text) / CHARACTERS_PER_S / utterance.pace * RATE_HZ))
+        pitch = voice.settings.get("pitch_hz")
+        write_mono(out, _tone(length, float(pitch) if isinstance(pitch, (int, float)) else PITCHES_HZ[0]))
+
+
+@cache
+def _every_pair() -> frozenset[tuple[str, str]]:
+    return frozenset((a, b) for a in every_language() for b in every_language() if a != b)
+
+
+def _marked(text: str, target: str, glossary: Mapping[str, str]) -> Translation:
+    said = text.strip()
+    for term, to in glossary.items():
+        said = said.replace(term, to)
+    missed = any(term in text and to not in said for term, to in glossary.items())
+    return Translation(f"({target}) {said}", doubts=(Doubt.GLOSSARY_MISSED,) if missed else ())
+
+
+def _tone(length: int, pitch_hz: float) -> Mono:
+    """A harmonic tone whose level rises and falls once a syllable; it begins and ends in silence."""
+    # One period in whole samples, repeated: far cheaper than a sine for every sample of every harmonic.
+    period = max(2, round(RATE_HZ / pitch_hz))
+    phase = 2 * np.pi * np.arange(period) / period
+    cycle = sum(weight * np.sin((n + 1) * phase) for n, weight in enumerate(HARMONICS))
+    cycle = (cycle / np.abs(cycle).max() * LEVEL).astype(np.float32)
+    tone: Mono = np.resize(cycle, length)
+    syllables = max(1, round(length / samples_of_ms(SYLLABLE_MS)))
+    bump = 0.65 - 0.35 * np.cos(2 * np.pi * np.arange(-(-length // syllables)) * syllables / length)
+    tone *= np.resize(bump.astype(np.float32), length)
+    edge = np.linspace(0, 1, min(samples_of_ms(EDGE_MS), length // 2), dtype=np.float32)
+    tone[: len(edge)] *= edge
+    tone[len(tone) - len(edge) :] *= edge[::-1]
+    return tone
+
+
+def engine(settings: Settings) -> Engine:  # noqa: ARG001
+    return Engine(NAME, VERSION, Ear(), Translator(), Tone())
