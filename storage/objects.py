@@ -19,10 +19,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from speechmill.errors import BadInput, MissingObject, from_os_error
 from storage.scratch import Scratch
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 MOST_KEY_BYTES = 1024  # S3's limit
 MOST_NAME_BYTES = 255  # of one part between slashes: what Linux file systems take
@@ -223,8 +226,8 @@ class _Window(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        got = self._file.readinto(buffer[: self._left_bytes]) or 0
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        got = self._file.readinto(memoryview(buffer)[: self._left_bytes]) or 0
         self._left_bytes -= got
         return got
 
