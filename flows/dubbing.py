@@ -1,0 +1,58 @@
+"""The dubbing flow: one film into every language asked for. It reads like its own table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from model_worker.engines.registry import Choice, Needs, choose
+from speechmill.profiles import profile
+from speechmill.requests import DubbingRequest
+from speechmill.settings import Settings
+from storage.catalog import Catalog, JobState
+from tasks import casting, delivering, dubs, originals
+from tasks.stages import Progress
+from tasks.workplace import Workplace, workplace
+
+Made = TypeVar("Made")
+
+
+class Step(Protocol):
+    """Runs one step of the flow; with Prefect each is a task run."""
+
+    def __call__(self, name: str, work: Callable[[], Made]) -> Made: ...
+
+
+def plainly(name: str, work: Callable[[], Made]) -> Made:  # noqa: ARG001
+    """A step without Prefect is just its work."""
+    return work()
+
+
+def foresee(request: DubbingRequest, chosen: Settings) -> Choice:
+    """The engine for each ability; refuses, before any work, what is named and not there or cannot be done."""
+    profile(request.profile)
+    originals.find_source(request, chosen)
+    return choose(Needs.of_dubbing(request), chosen, request.engines)
+
+
+def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly) -> None:
+    """Run a job of the catalog to its delivery."""
+    request = DubbingRequest.model_validate(catalog.job(job_id).request)
+    place = workplace(chosen, catalog, job_id, progress)
+    state = dub(place, request, Path(catalog.job(job_id).out), step)
+    catalog.move_job(job_id, state)
+
+
+def dub(place: Workplace, request: DubbingRequest, out: Path, step: Step) -> JobState:
+    """Dub one film into every language asked for; everything before the translation is shared."""
+    crew = foresee(request, place.settings)
+    original = step("original", lambda: originals.take_in(place, request))
+    script = step("script", lambda: originals.script(place, request, original, crew.transcribes))
+    dubbed = []
+    for language in request.targets:
+        lines = step(f"translate {language}", lambda to=language: dubs.translated(place, request, script, to, crew))
+        cast = casting.cast(place, script.speakers, language, crew.speaks)
+        takes = step(f"speak {language}", lambda: dubs.spoken(place, request, original, lines, cast, crew))
+        dubbed.append(step(f"master {language}", lambda: dubs.mastered(place, request, original, script, lines, takes)))
+    return step("deliver", lambda: delivering.deliver(place, request, original, script, dubbed, crew, out))

@@ -1,0 +1,119 @@
+"""What there is to be seen of jobs: rows for `jobs`, `job` and `lines`, and the one change a person makes, `edit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from speechmill import languages
+from speechmill.errors import BadInput
+from speechmill.lines import seconds
+from speechmill.reports import DubbedLine, DubbingReport
+from speechmill.settings import settings
+from storage.catalog import Catalog, Job, StoredLine
+from tasks.workplace import open_catalog
+
+
+@contextmanager
+def _catalog() -> Iterator[Catalog]:
+    catalog = open_catalog(settings())
+    try:
+        yield catalog
+    finally:
+        catalog.close()
+
+
+def job_rows(most: int) -> list[dict[str, Any]]:
+    """Jobs, newest first."""
+    with _catalog() as catalog:
+        return [_row(job) for job in catalog.jobs(most)]
+
+
+def job_facts(job_id: str) -> dict[str, Any]:
+    """One job: what was asked, where it stands, what happened to it."""
+    with _catalog() as catalog:
+        job = catalog.job(job_id)
+        events = [
+            {"at": event.at.isoformat(timespec="seconds"), "what": _sentence(event.kind, event.detail)}
+            for event in catalog.events(job.id)
+        ]
+        deliveries = {d.language: {"state": d.state, "outputs": d.outputs} for d in catalog.deliveries(job.id)}
+        return {**_row(job), "out": job.out, **job.facts, "deliveries": deliveries, "events": events}
+
+
+def line_rows(job_id: str, language: str | None) -> list[dict[str, Any]]:
+    """The lines of a job as they are now, with what became of each in the delivery that is there.
+
+    ``verdict`` is empty for a line that is not delivered, ``stale`` for one whose text was changed since.
+    """
+    with _catalog() as catalog:
+        job = catalog.job(job_id)
+        wanted = languages.canonical(language) if language else None
+        delivered = _delivered(job)
+        return [_line(stored, delivered) for stored in catalog.lines(job.id, wanted)]
+
+
+def _line(stored: StoredLine, delivered: dict[tuple[str, str], DubbedLine]) -> dict[str, Any]:
+    line, found = stored.line, delivered.get((stored.line.language, stored.line.id))
+    reasons: tuple[str, ...] = found.reasons if found else line.doubts
+    verdict = "" if found is None else str(found.verdict) if found.text == line.text else "stale"
+    return {
+        "id": line.id,
+        "language": line.language,
+        "speaker": line.speaker,
+        "start_s": seconds(line.anchor.start_samples) if line.anchor else None,
+        "end_s": seconds(line.anchor.end_samples) if line.anchor else None,
+        "text": line.text,
+        "verdict": verdict,
+        "reasons": [str(reason) for reason in reasons],
+        "edited": stored.edited,
+        "revision": stored.revision,
+    }
+
+
+def _delivered(job: Job) -> dict[tuple[str, str], DubbedLine]:
+    """Delivered lines by language and id; none where nothing was delivered yet, or the folder is gone."""
+    report = Path(job.out) / "report.json"
+    try:
+        found = DubbingReport.model_validate_json(report.read_bytes())
+    except (OSError, ValidationError):
+        return {}
+    if found.job != job.id:
+        return {}
+    return {(tag, line.id): line for tag, target in found.targets.items() for line in target.lines}
+
+
+def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dict[str, Any]:
+    """Change what a line says; its job becomes stale."""
+    if not text.strip():
+        raise BadInput("the new text is empty", hint="give the words that are to be said")
+    with _catalog() as catalog:
+        job = catalog.job(job_id)
+        targets = job.request["targets"]
+        if language is None and len(targets) > 1:
+            raise BadInput(
+                f"job {job.id} has several languages", hint=f"say which with --lang: {', '.join(targets)}"
+            )
+        tag = languages.canonical(language) if language else targets[0]
+        stored = catalog.edit_line(job.id, tag, line_id, text.strip())
+        return {"job": job.id, "line": line_id, "language": tag, "text": stored.line.text,
+                "revision": stored.revision, "state": str(catalog.job(job.id).state)}
+
+
+def _row(job: Job) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "kind": job.kind,
+        "state": str(job.state),
+        "created": job.created_at.isoformat(timespec="seconds"),
+        "source": job.request.get("source", ""),
+        "targets": list(job.request.get("targets", [])),
+    }
+
+
+def _sentence(kind: str, detail: dict[str, Any]) -> str:
+    return " ".join([kind, *(f"{name}={value}" for name, value in detail.items())])

@@ -1,0 +1,59 @@
+"""Runs under Prefect: each step of a flow is one task run. Prefect's cache and result storage stay off; facts are in
+the catalog and results are artifacts.
+
+Without ``PREFECT_API_URL`` Prefect's temporary server runs beside the job; its database is kept in
+``$SPEECHMILL_HOME/prefect``, so that past runs are there to be shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from speechmill.settings import Settings
+from storage.catalog import Catalog
+from tasks.stages import Progress
+
+Made = TypeVar("Made")
+
+SERVER_STARTUP_S = "120"  # a fresh database takes 12 s on a quick machine, over a minute on a slow one
+
+
+def prepare(chosen: Settings) -> None:
+    """Prefect reads its settings when it is imported, so this comes first."""
+    home = chosen.home / "prefect"
+    home.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder, but not the one above it
+    defaults = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": SERVER_STARTUP_S,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # Its temporary server complains at every end about events it could not flush any more; errors of ours are
+        # told by us.
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def run_with_prefect(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress) -> None:
+    """Run a job as a Prefect flow run, in this process."""
+    prepare(chosen)
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+
+    from flows.dubbing import run_dubbing
+
+    def step(name: str, work: Callable[[], Made]) -> Made:
+        # A closure without parameters: Prefect is told the name of the step, not the film.
+        made: Made = task(work, name=name, cache_policy=NO_CACHE, persist_result=False)()
+        return made
+
+    def dub(job: str) -> None:
+        run_dubbing(job, chosen, catalog, progress, step)
+
+    options: dict[str, Any] = {"name": "dub", "flow_run_name": f"dub {job_id}", "persist_result": False}
+    flow(dub, **options)(job_id)

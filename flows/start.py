@@ -1,0 +1,171 @@
+"""Starting and resuming jobs: from a request to an outcome, with Prefect or without."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.progress import StreamProgress
+from speechmill.errors import Cancelled, Conflict, SpeechmillError, from_os_error
+from speechmill.recipes import digest_of_json
+from speechmill.requests import DubbingRequest
+from speechmill.settings import Settings, settings
+from storage.catalog import Catalog, Job, JobState, new_job_id
+from tasks.stages import Progress
+from tasks.workplace import open_catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended."""
+
+    job: str
+    state: str
+    out: Path
+
+    @property
+    def needs_person(self) -> bool:
+        return self.state == JobState.COMPLETED_WITH_REVIEW
+
+    def as_json(self) -> dict[str, str]:
+        return {
+            "job": self.job,
+            "state": self.state,
+            "out": str(self.out),
+            "report": str(self.out / "report.json"),
+        }
+
+    def sentence(self) -> str:
+        review = "; some lines or checks need a person" if self.needs_person else ""
+        return f"speechmill: done{review}: {self.out / 'report.html'}"
+
+
+def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
+    """Dub what is asked, or go on with the same request where it was left. Refuses before any work what cannot be
+    done; raises what stopped the job."""
+    from flows.dubbing import foresee
+
+    chosen = settings()
+    request = absolute(request)
+    foresee(request, chosen)
+    catalog = open_catalog(chosen)
+    try:
+        asked = request.model_dump(mode="json")
+        fingerprint = digest_of_json(["dub", asked])
+        job = catalog.unfinished_job(fingerprint)
+        progress = StreamProgress()
+        if job is not None:
+            progress.say(f"going on with job {job.id}")
+        else:
+            job_id = new_job_id()
+            out = request.out or str(Path("out").absolute() / job_id)
+            job = catalog.add_job("dub", asked, fingerprint, out, job_id=job_id)
+        return run_job(job.id, chosen, catalog, progress, prefect=prefect)
+    finally:
+        catalog.close()
+
+
+def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outcome:
+    """Render again what is stale, or the named lines, and everything that follows from them."""
+    chosen = settings()
+    catalog = open_catalog(chosen)
+    try:
+        job = catalog.job(job_id)
+        if line_ids:
+            targets = job_request(job).targets
+            catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)
+        elif job.state.is_completed:
+            return Outcome(job.id, job.state, Path(job.out))  # nothing is stale
+        return run_job(job.id, chosen, catalog, StreamProgress(), prefect=prefect)
+    finally:
+        catalog.close()
+
+
+def absolute(request: DubbingRequest) -> DubbingRequest:
+    """The request with its paths made absolute, so that it means the same wherever it is resumed."""
+
+    def whole(path: str | None) -> str | None:
+        return None if path is None else path if "://" in path else str(Path(path).expanduser().absolute())
+
+    return request.model_copy(
+        update={
+            "source": whole(request.source),
+            "script": whole(request.script),
+            "glossary": whole(request.glossary),
+            "bed": whole(request.bed),
+            "out": whole(request.out),
+            "translations": {tag: whole(file) for tag, file in request.translations.items()},
+        }
+    )
+
+
+def run_job(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, *, prefect: bool) -> Outcome:
+    """Run a job to its end; whatever happens, the catalog says how it ended."""
+    with _alone(chosen, job_id), _state_kept(catalog, job_id):
+        if prefect:
+            progress.say("starting Prefect's server for this run" if "PREFECT_API_URL" not in os.environ else
+                         f"reporting to {os.environ['PREFECT_API_URL']}")
+            from flows.prefect_runs import run_with_prefect
+
+            run_with_prefect(job_id, chosen, catalog, progress)
+        else:
+            from flows.dubbing import run_dubbing
+
+            run_dubbing(job_id, chosen, catalog, progress)
+    job = catalog.job(job_id)
+    return Outcome(job.id, job.state, Path(job.out))
+
+
+@contextmanager
+def _alone(chosen: Settings, job_id: str) -> Iterator[None]:
+    """Nobody else on this machine runs the job meanwhile. The lock ends with the process, however that ends."""
+    folder = chosen.home / "running"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / job_id).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"job {job_id} is running in another process", hint="wait for it, or stop that process first"
+            ) from None
+        try:
+            yield
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _state_kept(catalog: Catalog, job_id: str) -> Iterator[None]:
+    """Move the job to running, and to what became of it. The flow itself moves it to its completed states."""
+    catalog.move_job(job_id, JobState.RUNNING)
+    try:
+        yield
+    except (Cancelled, KeyboardInterrupt):
+        _end(catalog, job_id, JobState.CANCELLED)
+        raise
+    except OSError as error:
+        ours = from_os_error(error)
+        _end(catalog, job_id, JobState.FAILED, code=ours.code, message=str(ours))
+        raise ours from error
+    except SpeechmillError as error:
+        _end(catalog, job_id, JobState.FAILED, code=error.code, message=str(error))
+        raise
+    except BaseException as error:
+        _end(catalog, job_id, JobState.FAILED, code="internal", message=type(error).__name__)
+        raise
+
+
+def _end(catalog: Catalog, job_id: str, state: JobState, **detail: str) -> None:
+    """Write the bad end; a catalog that cannot be written (a full disk) must not hide what went wrong."""
+    try:
+        catalog.move_job(job_id, state, **detail)
+    except (SpeechmillError, OSError):
+        return
+
+
+def job_request(job: Job) -> DubbingRequest:
+    return DubbingRequest.model_validate(job.request)

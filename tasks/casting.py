@@ -1,0 +1,18 @@
+"""Casting: a voice for every speaker, none of them silently the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from speechmill.abilities import Speaks
+from speechmill.voices import Cast, Speaker, Voice
+from tasks.workplace import Workplace
+
+
+def cast(place: Workplace, speakers: Sequence[Speaker], language: str, speaks: Speaks) -> Cast:
+    """Choose a voice for each speaker, in order, and keep the cast in the catalog."""
+    chosen: dict[str, Voice] = {}
+    for speaker in speakers:
+        chosen[speaker.id] = speaks.voice(speaker, language, list(chosen.values()))
+    place.catalog.put_cast(place.job, language, chosen)
+    return chosen

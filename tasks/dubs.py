@@ -1,0 +1,197 @@
+"""One language of a dub: its lines translated, spoken, placed, mixed and mastered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speechmill.abilities import Engine
+from speechmill.lines import Doubt, Line, seconds
+from speechmill.profiles import Profile, profile
+from speechmill.recipes import Digest
+from speechmill.reports import DubbedLine, Loudness, Repair
+from speechmill.requests import DubbingRequest
+from speechmill.takes import Reason, Take, Verdict, verdict_of
+from speechmill.timeline import Timeline
+from speechmill.voices import Cast
+from tasks import layouts, levelling, mastering, timing, translating
+from tasks.checks import measure_encoded
+from tasks.glossaries import Glossary, read_glossary
+from tasks.mixing import Background, Mix
+from tasks.originals import Original, SourceScript
+from tasks.scripts import is_spoken, read_translation
+from tasks.sources import SourceMeasure
+from tasks.speaking import speak_all
+from tasks.workplace import Workplace
+
+CEILING_TRIES = 2  # after this, a peak that lossy coding raised over the limit is for a person
+CEILING_SPARE_DB = 0.1  # below what was just too high
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The script in one language."""
+
+    language: str
+    lines: tuple[Line, ...]
+    repairs: tuple[Repair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dub:
+    """One language of a dub, finished but not yet packed."""
+
+    language: str
+    lines: tuple[Line, ...]
+    report: tuple[DubbedLine, ...]
+    timeline: Timeline
+    master: mastering.Master
+    loudness: Loudness  # of the encoded file
+    repairs: tuple[Repair, ...]
+
+
+def translated(
+    place: Workplace, request: DubbingRequest, script: SourceScript, language: str, engine: Engine | None
+) -> Version:
+    """The script in a language: from the translation that was given, or by an engine; kept in the catalog. A line
+    that a person has edited there since reads as it was edited."""
+    glossary = read_glossary(Path(request.glossary)) if request.glossary else Glossary()
+    repairs: tuple[Repair, ...] = ()
+    if language in request.translations:
+        with place.stages(f"read translation {language}"):
+            read = read_translation(Path(request.translations[language]), language, script.lines)
+        lines, repairs = [_given(line, read.texts.get(line.id), language, glossary) for line in script.lines], read.repairs
+    elif language == request.language:
+        lines = list(script.lines)
+    else:
+        assert engine is not None
+        assert engine.translates is not None
+        lines = translating.translate(place, script.lines, engine.translates, request.language, language, glossary)
+    if language != request.language:
+        sources = {line.id: line.text for line in script.lines}
+        place.catalog.put_lines(place.job, language, lines, sources=sources)
+    kept = [stored.line for stored in place.catalog.lines(place.job, language)]
+    return Version(language, tuple(kept), repairs)
+
+
+def _given(line: Line, text: str | None, language: str, glossary: Glossary) -> Line:
+    if text is not None:
+        return translating.in_other_words(line, text, language, glossary)
+    doubts = line.doubts if not is_spoken(line) else (*line.doubts, Doubt.UNTRANSLATED)
+    return replace(line, language=language, words=(), doubts=doubts)
+
+
+def spoken(
+    place: Workplace, request: DubbingRequest, original: Original, version: Version, cast: Cast, crew: Crew
+) -> dict[str, list[Take]]:
+    """Takes by line id, best first."""
+    return speak_all(
+        place, version.lines, cast, crew.speaks, crew.ear(version.language), profile(request.profile),
+        original.sound.length_samples, version.language,
+    )
+
+
+def mastered(
+    place: Workplace,
+    request: DubbingRequest,
+    original: Original,
+    script: SourceScript,
+    version: Version,
+    takes: dict[str, list[Take]],
+) -> Dub:
+    """Place every line, mix, master, and measure what was encoded; asked again where coding raised a peak too far."""
+    chosen, language = profile(request.profile), version.language
+    plan = planned(original, version.lines, takes, chosen)
+    mix = mixed(request, original, script, plan.timeline)
+    ceiling: float | None = None
+    for tries in range(CEILING_TRIES + 1):
+        with place.stages(f"master {language}" if not tries else f"master {language} again") as advance:
+            made = mastering.master(
+                mix, chosen, place.store, language=language, threads=place.settings.threads, ceiling_db=ceiling,
+                on_part=lambda done, of: advance(done),
+            )
+        with place.stages(f"measure {language}"):
+            loudness = measure_encoded(place.store, made.aac.sha256, threads=place.settings.threads)
+        over = loudness.true_peak_dbtp - chosen.loudness.true_peak_dbtp
+        if over <= 0:
+            break
+        ceiling = made.ceiling_db - over - CEILING_SPARE_DB
+    return Dub(language, version.lines, lines_of(script, version, takes, plan), plan.timeline, made, loudness,
+               version.repairs)
+
+
+def planned(
+    original: Original, lines: Sequence[Line], takes: dict[str, list[Take]], chosen: Profile, heard: Energies
+) -> timing.Plan:
+    """The timeline of one language: each line's best take, at the loudness of the line it stands for."""
+    best = {line_id: tried[0] for line_id, tried in takes.items() if tried}
+    levels = []
+    for line in lines:
+        take = best.get(line.id)
+        if take is not None and take.measured is not None and line.anchor is not None:
+            there = heard.over([(line.anchor.start_samples, line.anchor.end_samples)])
+            levels.append(levelling.Level(line.id, line.speaker, there, take.measured.loudness_lufs))
+    gains = levelling.level(levels)
+    cues = [
+        timing.Cue(line.id, line.speaker, line.anchor, best[line.id], gains.get(line.id, 0.0))
+        for line in lines
+        if line.id in best and line.anchor is not None
+    ]
+    return timing.plan(cues, original.sound.length_samples, chosen.stretch, chosen.timing)
+
+
+def mixed(request: DubbingRequest, original: Original, script: SourceScript, timeline: Timeline) -> Mix:
+    """What is heard under the dialogue: the bed that was given, the original turned down, or nothing."""
+    under = original.bed or original.sound
+    background = Background.BED if original.bed else Background(request.background)
+    return Mix(
+        timeline=timeline,
+        layout=layouts.of_name(under.layout),
+        background=background,
+        sound=None if background is Background.DROP else under.digest,
+        speech=script.speech,
+    )
+
+
+def lines_of(
+    script: SourceScript, version: Version, takes: dict[str, list[Take]], plan: timing.Plan
+) -> tuple[DubbedLine, ...]:
+    """What the report says of every line."""
+    sources = {line.id: line.text for line in script.lines}
+    return tuple(_reported(line, sources.get(line.id, ""), takes.get(line.id, []), plan) for line in version.lines)
+
+
+def _reported(line: Line, source_text: str, tried: Sequence[Take], plan: timing.Plan) -> DubbedLine:
+    take, placed = (tried[0] if tried else None), plan.placed.get(line.id)
+    reasons = dict.fromkeys(
+        [
+            *(Reason(doubt) for doubt in line.doubts),
+            *(take.reasons if take else ()),
+            *(placed.reasons if placed else ()),
+        ]
+    )
+    verdict = verdict_of(reasons)
+    lost_samples = 0
+    if placed is not None:
+        lost_samples = max(0, placed.clip.end_samples - plan.timeline.length_samples)
+    elif is_spoken(line) and line.said.strip():
+        verdict = Verdict.FAILED
+    anchor = line.anchor
+    return DubbedLine(
+        id=line.id,
+        speaker=line.speaker,
+        text=line.text,
+        source_text=source_text,
+        start_s=seconds(anchor.start_samples) if anchor else 0.0,
+        end_s=seconds(anchor.end_samples) if anchor else 0.0,
+        placed_start_s=round(seconds(placed.clip.start_samples), 6) if placed else None,
+        placed_end_s=round(seconds(placed.clip.end_samples), 6) if placed else None,
+        stretch=placed.clip.stretch if placed else 1.0,
+        lost_ms=round(1000 * seconds(lost_samples), 3),
+        verdict=verdict,
+        reasons=tuple(reasons),
+        takes=len(tried),
+        error_rate=take.measured.error_rate if take and take.measured else None,
+        loudness_lufs=take.measured.loudness_lufs if take and take.measured else None,
+    )

@@ -1,0 +1,168 @@
+"""Speaking: every line becomes a take that was measured and judged, within a budget of tries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from speechmill.abilities import Speaks, Transcribes, Utterance
+from speechmill.errors import EngineRefused
+from speechmill.lines import RATE_HZ, Anchor, Line
+from speechmill.profiles import Profile
+from speechmill.recipes import Recipe
+from speechmill.takes import Reason, Take, Verdict
+from speechmill.voices import Cast, Voice
+from storage.artifacts import ArtifactStore
+from tasks import timing
+from tasks.dispatch import in_process
+from tasks.judging import judge, measure
+from tasks.scripts import is_spoken
+from tasks.transcribing import hear_take
+from tasks.workplace import Workplace
+
+MOST_TAKES = 3  # a line that is still not right is for a person
+HURRY_AGAIN = 1.20  # a take that would be stretched more than this is spoken again, faster
+WORTH_HEARING_AGAIN = frozenset({Reason.NOT_UNDERSTOOD, Reason.REPEATED, Reason.LONG_PAUSE, Reason.SILENT,
+                                 Reason.TOO_LONG, Reason.TOO_SHORT})
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One take to make: a line, its voice, how it is to be said, and the recipe that this amounts to."""
+
+    line: Line
+    voice: Voice
+    utterance: Utterance
+    number: int
+    recipe: Recipe
+
+
+def assign(line: Line, voice: Voice, utterance: Utterance, number: int, speaks: Speaks) -> Assignment:
+    recipe = Recipe(
+        "speak",
+        speaks.version,
+        inputs=[voice.reference] if voice.reference else [],
+        text=utterance.text,
+        language=utterance.language,
+        style=utterance.style,
+        pace=utterance.pace,
+        seed=utterance.seed,
+        voice=voice.settings,
+    )
+    return Assignment(line, voice, utterance, number, recipe)
+
+
+def spoken_lines(lines: Sequence[Line]) -> list[Line]:
+    """The lines that a voice is needed for, by time."""
+    said = [line for line in lines if line.anchor and line.said.strip() and is_spoken(line)]
+    return sorted(said, key=lambda line: (_anchor(line).start_samples, _anchor(line).end_samples, line.id))
+
+
+def first_takes(
+    lines: Sequence[Line], cast: Cast, seeds: Mapping[str, int], speaks: Speaks, profile: Profile, length_samples: int
+) -> list[Assignment]:
+    """The first take of every line, its pace planned from the text: a voice that is expected not to fit hurries."""
+    ordered = spoken_lines(lines)
+    rooms = timing.rooms([_anchor(line) for line in ordered], length_samples, profile.timing)
+    assignments = []
+    for line, (room, early) in zip(ordered, rooms, strict=True):
+        expected = round(len(line.said) / speaks.characters_per_s * RATE_HZ)
+        utterance = Utterance(
+            text=line.said,
+            language=line.language,
+            style=line.style,
+            pace=timing.pace_for(expected, room + early, profile.stretch),
+            seed=seeds.get(line.id, 0),
+        )
+        assignments.append(assign(line, cast[line.speaker], utterance, 1, speaks))
+    return assignments
+
+
+def next_take(
+    done: Assignment, take: Take, room_samples: int, speaks: Speaks, profile: Profile
+) -> Assignment | None:
+    """The take to try after this one, or ``None`` where another would not be better."""
+    if done.number >= MOST_TAKES:
+        return None
+    utterance = done.utterance
+    if take.measured is not None and take.measured.speech_samples > room_samples * HURRY_AGAIN:
+        wanted = utterance.pace * take.measured.speech_samples / room_samples
+        pace = min(round(wanted, 2), profile.stretch.most)
+        if pace > utterance.pace:
+            return assign(done.line, done.voice, replace(utterance, pace=pace), done.number + 1, speaks)
+    again = take.verdict is Verdict.FAILED or WORTH_HEARING_AGAIN & set(take.reasons)
+    if again and speaks.varies:
+        return assign(done.line, done.voice, replace(utterance, seed=utterance.seed + 1), done.number + 1, speaks)
+    return None
+
+
+def speak_all(
+    place: Workplace,
+    lines: Sequence[Line],
+    cast: Cast,
+    speaks: Speaks,
+    ear: Transcribes | None,
+    profile: Profile,
+    length_samples: int,
+    language: str,
+) -> dict[str, list[Take]]:
+    """Takes by line id, best first. One bad line never stops the others."""
+    ordered = spoken_lines(lines)
+    spans = timing.rooms([_anchor(line) for line in ordered], length_samples, profile.timing)
+    rooms = {line.id: room + early for line, (room, early) in zip(ordered, spans, strict=True)}
+    seeds = place.catalog.seeds(place.job, language)
+    waiting = first_takes(lines, cast, seeds, speaks, profile, length_samples)
+    takes: dict[str, list[Take]] = {line.id: [] for line in ordered}
+    with place.stages(f"speak {language}", len(waiting)) as advance:
+        round_number = 1
+        while waiting:
+            place.catalog.order_takes(
+                place.job, language, [(a.line.id, a.number, a.recipe.digest) for a in waiting]
+            )
+            made = in_process(
+                lambda assignment: speak_line(place.store, assignment, speaks, ear),
+                waiting,
+                threads=place.settings.threads,
+                done=advance if round_number == 1 else lambda _: None,
+                check=place.stop_if_cancelled,
+            )
+            place.catalog.put_takes(place.job, language, made)
+            for take in made:
+                takes[take.line_id].append(take)
+            following = [
+                next_take(assignment, take, rooms[take.line_id], speaks, profile)
+                for assignment, take in zip(waiting, made, strict=True)
+            ]
+            waiting = [assignment for assignment in following if assignment]
+            round_number += 1
+    return {line_id: sorted(tried, key=lambda t: _rank(t, rooms[line_id])) for line_id, tried in takes.items()}
+
+
+def speak_line(store: ArtifactStore, assignment: Assignment, speaks: Speaks, ear: Transcribes | None) -> Take:
+    """Speak one line, or find it spoken; measure and judge it."""
+    line, utterance, recipe = assignment.line, assignment.utterance, assignment.recipe
+    try:
+        artifact = store.get_or_make(
+            recipe, lambda out: speaks.speak(utterance, assignment.voice, out), suffix=".wav"
+        )
+    except EngineRefused:
+        return Take(line.id, assignment.number, recipe.digest, None, None, Verdict.FAILED, (Reason.ENGINE_REFUSED,))
+    audio = store.path(artifact.sha256)
+    measured = measure(audio)
+    heard = hear_take(store, artifact.sha256, ear, utterance.language) if ear else None
+    judged = judge(measured, audio, utterance, heard)
+    return Take(line.id, assignment.number, recipe.digest, artifact.sha256, judged.measured, judged.verdict,
+                judged.reasons)
+
+
+def _rank(take: Take, room_samples: int) -> tuple[int, int, float, int]:
+    """Best first: heard at all, nothing a person should look at, closest to its room, earliest."""
+    order = [Verdict.PASSED, Verdict.REVIEW, Verdict.FAILED]
+    excess = 0.0 if take.measured is None else max(1.0, take.measured.speech_samples / max(1, room_samples))
+    heard = 0 if take.audio is not None and take.verdict is not Verdict.FAILED else 1
+    return heard, order.index(take.verdict), excess, take.number
+
+
+def _anchor(line: Line) -> Anchor:
+    assert line.anchor is not None
+    return line.anchor

@@ -1,0 +1,41 @@
+"""The workplace: what every stage of a job works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechmill.errors import Cancelled
+from speechmill.settings import Settings
+from storage.artifacts import ArtifactStore
+from storage.catalog import Catalog
+from storage.objects import object_store
+from tasks.stages import Progress, Stages
+
+
+@dataclass(slots=True)
+class Workplace:
+    """The settings, the catalog, the artifacts and the stages of one job, in one process."""
+
+    settings: Settings
+    catalog: Catalog
+    store: ArtifactStore
+    stages: Stages
+    job: str
+
+    def stop_if_cancelled(self) -> None:
+        """Raise ``Cancelled`` once a person has asked the job to stop."""
+        if self.catalog.cancel_requested(self.job):
+            raise Cancelled(f"job {self.job} was cancelled", hint=f"`speechmill retake {self.job}` goes on from here")
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return Catalog.open(settings.database_url)
+
+
+def workplace(settings: Settings, catalog: Catalog, job: str, progress: Progress) -> Workplace:
+    """A workplace for one job."""
+    store = ArtifactStore(object_store(settings.objects_url), catalog, settings.scratch)
+    place = Workplace(settings, catalog, store, Stages(store, progress), job)
+    place.stages.cancelled = place.stop_if_cancelled
+    return place
