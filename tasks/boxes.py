@@ -17,6 +17,8 @@ from typing import BinaryIO
 from speechmill.errors import NotPublishable
 
 PADDING = " "
+TRACK_ENABLED = 1  # a flag of ``tkhd``
+FLAGS_LOW_BYTE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def write_languages(path: Path, tags: Sequence[str | None]) -> None:
     Raises ``NotPublishable`` where the file is not as ``padded`` asked for.
     """
     with path.open("r+b") as file:
-        medias = _medias(file)
+        medias = [media for track in _tracks(file) if (media := find(file, track, b"mdia"))]
         if len(medias) < len(tags):
             raise NotPublishable(f"{path.name} has {len(medias)} tracks, not {len(tags)}", hint="run again")
         for media, tag in zip(medias, tags, strict=False):
@@ -87,8 +89,8 @@ def read_languages(path: Path) -> list[str | None]:
     """The BCP-47 tag of each track of an MP4 file; ``None`` where a track has none."""
     with path.open("rb") as file:
         found: list[str | None] = []
-        for media in _medias(file):
-            box = find(file, media, b"elng")
+        for track in _tracks(file):
+            box = find(file, track, b"mdia", b"elng")
             if box is None:
                 found.append(None)
                 continue
@@ -97,14 +99,24 @@ def read_languages(path: Path) -> list[str | None]:
         return found
 
 
-def _medias(file: BinaryIO) -> list[Box]:
-    """The ``mdia`` box of each track."""
-    end = file.seek(0, 2)
-    movie = find(file, Box(b"", 0, 0, end), b"moov")
-    if movie is None:
-        return []
-    tracks = [box for box in walk(file, movie.content, movie.end) if box.kind == b"trak"]
-    return [media for track in tracks if (media := find(file, track, b"mdia"))]
+def switch_off(path: Path, tracks: Sequence[int]) -> None:
+    """Have tracks shown only when somebody chooses them. ffmpeg switches on the first of every kind, so without this
+    the subtitles of a dub would be shown to those who listen to it."""
+    with path.open("r+b") as file:
+        found = _tracks(file)
+        for number in tracks:
+            header = find(file, found[number], b"tkhd")
+            if header is None:
+                raise NotPublishable(f"{path.name} has a track without a header", hint="run again")
+            file.seek(header.content + FLAGS_LOW_BYTE)
+            flags = file.read(1)[0]
+            file.seek(header.content + FLAGS_LOW_BYTE)
+            file.write(bytes([flags & ~TRACK_ENABLED]))
+
+
+def _tracks(file: BinaryIO) -> list[Box]:
+    movie = find(file, Box(b"", 0, 0, file.seek(0, 2)), b"moov")
+    return [] if movie is None else [box for box in walk(file, movie.content, movie.end) if box.kind == b"trak"]
 
 
 def _make_room(file: BinaryIO, media: Box, box: bytes, path: Path) -> None:

@@ -29,6 +29,7 @@ any bytes for sound (as the raw formats do, by the ending of the name)."""
 
 QUIET = ("-hide_banner", "-nostdin", "-nostats", "-v", "error")
 MAX_ALLOC_BYTES = 1 << 30  # one allocation of ffmpeg's; a damaged header asks for more
+SEVERAL = "\x1e"  # the record separator of ASCII: in no path, title or number
 MAX_STREAMS = 64  # a film with every language has about 40
 
 SAFE_INPUT: dict[str, object] = {
@@ -59,10 +60,24 @@ def together(*outputs: Node) -> Node:
     return ffmpeg.merge_outputs(*outputs)
 
 
+def joined(streams: Sequence[Node], out: Path, **options: object) -> Node:
+    """One output file of several streams, in their order."""
+    return ffmpeg.output(*streams, f"file:{out}", **options)
+
+
+def several(values: Sequence[str]) -> str:
+    """The value of an option that is given several times, which ffmpeg-python has no word for."""
+    return SEVERAL.join(values)
+
+
 def argv(node: Node, *, level: str = "error") -> list[str]:
     """The whole command for an output node."""
     quiet = [level if part == "error" else part for part in QUIET]
-    arguments = [str(part) for part in ffmpeg.get_args(node)]
+    given = [str(part) for part in ffmpeg.get_args(node)]
+    arguments: list[str] = []
+    for place, part in enumerate(given):
+        first, *more = part.split(SEVERAL)
+        arguments += [first, *(again for value in more for again in (given[place - 1], value))]
     return ["ffmpeg", *quiet, "-max_alloc", str(MAX_ALLOC_BYTES), *arguments, "-y"]
 
 
