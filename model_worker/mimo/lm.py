@@ -103,11 +103,14 @@ class SpeechLm(nn.Module):
         return F.embedding(ids, self.embed_tokens)
 
     def embed(self, text: Tensor, codes: Tensor, empty_id: int) -> Tensor:
-        """Input vectors [groups, hidden] of mixed groups; the patch encoder runs for the audio groups only."""
-        out = self.embed_text(text)
+        """Input vectors [groups, hidden] of mixed groups; the patch encoder runs for the audio groups only.
+
+        Ids and codes are best on the CPU: which groups are audio is then known without waiting for the device.
+        """
         audio = (text == empty_id).nonzero()[:, 0]
+        out = self.embed_text(text.to(self.device))
         if len(audio):
-            out[audio] = self.embed_audio(codes[audio])
+            out[audio.to(self.device)] = self.embed_audio(codes[audio].to(self.device))
         return out
 
     def text_logits(self, hidden: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ class Goldens:
 
     def lm_prefill(self, _: Case, tensors: Tensors) -> Iterator[Check]:
         groups, lm = self.groups(tensors), self.lm
-        embedded = lm.embed(groups.text.to(self.device), groups.codes.to(self.device), self.text.empty)[None]
+        embedded = lm.embed(groups.text, groups.codes, self.text.empty)[None]
         yield distance(embedded, tensors["inputs_embeds"], HIDDEN)
         hidden = lm.backbone.normed(lm.backbone(embedded, slice(0, len(groups)), GrowingMemory()))
         yield distance(hidden, tensors["hidden_states"], HIDDEN)

@@ -54,7 +54,7 @@ def generate(
     latest, start = prompt, 0
     made: list[Groups] = []
     while len(made) < max_new:
-        embedded = lm.embed(latest.text.to(device), latest.codes.to(device), empty_id)[None]
+        embedded = lm.embed(latest.text, latest.codes, empty_id)[None]
         hidden = lm.backbone(embedded, slice(start, start + len(latest)), memory)[:, -1]
         hidden = lm.backbone.normed(hidden)
         start += len(latest)

@@ -20,6 +20,8 @@ from .sampler import GREEDY, Sampling
 from .text import EOSP, EOSTM, EOT, IM_END, SOSP, SOSTM, TextTokenizer
 
 SPEAK_TEXTS = 5  # text ids in a row, then as many audio groups: the rhythm of interleaved speech
+ROOM_PER_GROUP = 8  # a text id is spoken in about two audio groups; four times that never stops by itself
+SPEAK_ROOM = 80
 AUDIO_SAMPLING = Sampling(temperature=0.9, top_p=0.95)
 
 
@@ -73,6 +75,7 @@ class Task:
     stops: tuple[str, ...]  # besides the text tokenizer's own end token
     speaks: bool = False  # the answer is meant to hold audio
     audio: Sampling = AUDIO_SAMPLING
+    room: int = 512  # groups an answer may have, besides ROOM_PER_GROUP for each group of the prompt's own part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,14 +111,14 @@ CHAT_SAMPLING = Sampling(temperature=0.4, top_p=0.95)
 TASKS: Mapping[str, Task] = {
     "transcribe": Task((USER, Audio("speech"), "{template}", END, ASSISTANT, NO_THINK), GREEDY, TEXT_STOPS),
     "speak": Task(
-        (USER + "{template}: {text}" + END, ASSISTANT + SOSTM), SPEAK_SAMPLING, SPEECH_STOPS, speaks=True
+        (USER + "{template}: {text}" + END, ASSISTANT + SOSTM), SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM
     ),
     "speak-styled": Task(
         (*STYLED, USER + "{template}: {text}({instruct})" + END, ASSISTANT + "<think>\n"),
-        SPEAK_SAMPLING, SPEECH_STOPS, speaks=True,
+        SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM,
     ),
     "speak-described": Task(
-        (*STYLED, USER + "{text}" + END, ASSISTANT + "<think>\n"), SPEAK_SAMPLING, SPEECH_STOPS, speaks=True
+        (*STYLED, USER + "{text}" + END, ASSISTANT + "<think>\n"), SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM
     ),
     "understand": Task(
         (USER, Audio("speech"), "{question}", END, ASSISTANT, THINK, NO_THINK), UNDERSTAND_SAMPLING, TEXT_STOPS

@@ -1,0 +1,330 @@
+"""The engine: one thread owns the device and serves all requests in one running batch.
+
+A turn of its loop takes in what has arrived, encodes its recordings, reads its prompts into free rows, makes one
+step for every running request, and hands out what has ended; a freed row is filled in the next turn. Nothing else
+touches the device. A request that cannot be served fails alone:
+
+* out of memory: the batch's width is halved and everything starts again; what fails alone is refused;
+* any other failure of a step is narrowed down the same way, so that one bad request does not take others along;
+* a failure of the device itself closes the engine, since nothing can be computed on it any more.
+
+A request that starts again gives the same result: its noise depends on its seed only.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from .batch import Batch, Ended
+from .codec import Seams
+from .errors import Cancelled, DeadlineOver, EngineClosed, EngineError, MimoError, OutOfMemory
+from .model import Model
+from .prompts import TASKS
+from .request import Asked, Order, Recording, Request, Ticket, compose, prepared, recordings_in
+from .takes import Answer, Take, Timing, answer, judge
+
+WIDEN_AFTER = 64  # good steps before a narrowed batch may grow again
+KEPT_RECORDINGS = 256  # recordings whose codes are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How large the engine is. At full size one group of one request takes 144 KiB (bfloat16).
+
+    ``steady`` lets every step run at full width and every prompt be read alone, so that a request meets the same
+    kernels alone and in a batch, and its codes are equal bit for bit. None: only where rounding is coarse (not
+    float32), since in float32 the noise makes equal choices anyway.
+    """
+
+    slots: int = 16  # requests that run at once
+    groups: int = 2048  # prompt and answer of one request together; at most the model's context
+    prefix_bytes: int = 2 << 30  # keys and values kept for recurring prefixes
+    seams: Seams = Seams.SMOOTH  # how recordings and waves longer than a minute are joined
+    steady: bool | None = None
+
+
+class Engine:
+    """Serves requests to one loaded model. Safe to use from any thread; close it, or use it with ``with``."""
+
+    def __init__(self, model: Model, settings: EngineSettings | None = None) -> None:
+        self.model = model
+        self.settings = settings or EngineSettings()
+        self.context = min(self.settings.groups, model.lm.config.context_groups)
+        coarse = model.lm.dtype != torch.float32
+        self.batch = Batch(
+            model.lm,
+            model.text.empty,
+            count=self.settings.slots,
+            groups=self.context,
+            prefix_bytes=self.settings.prefix_bytes,
+            steady=coarse if self.settings.steady is None else self.settings.steady,
+        )
+        self.width = self.settings.slots  # requests that may run at once; smaller after a failure
+        self.steps = 0
+        self._codes: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._arrived: deque[Asked] = deque()
+        self._waiting: deque[Order] = deque()
+        self._lock = threading.Condition()
+        self._nudged = False  # somebody cancelled
+        self._closed: EngineError | None = None
+        self._progress_s = time.monotonic()
+        self._thread = threading.Thread(target=self._serve, name="mimo-engine", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, request: Request) -> Ticket:
+        """Queue a request. Its ticket ends with a :class:`Take`, or with an error of this package.
+
+        Raises at once what can be known at once: PromptError, AudioError, EngineClosed.
+        """
+        given = prepared(request, self.model.codec)
+        now = time.monotonic()
+        deadline = float("inf") if request.deadline_s is None else now + request.deadline_s
+        asked = Asked(request, Ticket(self._nudge), given, now, deadline)
+        with self._lock:
+            if self._closed is not None:
+                raise self._closed
+            self._arrived.append(asked)
+            self._lock.notify_all()
+        return asked.ticket
+
+    def run(self, request: Request) -> Take:
+        """Submit and wait."""
+        return self.submit(request).result()
+
+    def close(self) -> None:
+        """Stop serving; what is not finished fails with :class:`EngineClosed`."""
+        self._end(EngineClosed("the engine was closed"))
+        self._thread.join()
+
+    def stalled_s(self) -> float:
+        """Seconds since the engine last got on with work that it has; 0 when it has none. For a watchdog."""
+        return time.monotonic() - self._progress_s if self._busy() else 0.0
+
+    def _nudge(self) -> None:
+        with self._lock:
+            self._nudged = True
+            self._lock.notify_all()
+
+    def _end(self, why: EngineError) -> None:
+        with self._lock:
+            self._closed = self._closed or why
+            self._lock.notify_all()
+
+    def _busy(self) -> bool:
+        return bool(self._arrived or self._waiting or self.batch.running or self.batch.flights)
+
+    # the engine's thread
+
+    def _serve(self) -> None:
+        try:
+            with torch.inference_mode():
+                while self._wait_for_work():
+                    self._turn()
+                    self._progress_s = time.monotonic()
+        except Exception as error:
+            self._end(EngineClosed(f"the engine failed: {type(error).__name__}: {error}", hint="start it again"))
+        finally:
+            why = self._closed or EngineClosed("the engine's thread ended")
+            self._end(why)
+            left = [order.asked for order in (*self._waiting, *self.batch.running)]
+            for asked in (*self._arrived, *left):
+                _refuse(asked, why)
+
+    def _wait_for_work(self) -> bool:
+        with self._lock:
+            while self._closed is None and not self._busy():
+                self._lock.wait()
+                self._progress_s = time.monotonic()
+            return self._closed is None
+
+    def _turn(self) -> None:
+        self._take_in()
+        self._drop_overdue()
+        self._admit()
+        batch = self.batch
+        if batch.running:
+            self._step()
+        ended: list[Ended] = []
+        # on a GPU one step stays in flight, so that the device does not wait for the host
+        while len(batch.flights) > (1 if batch.cuda and batch.running else 0):
+            first, done = batch.land()
+            for order in first:
+                order.first_group_s = time.monotonic()
+            ended += done
+        if ended:
+            self._hand_out(ended)
+
+    def _take_in(self) -> None:
+        """Encode the recordings of what has arrived and build its prompts."""
+        with self._lock:
+            arrived = list(self._arrived)
+        if not arrived:
+            return
+        parts = {part.digest: part for asked in arrived for part in recordings_in(asked.given)}
+        refused = self._encode([part for digest, part in parts.items() if digest not in self._codes])
+        for asked in arrived:
+            try:
+                for part in recordings_in(asked.given):
+                    if part.digest in refused:
+                        raise refused[part.digest]
+                    self._codes.move_to_end(part.digest)
+                self._waiting.append(compose(asked, self.model.prompts, self._codes, self.context))
+            except Exception as error:
+                _refuse(asked, error)
+            with self._lock:
+                self._arrived.popleft()
+        while len(self._codes) > KEPT_RECORDINGS:
+            self._codes.popitem(last=False)
+
+    def _encode(self, parts: list[Recording]) -> dict[bytes, Exception]:
+        """Encode recordings in one batch, one by one if that fails; returns those that cannot be encoded."""
+        channels = self.model.lm.config.channels
+        refused: dict[bytes, Exception] = {}
+        try:
+            codes = self.model.codec.encode([part.wave for part in parts], channels, self.settings.seams)
+            self._codes.update(zip((part.digest for part in parts), codes, strict=True))
+        except Exception as error:
+            if len(parts) == 1:
+                return {parts[0].digest: error}
+            for part in parts:
+                refused |= self._encode([part])
+        return refused
+
+    def _drop_overdue(self) -> None:
+        """End what was cancelled or whose time is over, waiting or running."""
+        now = time.monotonic()
+        orders = [*self._waiting, *self.batch.running]
+        if not self._nudged and all(now < order.asked.deadline_s for order in orders):
+            return
+        self._nudged = False
+        for order in orders:
+            asked = order.asked
+            if asked.ticket.cancel_asked:
+                error: EngineError = Cancelled("the request was cancelled")
+            elif now >= asked.deadline_s:
+                error = DeadlineOver(f"the request was not finished within {asked.request.deadline_s:g} s")
+            else:
+                continue
+            if order in self.batch.running:
+                self.batch.drop(order)
+            else:
+                self._waiting.remove(order)
+            _refuse(asked, error)
+
+    def _admit(self) -> None:
+        """Read waiting prompts into the free rows."""
+        free = self.width - len(self.batch.running)
+        chosen = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+        if not chosen:
+            return
+        now = time.monotonic()
+        for order in chosen:
+            order.started_s = now
+        try:
+            self.batch.admit(chosen)
+        except Exception as error:
+            self._narrow(error, chosen)
+
+    def _step(self) -> None:
+        try:
+            self.batch.launch()
+        except Exception as error:
+            self._narrow(error, [])
+            return
+        self.steps += 1
+        if self.steps % WIDEN_AFTER == 0:
+            self.width = min(self.settings.slots, 2 * self.width)
+
+    def _narrow(self, error: Exception, admitted: list[Order]) -> None:
+        """After a failure: start everything again in half the width, or refuse what failed alone."""
+        if self.batch.cuda and not _out_of_memory(error):
+            raise error  # the device cannot be used any more
+        orders = self.batch.clear() + admitted
+        if len(orders) == 1:
+            _refuse(orders[0].asked, error)
+        else:
+            self.width = max(1, len(orders) // 2)
+            self._waiting.extendleft(reversed(orders))
+
+    def _hand_out(self, ended: list[Ended]) -> None:
+        """Decode what ended in one batch and give out the takes."""
+        model = self.model
+        answers = [answer(one.groups, model.text, model.lm.config, stopped=one.stopped) for one in ended]
+        spoken = [
+            index
+            for index, (one, said) in enumerate(zip(ended, answers, strict=True))
+            if one.order.asked.request.decode and said.codes.shape[1]
+        ]
+        waves = self._decode([answers[index].codes for index in spoken])
+        heard = dict(zip(spoken, waves, strict=True))
+        for index, (one, said) in enumerate(zip(ended, answers, strict=True)):
+            wave = heard.get(index, torch.zeros(0))
+            if isinstance(wave, Exception):
+                _refuse(one.order.asked, wave)
+            else:
+                one.order.asked.ticket.set_result(self._take(one, said, wave))
+
+    def _decode(self, items: list[Tensor]) -> list[Tensor | Exception]:
+        """Waves of code frames in one batch, one by one if that fails."""
+        try:
+            return list(self.model.codec.decode(items, self.settings.seams)) if items else []
+        except Exception as error:
+            if len(items) == 1:
+                return [error]
+            return [wave for item in items for wave in self._decode([item])]
+
+    def _take(self, one: Ended, said: Answer, wave: Tensor) -> Take:
+        order = one.order
+        asked, now = order.asked, time.monotonic()
+        rate_hz = self.model.codec.config.sampling_rate_hz
+        samples = wave.cpu().numpy()
+        failure = None
+        if asked.request.decode:
+            failure = judge(samples, rate_hz, speaks=TASKS[asked.request.task].speaks, stopped=one.stopped)
+        timing = Timing(
+            waited_s=order.started_s - asked.submitted_s,
+            first_group_s=order.first_group_s - asked.submitted_s,
+            spent_s=now - asked.submitted_s,
+            prompt_groups=len(order.groups),
+            cached_groups=order.cached,
+            new_groups=len(one.groups),
+        )
+        return Take(
+            said.text, said.codes, samples, rate_hz, one.groups, one.stopped, order.settings.seed, failure, timing
+        )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+
+
+def _refuse(asked: Asked, error: Exception) -> None:
+    """End a ticket with an error of this package."""
+    if _out_of_memory(error):
+        error = OutOfMemory("the request does not fit into memory", hint="give shorter recordings or less text")
+    elif not isinstance(error, MimoError):
+        error = EngineError(f"the request failed: {type(error).__name__}: {error}")
+    if not asked.ticket.done():
+        asked.ticket.set_exception(error)
+
+
+def answer_all(engine: Engine, requests: Iterable[Request]) -> list[Take]:
+    """Submit all and wait for all, in order; the first error is raised."""
+    return [ticket.result() for ticket in [engine.submit(request) for request in requests]]

@@ -1,0 +1,60 @@
+"""Keys and values of prompt prefixes that recur: templates, voice prompts, few-shot examples.
+
+A prefix is read alone, whether it is found here or not, so a request's numbers do not depend on what came before.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor
+
+from .groups import Groups
+
+FEWEST_GROUPS = 16  # a shorter prefix is read faster than looked up and copied
+
+Kept = tuple[Tensor, Tensor]
+
+
+class PrefixCache:
+    """The most recently used prefixes, up to ``limit_bytes`` of keys and values."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
+        self.hits = 0
+        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, prefix: Groups) -> Kept | None:
+        key = prefix.key()
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            self.hits += 1
+        return kept
+
+    def keep(self, prefix: Groups, kept: Kept) -> None:
+        """Keep a prefix; the least recently used ones make room. One larger than the whole cache is not kept."""
+        size = _bytes(kept)
+        if size > self.limit_bytes:
+            return
+        key = prefix.key()
+        if key in self._kept:
+            return
+        self._kept[key] = kept
+        self.bytes += size
+        while self.bytes > self.limit_bytes:
+            _, dropped = self._kept.popitem(last=False)
+            self.bytes -= _bytes(dropped)
+
+    def clear(self) -> None:
+        """Forget everything: memory is needed elsewhere."""
+        self._kept.clear()
+        self.bytes = 0
+
+
+def _bytes(kept: Kept) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in kept)
