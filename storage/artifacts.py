@@ -17,14 +17,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
-from speechmill.errors import DiskFull, MissingObject, SpeechmillError, ToolFailed, from_os_error
+from speechmill.errors import DiskFull, MissingObject, SpeechmillError, ToolFailed
 from speechmill.recipes import Artifact, Digest, Recipe, digest_of_file
 from storage.objects import ObjectStore, copy_file
-from storage.scratch import Scratch, locked
+from storage.scratch import Scratch, system_errors
 
 READ_ONLY = 0o444
 ANYBODY_WRITES = 0o222
-FULL_BELOW_BYTES = 1 << 20  # a library that fails with less than this left failed for want of space
+FULL_BELOW_BYTES = 1 << 20  # with less than this left the disk is full, whatever a library says of it
 
 How = Literal["made", "reused"]
 
@@ -49,7 +49,6 @@ class ArtifactStore:
         self._objects = objects
         self._index = index
         self._scratch = Scratch(scratch)
-        self._locks = scratch / "locks"
         self._guard = threading.Lock()
         self._tally: Counter[tuple[str, How]] = Counter()
         self._trusted: dict[Digest, tuple[int, int, int]] = {}  # linked files, by the state they were hashed in
@@ -68,7 +67,7 @@ class ArtifactStore:
         """
         found = self.find(recipe)
         if found is None:
-            with _named(self._scratch), self._alone(recipe):
+            with self._scratch.lock(recipe.digest):
                 found = self.find(recipe) or self._make(recipe, make, suffix)
         with self._guard:
             self._tally[recipe.operation, "made" if found.made else "reused"] += 1
@@ -85,7 +84,7 @@ class ArtifactStore:
     def add(self, path: Path) -> Artifact:
         """Keep a file that no recipe made, such as the user's film. It is not copied where it can be linked; it may
         then still be changed by its owner, so ``path`` looks again before it is used."""
-        with _named(self._scratch), self._scratch.folder() as folder:
+        with self._workplace() as folder:
             own = folder / "added"
             linked = _link_or_copy(path, own)
             before = _state(own)
@@ -124,9 +123,10 @@ class ArtifactStore:
         return self._scratch.folder()
 
     def _make(self, recipe: Recipe, make: Callable[[Path], None], suffix: str) -> Artifact:
-        with self._scratch.folder() as folder:
+        with self._workplace() as folder:
             made = folder / f"made{suffix}"
-            make(made)
+            with _full_disk(folder):
+                make(made)
             if not made.is_file():
                 raise ToolFailed(f"“{recipe.operation}” made nothing", hint="run again; see `speechmill doctor`")
             made.chmod(READ_ONLY)
@@ -135,15 +135,17 @@ class ArtifactStore:
         self._index.remember(recipe.digest, recipe.operation, artifact)
         return artifact
 
-    def _alone(self, recipe: Recipe) -> AbstractContextManager[None]:
-        self._locks.mkdir(parents=True, exist_ok=True)
-        return locked(self._locks / recipe.digest)
+    @contextmanager
+    def _workplace(self) -> Iterator[Path]:
+        """A scratch folder in which what goes wrong gets our names."""
+        with self.scratch() as folder, system_errors():
+            yield folder
 
     def _fetched(self, digest: Digest) -> Path:
         """A copy from a store elsewhere, kept as long as this process."""
         kept = self._scratch.home / digest
         if not kept.exists():
-            with _named(self._scratch), self._scratch.folder() as folder:
+            with self._workplace() as folder:
                 copy = folder / "fetched"
                 self._objects.get_file(_key(digest), copy)
                 if digest_of_file(copy) != digest:
@@ -180,16 +182,20 @@ def _link_or_copy(source: Path, target: Path) -> bool:
 
 
 @contextmanager
-def _named(scratch: Scratch) -> Iterator[None]:
-    """What goes wrong for want of space is ``DiskFull``, whatever the library that met it calls it."""
+def _full_disk(folder: Path) -> Iterator[None]:
+    """A full disk is ``DiskFull``, whatever the library that met it says: some name it otherwise, and libsndfile
+    writes as much as fits and is content. Looked at while what was written is still in ``folder``."""
     try:
         yield
     except SpeechmillError:
         raise
-    except OSError as error:
-        raise from_os_error(error) from error
     except Exception as error:
-        free_bytes = shutil.disk_usage(scratch.home).free
-        if free_bytes < FULL_BELOW_BYTES:
-            raise DiskFull("the disk is full", hint="free some space and run the same command again") from error
+        if shutil.disk_usage(folder).free < FULL_BELOW_BYTES:
+            raise _full() from error
         raise
+    if shutil.disk_usage(folder).free < FULL_BELOW_BYTES:
+        raise _full()
+
+
+def _full() -> DiskFull:
+    return DiskFull("the disk is full", hint="free some space and run the same command again; finished work is kept")

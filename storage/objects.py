@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from speechmill.errors import BadInput, MissingObject, from_os_error
-from storage.scratch import Scratch
+from speechmill.errors import BadInput, MissingObject
+from storage.scratch import Scratch, system_errors
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -118,7 +118,7 @@ class FolderStore:
         self._scratch = Scratch(root / ".incoming")  # on the same file system; no key begins with a dot
 
     def put_file(self, key: str, path: Path, *, give: bool = False, durable: bool = True) -> None:
-        with _named(), self._ready(key, path, give=give) as (source, target):
+        with system_errors(), self._ready(key, path, give=give) as (source, target):
             if durable:
                 _sync(source)
             source.replace(target)
@@ -126,7 +126,7 @@ class FolderStore:
                 _sync(target.parent)
 
     def put_if_absent(self, key: str, path: Path) -> bool:
-        with _named(), self._ready(key, path, give=False) as (source, target):
+        with system_errors(), self._ready(key, path, give=False) as (source, target):
             _sync(source)
             try:
                 os.link(source, target)  # unlike a rename it fails where there is a file
@@ -136,11 +136,11 @@ class FolderStore:
             return True
 
     def get_file(self, key: str, path: Path) -> None:
-        with _named():
+        with system_errors():
             copy_file(self._existing(key), path)
 
     def open_range(self, key: str, start_bytes: int = 0, length_bytes: int | None = None) -> BinaryIO:
-        with _named():
+        with system_errors():
             path = self._existing(key)
             size = path.stat().st_size
             end = size if length_bytes is None else min(size, start_bytes + length_bytes)
@@ -160,7 +160,7 @@ class FolderStore:
 
     def delete(self, key: str) -> None:
         if self.head(key) is not None:
-            with _named():
+            with system_errors():
                 (self.root / key).unlink(missing_ok=True)
 
     def _existing(self, key: str) -> Path:
@@ -257,12 +257,3 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """What the operating system refuses, in our words."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os_error(error) from error

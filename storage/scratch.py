@@ -13,8 +13,10 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+from speechmill.errors import from_os_error
 
 _ALIVE = ".alive"
 _LOCK = ".lock"
@@ -27,20 +29,35 @@ def locked(path: Path) -> Iterator[None]:
     The file is removed by whoever held it. One who waited meanwhile notices that the file is no longer the one at
     the path, and asks again.
     """
+    descriptor = _acquired(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """What the operating system refuses, in our words."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+@system_errors()
+def _acquired(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_at(descriptor, path):
-                break
+                return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -62,7 +79,8 @@ class Scratch:
 
     @property
     def home(self) -> Path:
-        """This process's own folder, removed when the process ends or, if it was killed, by the next one."""
+        """This process's own folder, removed when the process ends or, if it was killed, by the next one. Raises
+        ``DiskFull`` or ``Unavailable`` where there can be none, as everything here does."""
         with self._guard:
             if self._home is None or self._pid != os.getpid() or not self._home.is_dir():
                 self._home, self._pid = self._open(), os.getpid()
@@ -71,14 +89,19 @@ class Scratch:
     @contextmanager
     def folder(self) -> Iterator[Path]:
         """A temporary folder, removed afterwards with whatever is in it."""
-        folder = Path(tempfile.mkdtemp(dir=self.home))
+        with system_errors():
+            folder = Path(tempfile.mkdtemp(dir=self.home))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Hold a name, against threads and processes that use the same root."""
+        return locked(self._root / "locks" / name)
+
+    @system_errors()
     def _open(self) -> Path:
-        self._root.mkdir(parents=True, exist_ok=True)
         with locked(self._root / _LOCK):
             self._sweep()
             home = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
@@ -88,20 +111,34 @@ class Scratch:
         return home
 
     def _sweep(self) -> None:
-        """Remove the folders of processes that are no more."""
+        """Remove the folders and locks of processes that are no more."""
         for home in self._root.glob("run-*"):
-            try:
-                alive = os.open(home / _ALIVE, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:
-                shutil.rmtree(home, ignore_errors=True)
-                continue
-            try:
-                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(home, ignore_errors=True)
-            except BlockingIOError:
-                pass  # somebody is at work there
-            finally:
-                os.close(alive)
+            with _held_if_dead(home / _ALIVE) as dead:
+                if dead:
+                    shutil.rmtree(home, ignore_errors=True)
+        for lock in self._root.glob("locks/*"):
+            with _held_if_dead(lock) as dead:
+                if dead:
+                    lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held_if_dead(path: Path) -> Iterator[bool]:
+    """Whether nobody holds the lock at a path; if so, we do meanwhile."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = _is_at(descriptor, path)
+    except BlockingIOError:
+        held = False
+    try:
+        yield held
+    finally:
+        os.close(descriptor)
 
 
 def _close(home: Path, alive: int, pid: int) -> None:
