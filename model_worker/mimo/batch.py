@@ -110,7 +110,7 @@ class Batch:
         if self.cuda:
             ids = torch.empty(rows, dtype=latest.dtype, pin_memory=True)
             ids.copy_(latest, non_blocking=True)
-            copied = torch.cuda.Event()
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record()
         else:
             ids = latest.clone()
@@ -172,7 +172,6 @@ class Batch:
         if self.cuda:
             torch.cuda.empty_cache()
         return orders
-
 
 
 def _own(order: Order) -> int:

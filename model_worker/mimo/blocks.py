@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
 from .projection import Projection
@@ -39,9 +39,9 @@ class Sight:
             return self._banded(q, k, v)
         if self.left < 0 and self.right == 0:
             # padding is on the right, where a causal query does not look
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         if min(self.lengths) == longest and (self.left, self.right) == (-1, -1):
-            return F.scaled_dot_product_attention(q, k, v)
+            return functional.scaled_dot_product_attention(q, k, v)
         steps = torch.arange(longest, device=q.device)
         gap = steps[None] - steps[:, None]  # key minus query
         seen = length_mask(self.lengths, longest, q.device)[:, None, None]
@@ -50,7 +50,7 @@ class Sight:
         if self.right >= 0:
             seen = seen & (gap <= self.right)
         # a row beyond its item sees itself: an empty row of the softmax would be NaN and spread through sums
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen | (gap == 0))
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen | (gap == 0))
 
     def _banded(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention within a narrow window, block by block: cost grows with the length, not with its square."""
@@ -58,10 +58,10 @@ class Sight:
         blocks = -(-longest // BAND_BLOCK)
         tail = blocks * BAND_BLOCK - longest
         span = BAND_BLOCK + self.left + self.right
-        queries = F.pad(q, (0, 0, 0, tail)).view(items, heads, blocks, BAND_BLOCK, width)
+        queries = functional.pad(q, (0, 0, 0, tail)).view(items, heads, blocks, BAND_BLOCK, width)
 
         def stretches(x: Tensor) -> Tensor:
-            padded = F.pad(x, (0, 0, self.left, self.right + tail))
+            padded = functional.pad(x, (0, 0, self.left, self.right + tail))
             return padded.unfold(2, span, BAND_BLOCK).transpose(-1, -2)  # [items, heads, blocks, span, width]
 
         device = q.device
@@ -72,8 +72,11 @@ class Sight:
         limits = torch.tensor(self.lengths, device=device)[:, None, None]
         real = (key >= 0) & (key < limits)  # [items, blocks, span]
         seen = (inside & real[:, :, None]) | (offset == 0)  # a padded query sees itself, see above
-        out = F.scaled_dot_product_attention(
-            queries.transpose(1, 2), stretches(k).transpose(1, 2), stretches(v).transpose(1, 2), attn_mask=seen[:, :, None]
+        out = functional.scaled_dot_product_attention(
+            queries.transpose(1, 2),
+            stretches(k).transpose(1, 2),
+            stretches(v).transpose(1, 2),
+            attn_mask=seen[:, :, None],
         )
         return out.transpose(1, 2).reshape(items, heads, blocks * BAND_BLOCK, width)[:, :, :longest]
 
@@ -113,7 +116,8 @@ class Block(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         seen = sight.attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
         x = x + self.out_proj(seen.transpose(1, 2).reshape(items, longest, width))
-        return x + self.fc2(F.gelu(self.fc1(self.ffn_norm(x))))
+        out: Tensor = x + self.fc2(functional.gelu(self.fc1(self.ffn_norm(x))))
+        return out
 
 
 class Blocks(nn.Module):
@@ -127,7 +131,7 @@ class Blocks(nn.Module):
         self.theta = theta
 
     def forward(self, x: Tensor, sight: Sight, skip_layer: int | None = None) -> Tensor:
-        """Run all blocks on [items, longest, width]; the output of block ``skip_layer`` (1-based) is added at the end."""
+        """Run all blocks on [items, longest, width]; what block ``skip_layer`` (1-based) gave is added at the end."""
         frequencies = inverse_frequencies(self.head_dim, self.theta, x.device)
         cos, sin = rotary_table(frequencies.to(x.dtype).float(), x.shape[1], x.dtype)
         skipped = None

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -43,19 +43,19 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         """Open the files of ``folder``; raises :class:`CheckpointError` for one that is missing or truncated."""
         self.folder = folder
-        self._open: list[safe_open] = []
-        self._where: dict[str, safe_open] = {}
+        self._open: list[Any] = []  # safetensors handles, which carry no types
+        self._where: dict[str, Any] = {}
         self.files = _files(folder)
         for path in self.files:
             try:
-                handle = safe_open(path, framework="pt", device="cpu")
+                handle: Any = safe_open(path, framework="pt", device="cpu")
                 handle.__enter__()
             except FileNotFoundError:
                 raise CheckpointError(path, "there is no such file") from None
             except (SafetensorError, OSError) as error:
                 raise CheckpointError(path, f"this is not a whole safetensors file ({error})") from error
             self._open.append(handle)
-            for key in handle.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
+            for key in handle.keys():  # noqa: SIM118 (the handle is no mapping)
                 self._where[key] = handle
 
     def __enter__(self) -> Self:

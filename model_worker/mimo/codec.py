@@ -110,7 +110,7 @@ class Codec(nn.Module):
         results = []
         for pieces in cut:
             codes = [self.quantizer.encode(next(states), codebooks) for _ in pieces]
-            results.append(torch.cat(codes, 1) if seams is Seams.REFERENCE else self._joined_codes(codes, pieces))
+            results.append(torch.cat(codes, 1) if seams is Seams.REFERENCE else _joined_codes(codes))
         return results
 
     def states(self, pieces: list[Piece]) -> list[Tensor]:
@@ -125,7 +125,7 @@ class Codec(nn.Module):
         return [states for states in out if states is not None]
 
     def _reference_pieces(self, mel: Tensor) -> list[Piece]:
-        segments = mel.split(SEGMENT_MEL)
+        segments = torch.split(mel, SEGMENT_MEL)
         pieces: list[Piece] = []
         call: list[Tensor] = []
         for segment in segments:
@@ -140,16 +140,6 @@ class Codec(nn.Module):
         starts = _window_starts(len(mel), SEGMENT_MEL, overlap)
         parts = [mel[start : start + SEGMENT_MEL] for start in starts]
         return [Piece(part, len(part)) for part in parts]
-
-    def _joined_codes(self, codes: list[Tensor], pieces: list[Piece]) -> Tensor:
-        """Half of each overlap from the window before, half from the one after: both have 5 s of context there."""
-        half = OVERLAP_FRAMES // 2
-        kept = []
-        for number, part in enumerate(codes):
-            first = half if number else 0
-            last = part.shape[1] if number == len(codes) - 1 else part.shape[1] - (OVERLAP_FRAMES - half)
-            kept.append(part[:, first:last])
-        return torch.cat(kept, 1)
 
     # decoding
 
@@ -246,6 +236,17 @@ class StreamingDecoder:
                 kept = kept[:, -self.left_overlap :]
         self._kept = kept
         return wave
+
+
+def _joined_codes(codes: list[Tensor]) -> Tensor:
+    """Half of each overlap from the window before, half from the one after: both have 5 s of context there."""
+    half = OVERLAP_FRAMES // 2
+    kept = []
+    for number, part in enumerate(codes):
+        first = half if number else 0
+        last = part.shape[1] if number == len(codes) - 1 else part.shape[1] - (OVERLAP_FRAMES - half)
+        kept.append(part[:, first:last])
+    return torch.cat(kept, 1)
 
 
 def _window_starts(length: int, window: int, overlap: int) -> list[int]:

@@ -81,7 +81,9 @@ class Fields:
         if len(numbers) == 1:
             numbers *= channels
         if len(numbers) < channels or min(numbers) < 0:
-            raise self.wrong(name, f"must have {channels} numbers of at least 0, one for each audio channel, but is {value!r}")
+            raise self.wrong(
+                name, f"must have {channels} numbers of at least 0, one for each audio channel, but is {value!r}"
+            )
         return numbers[:channels]
 
     def window(self, name: str, default: tuple[int, int]) -> tuple[int, int]:
@@ -296,6 +298,7 @@ def _codebook_sizes(fields: Fields) -> tuple[int, ...]:
     quantizers = fields.count("num_quantizers")
     value = fields.raw.get("codebook_size")
     sizes = value if isinstance(value, list) else [value]
-    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+    whole = [size for size in sizes if isinstance(size, int) and size > 0]
+    if not whole or len(whole) != len(sizes):
         raise fields.wrong("codebook_size", f"must be whole numbers above 0, but is {value!r}")
-    return tuple(sizes[min(index, len(sizes) - 1)] for index in range(quantizers))
+    return tuple(whole[min(index, len(whole) - 1)] for index in range(quantizers))

@@ -39,7 +39,9 @@ class UpConvolution(nn.Module):
     def forward(self, x: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
         """[items, steps, inputs] to [items, steps * stride, outputs], and the new lengths."""
         inside = length_mask(lengths, x.shape[1], x.device)
-        x = self.conv((x * inside[..., None].to(x.dtype)).transpose(1, 2))  # padding must not reach an item's last steps
+        x = self.conv(
+            (x * inside[..., None].to(x.dtype)).transpose(1, 2)
+        )  # padding must not reach an item's last steps
         steps = [(length - 1) * self.stride + self.kernel for length in lengths]
         counted = length_mask(steps, x.shape[2], x.device)[:, None].float()
         counts = counted.sum(2, keepdim=True) * x.shape[1]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .blocks import Blocks, Sight, length_mask
 from .checkpoint import Parts, parts_of
@@ -58,9 +58,9 @@ class Encoder(nn.Module):
         x = torch.zeros(len(mels), max(reach), self.config.n_mels, dtype=dtype, device=device)
         for row, mel in zip(x, mels, strict=True):
             row[: len(mel)] = mel
-        x = F.gelu(self.conv1(x.transpose(1, 2)))
+        x = functional.gelu(self.conv1(x.transpose(1, 2)))
         x = x * length_mask(reach, x.shape[2], device)[:, None].to(dtype)
-        x = F.gelu(self.conv2(x)).transpose(1, 2)
+        x = functional.gelu(self.conv2(x)).transpose(1, 2)
         states = [self.states(length) for length in lengths]
         x = x[:, : max(states)]
         left, right = self.config.encoder_window
@@ -77,6 +77,6 @@ class Encoder(nn.Module):
         x = x.gather(1, steps.minimum(last)[..., None].expand(-1, -1, x.shape[-1]))
         repeats = torch.tensor([n < to for n, to in zip(states, call_states, strict=True)], device=x.device)
         keep = (steps[None] <= last) | repeats[:, None]
-        x = F.gelu(self.pool((x * keep[..., None].to(x.dtype)).transpose(1, 2))).transpose(1, 2)
+        x = functional.gelu(self.pool((x * keep[..., None].to(x.dtype)).transpose(1, 2))).transpose(1, 2)
         pooled: Tensor = self.pool_norm(x)
         return pooled

@@ -23,18 +23,25 @@ def task_of(case: dict[str, Any], load: Load) -> tuple[str, Given]:
     if builder not in BUILDERS:
         raise PromptError(f"the prompt builder '{builder}' is not known")
     task, given = BUILDERS[builder](case["args"], load)
-    return task, {"template": case.get("template"), **{name: value for name, value in given.items() if value is not None}}
+    return task, {
+        "template": case.get("template"),
+        **{name: value for name, value in given.items() if value is not None},
+    }
 
 
 def _speak(args: Given, load: Load) -> tuple[str, Given]:
-    given = {"text": spoken_text(args["input"]), "instruct": args["instruct"], "voice": _maybe(args["prompt_speech"], load)}
+    given = {
+        "text": spoken_text(args["input"]),
+        "instruct": args["instruct"],
+        "voice": _maybe(args["prompt_speech"], load),
+    }
     if not args["read_text_only"]:
         return "speak-described", given
     return "speak" if args["instruct"] is None else "speak-styled", given
 
 
 def _converse(args: Given, load: Load) -> tuple[str, Given]:
-    given = {"speech": load(args["input_speech"])}
+    given: Given = {"speech": load(args["input_speech"])}
     if not args["add_history"]:
         given |= {"system": args["system_prompt"], "voice": _maybe(args["prompt_speech"], load)}
     return "converse", given

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .checkpoint import Checkpoint, Parts, parts_of, settle
 from .config import LmConfig
@@ -72,7 +72,7 @@ class SpeechLm(nn.Module):
         if self.lm_head is not None:
             yield from parts_of(self.lm_head, f"{prefix}lm_head.")
         yield from parts_of(self.patch_encoder, f"{prefix}input_local_transformer.")
-        for channel, rows in enumerate(self.speech_table.data.split(list(self.config.speech_vocab))):
+        for channel, rows in enumerate(torch.split(self.speech_table.data, list(self.config.speech_vocab))):
             yield f"{prefix}speech_embeddings.{channel}.weight", rows
         yield from parts_of(self.group_downcast, f"{prefix}speech_group_downcast.")
         yield from parts_of(self.hidden_downcast, f"{prefix}hidden_states_downcast.")
@@ -93,14 +93,15 @@ class SpeechLm(nn.Module):
     def embed_audio(self, codes: Tensor) -> Tensor:
         """Input vectors [groups, hidden] of audio groups with codes [groups, frames, channels]."""
         groups, frames, _ = codes.shape
-        x = F.embedding(codes + self.offsets, self.speech_table).sum(2)
+        x = functional.embedding(codes + self.offsets, self.speech_table).sum(2)
         memory = Within(causal=not self.config.input_bidirectional)
         x = self.patch_encoder.normed(self.patch_encoder(x, slice(0, frames), memory))
-        return self.group_downcast(x.reshape(groups, -1))
+        out: Tensor = self.group_downcast(x.reshape(groups, -1))
+        return out
 
     def embed_text(self, ids: Tensor) -> Tensor:
         """Input vectors [groups, hidden] of text groups."""
-        return F.embedding(ids, self.embed_tokens)
+        return functional.embedding(ids, self.embed_tokens)
 
     def embed(self, text: Tensor, codes: Tensor, empty_id: int) -> Tensor:
         """Input vectors [groups, hidden] of mixed groups; the patch encoder runs for the audio groups only.

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
 from .config import LmConfig
@@ -46,7 +46,7 @@ class LocalMemory:
         keys[:, :, self.step : self.step + 1] = k
         values[:, :, self.step : self.step + 1] = v
         end = self.step + 1
-        return F.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end])
+        return functional.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end])
 
 
 class LocalDecoder(nn.Module):
@@ -71,7 +71,7 @@ class LocalDecoder(nn.Module):
     def parts(self, prefix: str) -> Parts:
         yield from parts_of(self.stack, f"{prefix}local_transformer.")
         sizes = [self.config.speech_vocab[channel] for channel in self.order]
-        for channel, rows in zip(self.order, self.heads.data.split(sizes), strict=True):
+        for channel, rows in zip(self.order, torch.split(self.heads.data, sizes), strict=True):
             yield f"{prefix}local_transformer_lm_heads.{channel}.weight", rows
         if self.to_local is not None:
             yield from parts_of(self.to_local, f"{prefix}speech_embeddings_to_local.")
@@ -90,7 +90,9 @@ class LocalDecoder(nn.Module):
             while at < len(self.order):
                 vocab = config.speech_vocab[self.order[at]]
                 end = at
-                while end < len(self.order) and self._active(end, step) and config.speech_vocab[self.order[end]] == vocab:
+                while (
+                    end < len(self.order) and self._active(end, step) and config.speech_vocab[self.order[end]] == vocab
+                ):
                     end += 1
                 if end == at:
                     at += 1
@@ -106,7 +108,15 @@ class LocalDecoder(nn.Module):
                 size = len(channels) * vocab
                 offsets = torch.tensor([starts[channel] for channel in channels], device=device)
                 runs.append(
-                    Run(channels, frames, slice(rows[at], rows[end]), slice(noise, noise + size), vocab, forbidden, offsets)
+                    Run(
+                        channels,
+                        frames,
+                        slice(rows[at], rows[end]),
+                        slice(noise, noise + size),
+                        vocab,
+                        forbidden,
+                        offsets,
+                    )
                 )
                 noise += size
                 at = end
@@ -150,5 +160,5 @@ class LocalDecoder(nn.Module):
     def _embedded(self, cells: list[Tensor], table: Tensor, rows: int) -> Tensor:
         if not cells:
             return table.new_zeros(rows, 1, self.config.local_dim)
-        summed = F.embedding(torch.cat(cells, 1), table).sum(1, keepdim=True)
+        summed = functional.embedding(torch.cat(cells, 1), table).sum(1, keepdim=True)
         return summed if self.to_local is None else self.to_local(summed)

@@ -10,8 +10,8 @@ import math
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from .config import CodecConfig
 from .errors import AudioError
@@ -32,8 +32,8 @@ def resample(wave: Tensor, rate_hz: int, target_hz: int) -> Tensor:
     divisor = math.gcd(rate_hz, target_hz)
     old, new = rate_hz // divisor, target_hz // divisor
     kernel, width = _sinc_kernel(old, new)
-    padded = F.pad(wave, (width, width + old))
-    phases = F.conv1d(padded[None, None], kernel.to(wave.device), stride=old)
+    padded = functional.pad(wave, (width, width + old))
+    phases: Tensor = functional.conv1d(padded[None, None], kernel.to(wave.device), stride=old)
     return phases[0].t().reshape(-1)[: math.ceil(new * len(wave) / old)]
 
 
@@ -69,7 +69,7 @@ class MelFrontEnd:
                 f"a recording needs more than {half} samples at {config.sampling_rate_hz} Hz, but has {len(wave)}",
                 hint="leave out recordings this short; they hold no speech",
             )
-        padded = F.pad(wave[None], (half, half), mode="reflect")[0]
+        padded = functional.pad(wave[None], (half, half), mode="reflect")[0]
         frames = len(wave) // config.hop_length + 1
         blocks = []
         for start in range(0, frames, BLOCK_FRAMES):

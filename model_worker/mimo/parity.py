@@ -136,7 +136,7 @@ class Goldens:
 
     def mel_to_codes(self, _: Case, tensors: Tensors) -> Iterator[Check]:
         lengths = tensors["mel_lengths"].tolist()
-        mels = tensors["mel_packed"].to(self.device).split(lengths)
+        mels = torch.split(tensors["mel_packed"].to(self.device), lengths)
         hidden = torch.cat(self.codec.states([Piece(mel, max(lengths)) for mel in mels]))
         yield distance(hidden, tensors["hidden_before_quantizer"], HIDDEN)
         yield same([self.codec.encoder.frames(length) for length in lengths] == tensors["code_lengths"].tolist())
@@ -170,25 +170,27 @@ class Goldens:
         yield distance(decoded.waves[0], tensors["wav"].flatten(), WAVE)
 
     def codes_to_wav_batched(self, _: Case, tensors: Tensors) -> Iterator[Check]:
-        items = list(tensors["codes_packed"].split(tensors["lengths"].tolist(), 1))
+        items = list(torch.split(tensors["codes_packed"], tensors["lengths"].tolist(), 1))
         for index, wave in enumerate(self.codec.decode(items)):
             wanted = tensors[f"wav_single_{index}"].flatten()
             yield distance(wave, wanted, WAVE)
             yield distance(self.codec.decode([items[index]])[0], wanted, WAVE)
 
     def codes_to_wav_chunked(self, case: Case, tensors: Tensors) -> Iterator[Check]:
-        parts = tensors["codes"].split(case["chunk_frames"], 1)
+        parts = torch.split(tensors["codes"], case["chunk_frames"], 1)
         wave = torch.cat([self.codec.decode([part])[0] for part in parts]).cpu()
         size, middle = case["window_samples"], case["boundary_sample"]
         yield same(len(wave) == case["total_samples"])
         yield distance(wave[:size], tensors["wav_head"], WAVE)
         yield distance(wave[middle - size : middle + size], tensors["wav_boundary"], WAVE)
         yield distance(wave[-size:], tensors["wav_tail"], WAVE)
-        yield from blocks(wave, self.codec.config.sampling_rate_hz, tensors["rms_per_second"], tensors["mean_per_second"])
+        yield from blocks(
+            wave, self.codec.config.sampling_rate_hz, tensors["rms_per_second"], tensors["mean_per_second"]
+        )
 
     def codes_to_wav_streaming(self, case: Case, tensors: Tensors) -> Iterator[Check]:
         decoder = StreamingDecoder(self.codec, case["left_overlap"], case["right_overlap"])
-        parts = list(tensors["codes"].split(tensors["chunk_lengths"].tolist(), 1))
+        parts = list(torch.split(tensors["codes"], tensors["chunk_lengths"].tolist(), 1))
         heard = [decoder.feed(part, last=number == len(parts)).cpu() for number, part in enumerate(parts, 1)]
         yield same([len(part) for part in heard] == tensors["samples_per_call"].tolist())
         streamed, whole = torch.cat(heard), self.codec.decode_once([tensors["codes"]])[1].waves[0].cpu()
@@ -315,17 +317,22 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         goldens = Goldens(options.folder, options.device)
         rows = []
-        print(f"{'case':48} {'kind':23} {'difference':>10} {'tolerance':>10}  verdict")
+        _say(f"{'case':48} {'kind':23} {'difference':>10} {'tolerance':>10}  verdict")
         for row in goldens.rows():
             rows.append(row)
             verdict = "passed" if row.passed else f"FAILED {row.problem}".rstrip()
-            print(f"{row.name:48} {row.kind:23} {row.worst.difference:10.2g} {row.worst.tolerance:10.2g}  {verdict}", flush=True)
+            _say(f"{row.name:48} {row.kind:23} {row.worst.difference:10.2g} {row.worst.tolerance:10.2g}  {verdict}")
     except (MimoError, OSError, ValueError) as error:
-        print(f"parity: {error}", file=sys.stderr)
+        sys.stderr.write(f"parity: {error}\n")
         return 1
     failed = sum(not row.passed for row in rows)
-    print(f"{len(rows) - failed} of {len(rows)} passed")
+    _say(f"{len(rows) - failed} of {len(rows)} passed")
     return 1 if failed or not rows else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

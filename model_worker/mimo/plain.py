@@ -8,8 +8,8 @@ It is also the loop that the benchmark compares with.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from .groups import Groups
 from .lm import SpeechLm
@@ -29,7 +29,7 @@ class GrowingMemory:
             k, v = torch.cat((keys, k), 2), torch.cat((values, v), 2)
         self.kept[layer] = (k, v)
         shared = q.shape[1] != k.shape[1]
-        return F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1, enable_gqa=shared)
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1, enable_gqa=shared)
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """Matrix products with weights: the place where nearly all time goes.
 
-On a CUDA device this is ``F.linear``. On a CPU in float32 the same product has routes of very different speed for
+On a CUDA device this is ``linear``. On a CPU in float32 the same product has routes of very different speed for
 few rows, because the weights (row-major, [outputs, inputs]) are read from memory once per call and MKL picks its
 kernel by shape. Measured on 2 cores of an EPYC (GB of weights read per second):
 
@@ -18,8 +18,8 @@ rows                  ``linear``      weight @ rows^T       one row, doubled
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 FEW_ROWS = 48  # up to here the transposed product is faster; beyond it the two are equal and linear needs no copy
 
@@ -29,10 +29,12 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     outputs, inputs = weight.shape
     rows = x.numel() // inputs
     if x.device.type != "cpu" or x.dtype != torch.float32 or rows > FEW_ROWS or (rows == 1 and outputs < inputs):
-        return F.linear(x, weight, bias)
+        return functional.linear(x, weight, bias)
     columns = x.reshape(rows, inputs)
     if rows == 1:
-        columns = torch.cat((columns, columns))  # the two-column kernel reads at full speed, the one-column one does not
+        columns = torch.cat(
+            (columns, columns)
+        )  # the two-column kernel reads at full speed, the one-column one does not
     columns = columns.contiguous().t()
     product = torch.mm(weight, columns) if bias is None else torch.addmm(bias[:, None], weight, columns)
     return product[:, :rows].t().reshape(*x.shape[:-1], outputs)

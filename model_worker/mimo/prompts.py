@@ -90,7 +90,7 @@ USER, ASSISTANT, SYSTEM, END = "<|im_start|>user\n", "<|im_start|>assistant\n", 
 THINK = When("thinking", ("<think>\n",))
 NO_THINK = When("!thinking", ("<think>\n\n</think>\n",))
 STYLE = "你需要根据指定的风格指令和文本内容来生成语音。"
-STYLE_AND_VOICE = "你需要根据指定的风格指令和文本内容来生成和语音prompt具有相同音色的语音。你的音色应该是："  # noqa: RUF001
+STYLE_AND_VOICE = "你需要根据指定的风格指令和文本内容来生成和语音prompt具有相同音色的语音。你的音色应该是："
 STYLED: tuple[Piece, ...] = (
     SYSTEM,
     When("voice", (STYLE_AND_VOICE, Audio("voice"))),
@@ -111,14 +111,16 @@ CHAT_SAMPLING = Sampling(temperature=0.4, top_p=0.95)
 TASKS: Mapping[str, Task] = {
     "transcribe": Task((USER, Audio("speech"), "{template}", END, ASSISTANT, NO_THINK), GREEDY, TEXT_STOPS),
     "speak": Task(
-        (USER + "{template}: {text}" + END, ASSISTANT + SOSTM), SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM
+        (USER + "{template}: {text}" + END, ASSISTANT + SOSTM),
+        SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM,
     ),
     "speak-styled": Task(
         (*STYLED, USER + "{template}: {text}({instruct})" + END, ASSISTANT + "<think>\n"),
         SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM,
     ),
     "speak-described": Task(
-        (*STYLED, USER + "{text}" + END, ASSISTANT + "<think>\n"), SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM
+        (*STYLED, USER + "{text}" + END, ASSISTANT + "<think>\n"),
+        SPEAK_SAMPLING, SPEECH_STOPS, speaks=True, room=SPEAK_ROOM,
     ),
     "understand": Task(
         (USER, Audio("speech"), "{question}", END, ASSISTANT, THINK, NO_THINK), UNDERSTAND_SAMPLING, TEXT_STOPS

@@ -24,7 +24,7 @@ class Quantizer(nn.Module):
 
     def encode(self, hidden: Tensor, count: int) -> Tensor:
         """Ids [count, rows] of the first ``count`` codebooks for states [rows, d_model]."""
-        return torch.cat([self._encode(part, count) for part in hidden.float().split(ROWS)], 1)
+        return torch.cat([self._encode(part, count) for part in torch.split(hidden.float(), ROWS)], 1)
 
     def _encode(self, residual: Tensor, count: int) -> Tensor:
         ids = []
@@ -37,7 +37,7 @@ class Quantizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Sum of the code vectors of ids [count, ...]: [..., d_model] float32."""
-        total = self.codebooks[0][codes[0]]
+        total: Tensor = self.codebooks[0][codes[0]]
         for codebook, ids in zip(list(self.codebooks)[1:], codes[1:], strict=False):
             total = total + codebook[ids]
         return total

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
 from .projection import Projection
@@ -30,8 +30,10 @@ class Within:
     def __init__(self, *, causal: bool) -> None:
         self.causal = causal
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal, enable_gqa=q.shape[1] != k.shape[1])
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # noqa: ARG002 (every memory takes it)
+        return functional.scaled_dot_product_attention(
+            q, k, v, is_causal=self.causal, enable_gqa=q.shape[1] != k.shape[1]
+        )
 
 
 class QwenBlock(nn.Module):
@@ -51,7 +53,9 @@ class QwenBlock(nn.Module):
         bias = self.qkv.bias
         assert bias is not None
         sizes = [self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * self.head_dim]
-        for name, weight, part in zip("qkv", self.qkv.weight.data.split(sizes), bias.data.split(sizes), strict=True):
+        for name, weight, part in zip(
+            "qkv", torch.split(self.qkv.weight.data, sizes), torch.split(bias.data, sizes), strict=True
+        ):
             yield f"{prefix}self_attn.{name}_proj.weight", weight
             yield f"{prefix}self_attn.{name}_proj.bias", part
         yield from parts_of(self.o_proj, f"{prefix}self_attn.o_proj.")
@@ -65,15 +69,16 @@ class QwenBlock(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, memory: Memory, layer: int) -> Tensor:
         """``x`` [rows, steps, width]; ``cos``, ``sin`` [rows or 1, steps, 1, head_dim]."""
         rows, steps, width = x.shape
-        qkv = self.qkv(F.rms_norm(x, (width,), self.attention_norm, self.eps))
+        qkv = self.qkv(functional.rms_norm(x, (width,), self.attention_norm, self.eps))
         qkv = qkv.view(rows, steps, self.heads + 2 * self.kv_heads, self.head_dim)
         turned = rotate(qkv[:, :, : self.heads + self.kv_heads], cos, sin).transpose(1, 2)
-        q, k = turned.split([self.heads, self.kv_heads], 1)
+        q, k = torch.split(turned, [self.heads, self.kv_heads], 1)
         v = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
         seen = memory.attend(layer, q, k, v)
         x = x + self.o_proj(seen.transpose(1, 2).reshape(rows, steps, self.heads * self.head_dim))
-        gate, up = self.gate_up(F.rms_norm(x, (width,), self.ffn_norm, self.eps)).chunk(2, -1)
-        return x + self.down_proj(F.silu(gate) * up)
+        gate, up = self.gate_up(functional.rms_norm(x, (width,), self.ffn_norm, self.eps)).chunk(2, -1)
+        out: Tensor = x + self.down_proj(functional.silu(gate) * up)
+        return out
 
 
 class QwenStack(nn.Module):
@@ -95,9 +100,7 @@ class QwenStack(nn.Module):
         positions: int,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            QwenBlock(width, heads, kv_heads, head_dim, ffn_dim, eps) for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(QwenBlock(width, heads, kv_heads, head_dim, ffn_dim, eps) for _ in range(layers))
         self.norm = nn.Parameter(torch.empty(width), requires_grad=False)
         self.width, self.eps = width, eps
         self._head_dim, self._theta, self._positions = head_dim, theta, positions
@@ -113,7 +116,10 @@ class QwenStack(nn.Module):
         self.cos, self.sin = cos[:, None], sin[:, None]
 
     def forward(self, x: Tensor, positions: slice | Tensor, memory: Memory) -> Tensor:
-        """Run all layers on [rows, steps, width], not normed; ``positions`` are a slice for all rows or [rows, steps]."""
+        """Run all layers on [rows, steps, width], without the final norm.
+
+        ``positions`` are a slice that holds for all rows, or [rows, steps].
+        """
         cos, sin = self.cos[positions], self.sin[positions]
         for number, layer in enumerate(self.layers):
             x = layer(x, cos, sin, memory, number)
@@ -121,4 +127,4 @@ class QwenStack(nn.Module):
 
     def normed(self, x: Tensor) -> Tensor:
         """The final norm."""
-        return F.rms_norm(x, (self.width,), self.norm, self.eps)
+        return functional.rms_norm(x, (self.width,), self.norm, self.eps)

@@ -72,7 +72,6 @@ class Uses:
         return cls(bool(drawn), any(one.top_k for one in drawn), any(one.top_p < 1 for one in drawn))
 
 
-
 def filtered(scores: Tensor, how: SamplingRows) -> Tensor:
     """Scores [rows, ..., ids] after temperature, top-k and top-p of each row; what is removed is -inf."""
     shape = (-1,) + (1,) * (scores.dim() - 1)

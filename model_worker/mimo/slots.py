@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from .groups import Groups
 from .lm import SpeechLm
@@ -134,7 +134,7 @@ class StepMemory:
         # the query heads that share a key head become steps of it: no copy of keys, and every backend can do it
         heads, shared, width = q.shape[1], k.shape[1], q.shape[3]
         folded = q.reshape(self.rows, shared, heads // shared, width)
-        return F.scaled_dot_product_attention(folded, keys, values, attn_mask=self.mask).reshape(q.shape)
+        return functional.scaled_dot_product_attention(folded, keys, values, attn_mask=self.mask).reshape(q.shape)
 
 
 class PromptMemory:
@@ -158,7 +158,7 @@ class PromptMemory:
         values[self.index, :, self.target] = v.transpose(1, 2)
         times = q.shape[1] // k.shape[1]
         if self.fresh:
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=times > 1)
+            return functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=times > 1)
         rows = slice(self.first, self.first + len(q))
         k, v = (cache[rows, :, : self.length].repeat_interleave(times, 1) for cache in (keys, values))
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)

@@ -98,7 +98,8 @@ class Stepper:
             part = None if noise is None else noise[:, run.noise].view(logits.shape)
             return choose(logits, how, part, run.forbidden)
 
-        return lm.local(lm.local_state(slots.hidden[: plan.rows][chosen]), lm.speech_table, pick)
+        codes: Tensor = lm.local(lm.local_state(slots.hidden[: plan.rows][chosen]), lm.speech_table, pick)
+        return codes
 
     def read(self, first: int, prompts: list[Groups], starts: list[int]) -> None:
         """Read prompts into rows ``first``.. and leave their last hidden states; longest prompts first.
@@ -118,7 +119,7 @@ class Stepper:
             parts = [prompt[offset : offset + PROMPT_CHUNK] for prompt in prompts if len(prompt) > offset]
             lengths = [len(part) for part in parts]
             joined = Groups.joined(parts)
-            embedded = lm.embed(joined.text, joined.codes, self.empty_id).split(lengths)
+            embedded = torch.split(lm.embed(joined.text, joined.codes, self.empty_id), lengths)
             x = torch.nn.utils.rnn.pad_sequence(list(embedded), batch_first=True)
             memory = PromptMemory(self.slots, first, [start + offset for start in starts[: len(parts)]], lengths)
             x = lm.backbone(x, memory.positions, memory)

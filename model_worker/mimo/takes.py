@@ -103,4 +103,5 @@ def judge(wave: NDArray[np.float32], rate_hz: int, *, speaks: bool, stopped: boo
 
 def pcm16(wave: NDArray[np.float32]) -> NDArray[np.int16]:
     """Samples of a 16-bit file."""
-    return np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
+    steps: NDArray[np.int16] = np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
+    return steps

@@ -28,12 +28,10 @@ class TextTokenizer:
     def __init__(self, folder: Path) -> None:
         """Raises :class:`CheckpointError` naming the file that is missing or unreadable."""
         self._tokenizer = _read(folder)
-        self._tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ADDED if not self._has(t)])
+        missing = [token for token in ADDED if self._tokenizer.token_to_id(token) is None]
+        self._tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in missing])
         self.empty = self.id(EMPTY)
         self.eos = self._eos(folder)
-
-    def _has(self, token: str) -> bool:
-        return self._tokenizer.token_to_id(token) is not None
 
     def id(self, token: str) -> int:
         """The id of a special token; raises :class:`PromptError` when the vocabulary lacks it."""
@@ -73,8 +71,8 @@ def _read(folder: Path) -> Tokenizer:
         tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
         added = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["added_tokens_decoder"]
     except Exception as error:  # the library raises bare Exception for whatever it cannot read
-        raise CheckpointError(folder, f"there is no readable text tokenizer (tokenizer.json, or vocab.json, merges.txt "
-                                      f"and tokenizer_config.json): {error}") from error  # fmt: skip
+        wanted = "tokenizer.json, or vocab.json, merges.txt and tokenizer_config.json"
+        raise CheckpointError(folder, f"there is no readable text tokenizer ({wanted}): {error}") from error
     tokenizer.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

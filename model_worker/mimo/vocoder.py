@@ -6,8 +6,8 @@ Always float32: it holds one hundredth of the weights, and the reference's bfloa
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .blocks import Blocks, Sight, length_mask
 from .checkpoint import Parts, parts_of
@@ -62,4 +62,4 @@ def _add_frames(frames: Tensor, hop: int) -> Tensor:
     """Sum overlapping frames [items, count, size] at every ``hop`` samples: [items, samples]."""
     count, size = frames.shape[1:]
     samples = (count - 1) * hop + size
-    return F.fold(frames.transpose(1, 2), (1, samples), (1, size), stride=(1, hop))[:, 0, 0]
+    return functional.fold(frames.transpose(1, 2), (1, samples), (1, size), stride=(1, hop))[:, 0, 0]
