@@ -31,7 +31,7 @@ class Sphinx:
     languages = frozenset({"en"})
     gives_word_times = True
     judges: frozenset[str] = frozenset()
-    """Nobody's: of eSpeak's English it misses every third word, so its opinion would say nothing of a take."""
+    """Nobody's: it hears 72 % of the characters of eSpeak's English wrong, so it would judge itself and not the take."""
 
     def __init__(self) -> None:
         self._idle: list[subprocess.Popen[bytes]] = []
