@@ -31,7 +31,7 @@ class Sphinx:
     languages = frozenset({"en"})
     gives_word_times = True
     judges: frozenset[str] = frozenset()
-    """Nobody's: it hears 72 % of the characters of eSpeak's English wrong, so it would judge itself and not the take."""
+    """Nobody's: it hears 72 % of the characters of eSpeak's English wrong, and would judge itself, not the take."""
 
     def __init__(self) -> None:
         self._idle: list[subprocess.Popen[bytes]] = []
