@@ -84,8 +84,7 @@ class ArtifactStore:
     def add(self, path: Path) -> Artifact:
         """Keep a file that no recipe made, such as the user's film. It is not copied where it can be linked; it may
         then still be changed by its owner, so ``path`` looks again before it is used."""
-        with self._workplace() as folder:
-            own = folder / "added"
+        with self._scratch.path() as own, system_errors():
             linked = _link_or_copy(path, own)
             before = _state(own)
             digest = digest_of_file(own)
@@ -97,7 +96,7 @@ class ArtifactStore:
                 own.chmod(READ_ONLY)
             stored = self._objects.head(_key(digest))
             made = stored is None or stored.size_bytes != before[2]
-            if made:
+            if made or (linked and self._objects.local_path(_key(digest))):  # an older link may lead to other bytes
                 self._objects.put_file(_key(digest), own, give=True, durable=False)
             return Artifact(digest, before[2], made=made)
 
@@ -123,9 +122,8 @@ class ArtifactStore:
         return self._scratch.folder()
 
     def _make(self, recipe: Recipe, make: Callable[[Path], None], suffix: str) -> Artifact:
-        with self._workplace() as folder:
-            made = folder / f"made{suffix}"
-            with _full_disk(folder):
+        with self._scratch.path(suffix) as made, system_errors():
+            with _full_disk(made.parent):
                 make(made)
             if not made.is_file():
                 raise ToolFailed(f"“{recipe.operation}” made nothing", hint="run again; see `speechmill doctor`")
@@ -135,18 +133,11 @@ class ArtifactStore:
         self._index.remember(recipe.digest, recipe.operation, artifact)
         return artifact
 
-    @contextmanager
-    def _workplace(self) -> Iterator[Path]:
-        """A scratch folder in which what goes wrong gets our names."""
-        with self.scratch() as folder, system_errors():
-            yield folder
-
     def _fetched(self, digest: Digest) -> Path:
         """A copy from a store elsewhere, kept as long as this process."""
         kept = self._scratch.home / digest
         if not kept.exists():
-            with self._workplace() as folder:
-                copy = folder / "fetched"
+            with self._scratch.path() as copy, system_errors():
                 self._objects.get_file(_key(digest), copy)
                 if digest_of_file(copy) != digest:
                     raise MissingObject(f"the bytes of artifact {digest[:12]} are damaged", hint="run the job again")

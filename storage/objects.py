@@ -101,13 +101,18 @@ def safe_key(key: str) -> str:
         trouble = "a part begins with a dot or a dash"
     elif any(len(part.encode(errors="replace")) > MOST_NAME_BYTES for part in parts):
         trouble = f"a part is longer than {MOST_NAME_BYTES} bytes"
-    elif "\\" in key or any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in key):
+    elif "\\" in key or not _can_be_seen(key):
         trouble = "it has characters that are not printed"
     elif unicodedata.normalize("NFC", key) != key:
         trouble = "it is not in Unicode's composed form (NFC)"
     if trouble:
         raise BadInput(f"{key[:80]!r} cannot be used as a name of an object: {trouble}", hint="rename the file")
     return key
+
+
+def _can_be_seen(text: str) -> bool:
+    """No control, format or surrogate characters and no line ends; other spaces than ASCII's are well."""
+    return text.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text)
 
 
 class FolderStore:

@@ -366,6 +366,18 @@ def test_a_source_that_was_changed_is_not_taken_for_the_old_one(
             other.path(old.sha256)
 
 
+def test_a_source_that_comes_back_as_it_was_is_used_again(store: ArtifactStore, home: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.mp4", tmp_path / "second.mp4"
+    first.write_bytes(b"film")
+    second.write_bytes(b"film")
+    added = store.add(first)
+    first.write_bytes(b"FILM")  # the store's link now leads to other bytes, of the same length
+    with opened(home) as other:
+        assert other.add(second).sha256 == added.sha256
+        assert other.path(added.sha256).read_bytes() == b"film"
+    assert first.read_bytes() == b"FILM"
+
+
 def test_a_source_behind_a_link_is_the_file_itself(store: ArtifactStore, tmp_path: Path) -> None:
     (tmp_path / "talk.mp4").write_bytes(b"film")
     (tmp_path / "link.mp4").symlink_to(tmp_path / "talk.mp4")
