@@ -27,7 +27,7 @@ from tasks.layouts import AAC_AS, Layout
 from tasks.loudness import Sound
 
 FRAME_SAMPLES = 1024
-PREROLL_FRAMES = 16  # a third of a second: the encoder's choice of windows looks back two frames, its rate a few more
+PREROLL_FRAMES = 48  # a second: the encoder spends bits by what came before; with less, parts begin a decibel worse
 POSTROLL_FRAMES = 4  # it looks ahead two
 ADTS_HEADER_BYTES = 7
 WAV_BYTES = 3  # 24 bit
@@ -133,7 +133,7 @@ def join_aac(parts: Sequence[Path], length_samples: int, language: str, out: Pat
     concatenate(parts, joined)
     last = -(-length_samples // FRAME_SAMPLES)
     ending = length_samples - (last - 1) * FRAME_SAMPLES
-    shorten = f"setts=duration='if(eq(N,{last}),{ending}/{RATE_HZ}/TB,DURATION)'"
+    shorten = f"setts=duration='if(eq(N,{last}),DURATION*{ending}/{FRAME_SAMPLES},DURATION)'"
     run_up = f"{-FRAME_SAMPLES / RATE_HZ:.9f}"
     node = ffmpeg.source(joined, itsoffset=run_up).output(
         f"file:{out}", f="ipod", **{"c:a": "copy", "bsf:a": f"aac_adtstoasc,{shorten}", **_tags(language)}

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.loudness import Sound
+from tasks.loudness import PEAK_SAMPLES, Sound
 
-NODE_SAMPLES = 64
+NODE_SAMPLES = PEAK_SAMPLES
 ATTACK_NODES = 4  # 5 ms: the gain is down before the peak comes, slowly enough not to click
 RELEASE_NODES = 90  # 120 ms: it comes back more slowly than a low voice swings, so it does not distort it
 REACH_NODES = RELEASE_NODES + 1

@@ -42,7 +42,7 @@ RANGE_PERCENTILES = (10.0, 95.0)
 
 OVERSAMPLING = 4  # ITU-R BS.1770-4, annex 2: at least 192 kHz
 TAPS_EACH_SIDE = 8
-_FRAME = 64  # samples interpolated by one row of the matrix product
+PEAK_SAMPLES = 64  # a true peak is read for every so many: large enough for one quick matrix product
 
 
 def lufs(mean_square: float) -> float:
@@ -146,31 +146,35 @@ class Meter:
         self._weights = np.array([weights[i] for i in self._heard])
         self._state = np.zeros((len(K_WEIGHTING), 2, len(self._heard)))
         self._step = step_samples
-        self._rest = np.zeros(0)
+        self._rest = np.zeros((0, len(self._heard)))
         self._steps: list[Numbers] = []
 
     def settle(self, before: Sound) -> None:
         """Hear what comes before the part that is measured, without measuring it."""
         if len(before):
-            self._weighted(before)
+            self._power(before)
 
     def feed(self, block: Sound) -> None:
         """Measure the next samples, shape (samples, channels)."""
         if not len(block):
             return
-        power = np.concatenate([self._rest, self._weighted(block)]) if len(self._rest) else self._weighted(block)
+        power = self._power(block)
+        if len(self._rest):
+            power = np.concatenate([self._rest, power])
         whole = len(power) // self._step * self._step
-        self._steps.append(power[:whole].reshape(-1, self._step).mean(axis=1))
+        if whole:
+            sums = np.add.reduceat(power[:whole], np.arange(0, whole, self._step), axis=0)
+            self._steps.append(sums @ self._weights / self._step)
         self._rest = power[whole:].copy()
 
     def steps(self) -> Numbers:
         """Weighted mean square of every whole step so far; what is left over counts nowhere, as the standard says."""
         return np.concatenate(self._steps) if self._steps else np.zeros(0)
 
-    def _weighted(self, block: Sound) -> Numbers:
+    def _power(self, block: Sound) -> Numbers:
         heard = block if len(self._heard) == block.shape[1] else block[:, self._heard]
         filtered, self._state = sosfilt(K_WEIGHTING, heard.astype(np.float64), axis=0, zi=self._state)
-        power: Numbers = np.square(filtered, out=filtered) @ self._weights
+        power: Numbers = np.square(filtered, out=filtered)
         return power
 
 
@@ -187,15 +191,15 @@ def _interpolator() -> tuple[Sound, float]:
     taps = 2 * TAPS_EACH_SIDE
     # With this window the band is flat within 0.2 dB up to 20 kHz: a peak is read at most that much too low.
     prototype = firwin(OVERSAMPLING * taps + 1, 1 / OVERSAMPLING, window=("kaiser", 5.0)) * OVERSAMPLING
-    matrix = np.zeros((_FRAME + taps - 1, _FRAME, OVERSAMPLING - 1))
+    matrix = np.zeros((PEAK_SAMPLES + taps - 1, PEAK_SAMPLES, OVERSAMPLING - 1))
     most = 1.0
     for phase in range(1, OVERSAMPLING):
         branch = prototype[phase::OVERSAMPLING][:taps][::-1]
         branch /= branch.sum()
         most = max(most, float(np.abs(branch).sum()))
-        for at in range(_FRAME):
+        for at in range(PEAK_SAMPLES):
             matrix[at : at + taps, at, phase - 1] = branch
-    return matrix.reshape(len(matrix), -1).astype(np.float32), most
+    return np.ascontiguousarray(matrix.reshape(len(matrix), -1).T, dtype=np.float32), most
 
 
 def true_peaks(sound: Sound, before: Sound, after: Sound, floor: float) -> Sound:
@@ -206,24 +210,28 @@ def true_peaks(sound: Sound, before: Sound, after: Sound, floor: float) -> Sound
     not worth the arithmetic.
     """
     matrix, most = _interpolator()
-    frames = len(sound) // _FRAME
+    frames = len(sound) // PEAK_SAMPLES
     edge = TAPS_EACH_SIDE
     padded = np.concatenate([before[-edge:], sound, after[:edge]])
     peaks = np.zeros(frames, np.float32)
-    for channel in range(sound.shape[1]):
+    for channel in range(sound.shape[1] if frames else 0):
         line = np.ascontiguousarray(padded[:, channel])
-        stride = line.strides[0]
-        samples = np.lib.stride_tricks.as_strided(line, (frames, _FRAME + 2 * edge), (_FRAME * stride, stride))
-        largest = np.maximum(samples.max(axis=1), -samples.min(axis=1)) if frames else np.zeros(0, np.float32)
-        worth = np.flatnonzero(largest * most > floor)
+        largest = _windows(np.abs(line), frames, edge).max(axis=1)
         bound = largest * np.float32(most)
+        worth = np.flatnonzero(bound > floor)
         if len(worth):
-            # Row i of the product needs the samples from 7 before to 8 after each of its points.
-            rows = samples[worth, 1:]
-            between = rows @ matrix
-            inside = rows[:, edge - 1 : edge - 1 + _FRAME]
+            # The points between two samples need seven samples before the first to seven after the second of them.
+            rows = _windows(line, frames, edge)[worth, 1:].T
+            between = matrix @ rows
+            inside = rows[edge - 1 : edge - 1 + PEAK_SAMPLES]
             bound[worth] = np.maximum.reduce(
-                [between.max(axis=1), -between.min(axis=1), inside.max(axis=1), -inside.min(axis=1)]
+                [between.max(axis=0), -between.min(axis=0), inside.max(axis=0), -inside.min(axis=0)]
             )
         np.maximum(peaks, bound, out=peaks)
     return peaks
+
+
+def _windows(line: Sound, frames: int, edge: int) -> Sound:
+    """Every 64 samples with their edges, shape (frames, 64 + 2 * edge): a view."""
+    stride = line.strides[0]
+    return np.lib.stride_tricks.as_strided(line, (frames, PEAK_SAMPLES + 2 * edge), (PEAK_SAMPLES * stride, stride))

@@ -33,7 +33,7 @@ UNIT_SAMPLES = 307_200
 MOST_UNITS = 14  # 90 s: an edited line costs one such part, and starting an encoder costs little beside it
 LEAST_PARTS = 8  # of a programme long enough: so many keep several cores busy to the end
 BLOCK_SAMPLES = UNIT_SAMPLES  # rendered at a time: 2.5 MB of stereo
-QUIET_DB = -18.0  # blocks so far below their part's loudest are never limited: their peaks need no exact reading
+QUIET_DB = -12.0  # peaks so far below their part's loudest are not limited, and so need no exact reading
 
 T = TypeVar("T")
 
