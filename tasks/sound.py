@@ -10,6 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechmill.lines import RATE_HZ
+from tasks import layouts
 
 Mono = NDArray[np.float32]
 
@@ -28,8 +29,6 @@ def gains(positions: tuple[str, ...]) -> tuple[float, ...]:
 
 def positions_of(layout: str, channels: int) -> tuple[str, ...]:
     """The positions of a layout by ffmpeg's name (``stereo``, ``FL+FR+LFE``)."""
-    from tasks import layouts
-
     try:
         return layouts.of_name(layout).positions
     except KeyError:
