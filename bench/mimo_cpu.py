@@ -1,0 +1,183 @@
+"""How fast MiMo-Audio is on this CPU: the engine beside a plain loop of the same modules, in one run.
+
+A mid-size random model (205 million parameters, float32, no download). Its text head is zero, so every new group is an
+audio group, the dearest kind. The plain loop makes one sequence after the other with growing caches; both are
+timed alternately, because a shared machine drifts. Floors: 1.6 times the plain loop at batch 1, 8 times at batch 16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from model_worker.mimo import GREEDY, Codec, CodecConfig, Engine, EngineSettings, LmConfig, Model, Prompt, Request
+from model_worker.mimo import Sampling, SpeechLm
+from model_worker.mimo.groups import Groups
+from model_worker.mimo.plain import generate
+from model_worker.mimo.prompts import PromptBuilder
+
+GROUP_S = 0.16  # audio in one group
+EMPTY = 0  # the id that the zero text head chooses
+PROMPT_GROUPS = 60
+SAMPLED = Sampling(temperature=0.9, top_p=0.95)
+FLOORS = {1: 1.6, 16: 8.0}
+
+LM = LmConfig(
+    vocab_size=8192, hidden_size=1024, intermediate_size=2752, layers=12, heads=8, kv_heads=2, head_dim=128,
+    rope_theta=640_000.0, rms_norm_eps=1e-6, context_groups=8192, tied_embeddings=False, group_size=4, channels=8,
+    speech_vocab=(1025, 1025, *[129] * 6), speech_empty=(1024, 1024, *[128] * 6), delays=tuple(range(8)),
+    local_dim=512, local_layers=8, local_heads=32, local_ffn_dim=2048, input_layers=4, input_dim=512,
+    input_bidirectional=True, eos_token_id=None,
+)  # fmt: skip
+CODEC = CodecConfig(
+    sampling_rate_hz=24_000, nfft=960, window_size=960, hop_length=240, n_mels=128, fmin_hz=0.0, fmax_hz=12_000.0,
+    max_audio_s=1800.0, d_model=512, kernel_size=3, stride=2, pool=2, encoder_layers=8, encoder_heads=8,
+    encoder_ffn_dim=2048, encoder_skip_layer=3, encoder_window=(-1, -1), codebook_sizes=(1024, 1024, *[128] * 18),
+    decoder_layers=8, decoder_heads=8, decoder_ffn_dim=2048, decoder_kernel_size=3, decoder_stride=2,
+    decoder_window=(-1, 0), vocoder_dim=256, vocoder_layers=8, vocoder_heads=16, vocoder_ffn_dim=1024,
+    vocoder_window=(40, 10), rope_theta=10_000.0,
+)  # fmt: skip
+
+
+class NoText:
+    """Stands in for the text tokenizer: the benchmark has no text."""
+
+    empty = eos = EMPTY
+
+    def id(self, token: str) -> int:
+        return -1
+
+    def decode(self, ids: list[int]) -> str:
+        return ""
+
+
+def random_weights(module: torch.nn.Module) -> None:
+    """Matrices small and random, norms one, biases zero."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in module.named_parameters():
+        if parameter.dim() >= 2:
+            parameter.data.normal_(0, 0.02, generator=generator)
+        else:
+            parameter.data.fill_(1.0 if "norm" in name and "bias" not in name else 0.0)
+
+
+def build() -> Model:
+    lm = SpeechLm.empty(LM, "cpu", torch.float32)
+    codec = Codec.empty(CODEC, "cpu", torch.float32)
+    random_weights(lm)
+    random_weights(codec)
+    lm.lm_head.weight.data.zero_()
+    lm.mask_empty()
+    return Model(lm, codec, NoText(), PromptBuilder(LM, NoText()), "random")
+
+
+def prompt(seed: int) -> Groups:
+    ids = torch.randint(1, 7000, (PROMPT_GROUPS,), generator=torch.Generator().manual_seed(seed))
+    return Groups.of_text(ids.tolist(), LM)
+
+
+def seconds(work: Callable[[int], None], groups: int) -> float:
+    """Seconds per group: many groups minus one group, so that reading the prompt does not count."""
+    start = time.perf_counter()
+    work(1)
+    middle = time.perf_counter()
+    work(1 + groups)
+    return (time.perf_counter() - middle - (middle - start)) / groups
+
+
+def plain(model: Model, audio: Sampling) -> Callable[[int], None]:
+    def work(groups: int) -> None:
+        made = generate(model.lm, prompt(1), EMPTY, (), max_new=groups, audio=audio, seed=1)
+        assert len(made) == groups
+
+    return work
+
+
+def batched(engine: Engine, size: int, audio: Sampling) -> Callable[[int], None]:
+    def work(groups: int) -> None:
+        tickets = [
+            engine.submit(
+                Request(
+                    "audio", prompt=Prompt(prompt(seed), 0), text=GREEDY, audio=audio, stops=(), max_new=groups,
+                    seed=seed, decode=False,
+                )
+            )
+            for seed in range(size)
+        ]  # fmt: skip
+        assert all(len(ticket.result().groups) == groups for ticket in tickets)
+
+    return work
+
+
+def language_model(model: Model, sizes: list[int], groups: int, repeats: int) -> bool:
+    """Print the table of the language model; False when a floor is missed."""
+    kept = True
+    say(f"{'':26}{'ms per group':>14}{'audio s per s':>15}{'times plain':>13}  floor")
+    with Engine(model, EngineSettings(slots=max(sizes), groups=256, prefix_bytes=0)) as engine:
+        for name, audio in (("greedy", GREEDY), ("sampled", SAMPLED)):
+            loop = plain(model, audio)
+            loop(1)
+            for size in sizes:
+                work = batched(engine, size, audio)
+                work(1)
+                pairs = [(seconds(loop, groups), seconds(work, groups)) for _ in range(repeats)]
+                alone, step = (statistics.median(column) for column in zip(*pairs, strict=True))
+                times = statistics.median(one * size / other for one, other in pairs)
+                floor = FLOORS.get(size) if audio is GREEDY else None
+                if size == sizes[0]:
+                    say(f"plain loop, {name:14}{alone * 1e3:14.1f}{GROUP_S / alone:15.2f}{1.0:13.2f}")
+                verdict = "" if floor is None else f"  {floor:g} {'kept' if times >= floor else 'MISSED'}"
+                kept &= floor is None or times >= floor
+                say(f"batch {size:3}, {name:15}{step / size * 1e3:14.1f}{size * GROUP_S / step:15.2f}{times:13.2f}{verdict}")
+    return kept
+
+
+def tokenizer(model: Model, repeats: int) -> None:
+    """Print the time of encoding and decoding a second of audio."""
+    codec = model.codec
+    generator = torch.Generator().manual_seed(3)
+    say(f"\n{'audio tokenizer':26}{'encode ms/s':>14}{'decode ms/s':>15}")
+    for length_s in (5, 30):
+        wave = 0.1 * torch.randn(length_s * 24_000, generator=generator)
+        codes = torch.randint(0, 128, (8, length_s * 25), generator=generator)
+        spent = []
+        for _ in range(repeats + 1):  # the first warms up
+            start = time.perf_counter()
+            codec.encode([wave], 8)
+            middle = time.perf_counter()
+            codec.decode([codes])
+            spent.append((middle - start, time.perf_counter() - middle))
+        encode, decode = (statistics.median(column) / length_s * 1e3 for column in zip(*spent[1:], strict=True))
+        say(f"{length_s:3} s{'':21}{encode:14.1f}{decode:15.1f}")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--groups", type=int, default=12, help="groups timed in each run")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 32])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model = build()
+    say(f"MiMo-Audio, mid-size random model, float32, {options.threads} threads, torch {torch.__version__}\n")
+    kept = language_model(model, options.sizes, options.groups, options.repeats)
+    tokenizer(model, options.repeats)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
