@@ -40,7 +40,8 @@ class Row:
         return self.measured <= self.most
 
     def line(self) -> str:
-        return f"| {self.what} | {self.measured:.2f}{self.unit} | {self.most:g}{self.unit} | {'yes' if self.met else 'NO'} |"
+        met = "yes" if self.met else "NO"
+        return f"| {self.what} | {self.measured:.2f}{self.unit} | {self.most:g}{self.unit} | {met} |"
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,14 @@ def resident_mb(pid: int) -> float:
 
 def floor(film: Path, folder: Path) -> float:
     """Seconds that ffmpeg alone takes."""
-    pcm, aac = folder / "floor.wav", folder / "floor.m4a"
+    pcm, aac, muxed = folder / "floor.wav", folder / "floor.m4a", folder / "floor.mp4"
     quiet = ["ffmpeg", "-v", "error", "-nostdin", "-nostats", "-y"]
     began = time.monotonic()
     for argv in (
         [*quiet, "-i", str(film), "-vn", "-c:a", "pcm_s16le", str(pcm)],
         [*quiet, "-i", str(pcm), "-af", "ebur128=peak=true", "-f", "null", "-"],
         [*quiet, "-i", str(pcm), "-c:a", "aac", "-b:a", "192k", str(aac)],
-        [*quiet, "-i", str(film), "-i", str(aac), "-map", "0:v", "-map", "1:a", "-c", "copy", str(folder / "floor.mp4")],
+        [*quiet, "-i", str(film), "-i", str(aac), "-map", "0:v", "-map", "1:a", "-c", "copy", str(muxed)],
     ):
         subprocess.run(argv, check=True, stderr=subprocess.DEVNULL)
     seconds = time.monotonic() - began
@@ -155,7 +156,8 @@ def main() -> int:
         full = dub(film, minutes, folder, env)
         say(f"{minutes} min: {full.seconds:.1f} s, {full.peak_mb:.0f} MB; {stages(full)}")
         lines = int(minutes * 15)
-        rows.append(Row(f"{minutes} min, {lines} lines / floor ({floor_s:.0f} s)", full.seconds / floor_s, MOST_OF_FLOOR))
+        what = f"{minutes} min, {lines} lines / floor ({floor_s:.0f} s)"
+        rows.append(Row(what, full.seconds / floor_s, MOST_OF_FLOOR))
         rows.append(Row(f"largest process, {minutes} min", full.peak_mb, MOST_RESIDENT_MB, " MB"))
 
         subprocess.run([*COMMAND, "edit", full.result["job"], f"{lines // 2:04}", "--lang", "es", "--text",

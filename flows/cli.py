@@ -117,16 +117,28 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("source")
 @click.option("--to", "targets", multiple=True, required=True, metavar="LANG", help="Language to dub into; repeatable.")
 @click.option("--from", "language", default="en", show_default=True, metavar="LANG", help="Language of the source.")
-@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines,
-              help="Engine, or ABILITY=NAME; repeatable.")
+@click.option(
+    "--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine, or ABILITY=NAME; repeatable."
+)
 @click.option("--audio-track", default=0, show_default=True, metavar="N", help="Which audio track is dubbed.")
 @click.option("--speakers", type=int, metavar="N", help="How many people speak, if you know.")
 @click.option("--script", metavar="FILE", help="Transcript (SRT/VTT): nothing is transcribed.")
-@click.option("--translation", "translations", multiple=True, metavar="LANG=FILE", callback=_files_by_language,
-              help="Translation (SRT/VTT): nothing is translated; repeatable.")
+@click.option(
+    "--translation",
+    "translations",
+    multiple=True,
+    metavar="LANG=FILE",
+    callback=_files_by_language,
+    help="Translation (SRT/VTT): nothing is translated; repeatable.",
+)
 @click.option("--glossary", metavar="FILE.csv", help="Terms: source, target, spoken form.")
-@click.option("--background", type=click.Choice(["duck", "drop"]), default="duck", show_default=True,
-              help="Keep the original under the dub, or drop it.")
+@click.option(
+    "--background",
+    type=click.Choice(["duck", "drop"]),
+    default="duck",
+    show_default=True,
+    help="Keep the original under the dub, or drop it.",
+)
 @click.option("--bed", metavar="FILE", help="Music-and-effects track to lay under the dub, untouched.")
 @click.option("--profile", default="youtube", show_default=True, metavar="NAME", help="What the delivery must measure.")
 @click.option("--out", metavar="DIR", help="Folder for the results; default ./out/<job>.")
@@ -212,7 +224,8 @@ def lines(job_id: str, language: str | None, as_json: bool) -> None:
         return
     for row in rows:
         marks = " ".join(filter(None, [row["verdict"], *row["reasons"], "edited" if row["edited"] else ""]))
-        click.echo(f"{row['language']:<5} {row['id']}  {row['start_s']:8.2f}  {row['speaker']:<8} {row['text']}  [{marks}]")
+        start = f"{row['start_s']:8.2f}" if row["start_s"] is not None else " " * 8
+        click.echo(f"{row['language']:<5} {row['id']}  {start}  {row['speaker']:<8} {row['text']}  [{marks}]")
 
 
 @cli.command()
@@ -229,8 +242,11 @@ def edit(job_id: str, line_id: str, text: str, language: str | None, as_json: bo
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
-        click.echo(f"speechmill: line {line_id} ({facts['language']}) is changed; "
-                   f"run `speechmill retake {job_id}` to render it", err=True)
+        click.echo(
+            f"speechmill: line {line_id} ({facts['language']}) is changed; "
+            f"run `speechmill retake {job_id}` to render it",
+            err=True,
+        )
 
 
 @cli.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from model_worker.engines.registry import Choice, Needs, choose
 from speechmill.profiles import profile
@@ -15,24 +15,25 @@ from tasks import casting, delivering, dubs, originals
 from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
 
+Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 
 class Step(Protocol):
     """Runs one step of the flow; with Prefect each is a task run."""
 
-    def __call__(self, name: str, work: Callable[[], Made]) -> Made: ...
+    def __call__(self, name: str, work: Callable[Given, Made], *args: Given.args, **options: Given.kwargs) -> Made: ...
 
 
-def plainly(name: str, work: Callable[[], Made]) -> Made:  # noqa: ARG001
+def plainly(name: str, work: Callable[Given, Made], *args: Given.args, **options: Given.kwargs) -> Made:  # noqa: ARG001
     """A step without Prefect is just its work."""
-    return work()
+    return work(*args, **options)
 
 
 def foresee(request: DubbingRequest, chosen: Settings) -> Choice:
     """The engine for each ability; refuses, before any work, what is named and not there or cannot be done."""
     profile(request.profile)
-    originals.find_source(request, chosen)
+    originals.find_source(request)
     return choose(Needs.of_dubbing(request), chosen, request.engines)
 
 
@@ -47,12 +48,13 @@ def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
 def dub(place: Workplace, request: DubbingRequest, out: Path, step: Step) -> JobState:
     """Dub one film into every language asked for; everything before the translation is shared."""
     crew = foresee(request, place.settings)
-    original = step("original", lambda: originals.take_in(place, request))
-    script = step("script", lambda: originals.script(place, request, original, crew.transcribes))
+    original = step("original", originals.take_in, place, request)
+    script = step("script", originals.script, place, request, original, crew)
     dubbed = []
     for language in request.targets:
-        lines = step(f"translate {language}", lambda to=language: dubs.translated(place, request, script, to, crew))
-        cast = casting.cast(place, script.speakers, language, crew.speaks)
-        takes = step(f"speak {language}", lambda: dubs.spoken(place, request, original, lines, cast, crew))
-        dubbed.append(step(f"master {language}", lambda: dubs.mastered(place, request, original, script, lines, takes)))
-    return step("deliver", lambda: delivering.deliver(place, request, original, script, dubbed, crew, out))
+        version = step(f"translate {language}", dubs.translated, place, request, script, language, crew)
+        cast = casting.cast(place, script.speakers, language, crew)
+        takes = step(f"speak {language}", dubs.spoken, place, request, original, version, cast, crew)
+        made = step(f"master {language}", dubs.mastered, place, request, original, script, version, takes)
+        dubbed.append(made)
+    return step("deliver", delivering.deliver, place, request, original, script, dubbed, crew, out)

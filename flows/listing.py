@@ -95,13 +95,17 @@ def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dic
         job = catalog.job(job_id)
         targets = job.request["targets"]
         if language is None and len(targets) > 1:
-            raise BadInput(
-                f"job {job.id} has several languages", hint=f"say which with --lang: {', '.join(targets)}"
-            )
+            raise BadInput(f"job {job.id} has several languages", hint=f"say which with --lang: {', '.join(targets)}")
         tag = languages.canonical(language) if language else targets[0]
         stored = catalog.edit_line(job.id, tag, line_id, text.strip())
-        return {"job": job.id, "line": line_id, "language": tag, "text": stored.line.text,
-                "revision": stored.revision, "state": str(catalog.job(job.id).state)}
+        return {
+            "job": job.id,
+            "line": line_id,
+            "language": tag,
+            "text": stored.line.text,
+            "revision": stored.revision,
+            "state": str(catalog.job(job.id).state),
+        }
 
 
 def _row(job: Job) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from speechmill.settings import Settings
 from storage.catalog import Catalog
 from tasks.stages import Progress
 
+Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 SERVER_STARTUP_S = "120"  # a fresh database takes 12 s on a quick machine, over a minute on a slow one
@@ -47,10 +48,13 @@ def run_with_prefect(job_id: str, chosen: Settings, catalog: Catalog, progress: 
 
     from flows.dubbing import run_dubbing
 
-    def step(name: str, work: Callable[[], Made]) -> Made:
+    def step(name: str, work: Callable[Given, Made], *args: Given.args, **options: Given.kwargs) -> Made:
         # A closure without parameters: Prefect is told the name of the step, not the film.
-        made: Made = task(work, name=name, cache_policy=NO_CACHE, persist_result=False)()
-        return made
+        @task(name=name, cache_policy=NO_CACHE, persist_result=False)
+        def run() -> Made:
+            return work(*args, **options)
+
+        return run()
 
     def dub(job: str) -> None:
         run_dubbing(job, chosen, catalog, progress, step)

@@ -107,8 +107,11 @@ def run_job(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress,
     """Run a job to its end; whatever happens, the catalog says how it ended."""
     with _alone(chosen, job_id), _state_kept(catalog, job_id):
         if prefect:
-            progress.say("starting Prefect's server for this run" if "PREFECT_API_URL" not in os.environ else
-                         f"reporting to {os.environ['PREFECT_API_URL']}")
+            progress.say(
+                "starting Prefect's server for this run"
+                if "PREFECT_API_URL" not in os.environ
+                else f"reporting to {os.environ['PREFECT_API_URL']}"
+            )
             from flows.prefect_runs import run_with_prefect
 
             run_with_prefect(job_id, chosen, catalog, progress)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechmill.abilities import Speaks
+from model_worker.engines.registry import Choice
 from speechmill.voices import Cast, Speaker, Voice
 from tasks.workplace import Workplace
 
 
-def cast(place: Workplace, speakers: Sequence[Speaker], language: str, speaks: Speaks) -> Cast:
+def cast(place: Workplace, speakers: Sequence[Speaker], language: str, crew: Choice) -> Cast:
     """Choose a voice for each speaker, in order, and keep the cast in the catalog."""
+    assert crew.speaks is not None
+    speaks = crew.speaks.speaks
+    assert speaks is not None
     chosen: dict[str, Voice] = {}
     for speaker in speakers:
         chosen[speaker.id] = speaks.voice(speaker, language, list(chosen.values()))

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speechmill.abilities import Engine
+from model_worker.engines.registry import Choice, judge_of
 from speechmill.lines import Doubt, Line, seconds
 from speechmill.profiles import Profile, profile
-from speechmill.recipes import Digest
 from speechmill.reports import DubbedLine, Loudness, Repair
 from speechmill.requests import DubbingRequest
 from speechmill.takes import Reason, Take, Verdict, verdict_of
 from speechmill.timeline import Timeline
 from speechmill.voices import Cast
-from tasks import layouts, levelling, mastering, timing, translating
+from tasks import layouts, levelling, mastering, mixing, timing, translating
 from tasks.checks import measure_encoded
 from tasks.glossaries import Glossary, read_glossary
+from tasks.loudness import Energies
 from tasks.mixing import Background, Mix
 from tasks.originals import Original, SourceScript
 from tasks.scripts import is_spoken, read_translation
-from tasks.sources import SourceMeasure
+from tasks.sources import measure_source
 from tasks.speaking import speak_all
 from tasks.workplace import Workplace
 
@@ -45,15 +45,13 @@ class Dub:
     language: str
     lines: tuple[Line, ...]
     report: tuple[DubbedLine, ...]
-    timeline: Timeline
+    mix: Mix
     master: mastering.Master
     loudness: Loudness  # of the encoded file
     repairs: tuple[Repair, ...]
 
 
-def translated(
-    place: Workplace, request: DubbingRequest, script: SourceScript, language: str, engine: Engine | None
-) -> Version:
+def translated(place: Workplace, request: DubbingRequest, script: SourceScript, language: str, crew: Choice) -> Version:
     """The script in a language: from the translation that was given, or by an engine; kept in the catalog. A line
     that a person has edited there since reads as it was edited."""
     glossary = read_glossary(Path(request.glossary)) if request.glossary else Glossary()
@@ -61,13 +59,15 @@ def translated(
     if language in request.translations:
         with place.stages(f"read translation {language}"):
             read = read_translation(Path(request.translations[language]), language, script.lines)
-        lines, repairs = [_given(line, read.texts.get(line.id), language, glossary) for line in script.lines], read.repairs
+        lines = [_given(line, read.texts.get(line.id), language, glossary) for line in script.lines]
+        repairs = read.repairs
     elif language == request.language:
         lines = list(script.lines)
     else:
-        assert engine is not None
-        assert engine.translates is not None
-        lines = translating.translate(place, script.lines, engine.translates, request.language, language, glossary)
+        assert crew.translates is not None
+        assert crew.translates.translates is not None
+        engine = crew.translates.translates
+        lines = translating.translate(place, script.lines, engine, request.language, language, glossary)
     if language != request.language:
         sources = {line.id: line.text for line in script.lines}
         place.catalog.put_lines(place.job, language, lines, sources=sources)
@@ -83,12 +83,21 @@ def _given(line: Line, text: str | None, language: str, glossary: Glossary) -> L
 
 
 def spoken(
-    place: Workplace, request: DubbingRequest, original: Original, version: Version, cast: Cast, crew: Crew
+    place: Workplace, request: DubbingRequest, original: Original, version: Version, cast: Cast, crew: Choice
 ) -> dict[str, list[Take]]:
-    """Takes by line id, best first."""
+    """Takes by line id, best first; judged by an engine that hears the language, where there is one."""
+    assert crew.speaks is not None
+    assert crew.speaks.speaks is not None
+    judge = judge_of(crew.speaks, place.settings, version.language)
     return speak_all(
-        place, version.lines, cast, crew.speaks, crew.ear(version.language), profile(request.profile),
-        original.sound.length_samples, version.language,
+        place,
+        version.lines,
+        cast,
+        crew.speaks.speaks,
+        judge.transcribes if judge else None,
+        profile(request.profile),
+        original.sound.length_samples,
+        version.language,
     )
 
 
@@ -102,23 +111,49 @@ def mastered(
 ) -> Dub:
     """Place every line, mix, master, and measure what was encoded; asked again where coding raised a peak too far."""
     chosen, language = profile(request.profile), version.language
-    plan = planned(original, version.lines, takes, chosen)
+    with place.stages(f"plan {language}"):
+        heard = measure_source(original.sound.digest, place.store, place.settings.threads)
+        plan = planned(original, version.lines, takes, chosen, heard)
     mix = mixed(request, original, script, plan.timeline)
+    spans = mixing.spoken(plan.timeline) if chosen.loudness.dialogue_gated else None
     ceiling: float | None = None
-    for tries in range(CEILING_TRIES + 1):
-        with place.stages(f"master {language}" if not tries else f"master {language} again") as advance:
-            made = mastering.master(
-                mix, chosen, place.store, language=language, threads=place.settings.threads, ceiling_db=ceiling,
-                on_part=lambda done, of: advance(done),
-            )
-        with place.stages(f"measure {language}"):
-            loudness = measure_encoded(place.store, made.aac.sha256, threads=place.settings.threads)
+    again = ""
+    for _ in range(CEILING_TRIES + 1):
+        made = _master(place, mix, chosen, language, ceiling, again)
+        with place.stages(f"measure {language}{again}"):
+            loudness = measure_encoded(place.store, made.aac.sha256, threads=place.settings.threads, spans=spans)
         over = loudness.true_peak_dbtp - chosen.loudness.true_peak_dbtp
         if over <= 0:
             break
-        ceiling = made.ceiling_db - over - CEILING_SPARE_DB
-    return Dub(language, version.lines, lines_of(script, version, takes, plan), plan.timeline, made, loudness,
-               version.repairs)
+        ceiling, again = made.ceiling_db - over - CEILING_SPARE_DB, " again"
+    lines = lines_of(script, version, takes, plan)
+    return Dub(language, version.lines, lines, mix, made, loudness, version.repairs)
+
+
+def _master(
+    place: Workplace, mix: Mix, chosen: Profile, language: str, ceiling_db: float | None, again: str
+) -> mastering.Master:
+    facts = place.catalog.job(place.job).facts
+    parts = 0
+    with place.stages(f"master {language}{again}") as advance:
+
+        def on_part(done: int, of: int) -> None:
+            nonlocal parts
+            advance(done - parts, of)
+            parts = done
+
+        made = mastering.master(
+            mix,
+            chosen,
+            place.store,
+            language=language,
+            threads=place.settings.threads,
+            ceiling_db=ceiling_db,
+            previous_gain_db=facts.get("gain_db", {}).get(language),
+            on_part=on_part,
+        )
+    place.catalog.set_job_facts(place.job, gain_db={**facts.get("gain_db", {}), language: made.gain_db})
+    return made
 
 
 def planned(

@@ -15,15 +15,16 @@ from speechmill.voices import Cast, Voice
 from storage.artifacts import ArtifactStore
 from tasks import timing
 from tasks.dispatch import in_process
-from tasks.judging import judge, measure
+from tasks.judging import judge, measure, read_take
 from tasks.scripts import is_spoken
 from tasks.transcribing import hear_take
 from tasks.workplace import Workplace
 
 MOST_TAKES = 3  # a line that is still not right is for a person
 HURRY_AGAIN = 1.20  # a take that would be stretched more than this is spoken again, faster
-WORTH_HEARING_AGAIN = frozenset({Reason.NOT_UNDERSTOOD, Reason.REPEATED, Reason.LONG_PAUSE, Reason.SILENT,
-                                 Reason.TOO_LONG, Reason.TOO_SHORT})
+WORTH_HEARING_AGAIN = frozenset(
+    {Reason.NOT_UNDERSTOOD, Reason.REPEATED, Reason.LONG_PAUSE, Reason.SILENT, Reason.TOO_LONG, Reason.TOO_SHORT}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,7 @@ def first_takes(
     return assignments
 
 
-def next_take(
-    done: Assignment, take: Take, room_samples: int, speaks: Speaks, profile: Profile
-) -> Assignment | None:
+def next_take(done: Assignment, take: Take, room_samples: int, speaks: Speaks, profile: Profile) -> Assignment | None:
     """The take to try after this one, or ``None`` where another would not be better."""
     if done.number >= MOST_TAKES:
         return None
@@ -116,9 +115,7 @@ def speak_all(
     with place.stages(f"speak {language}", len(waiting)) as advance:
         round_number = 1
         while waiting:
-            place.catalog.order_takes(
-                place.job, language, [(a.line.id, a.number, a.recipe.digest) for a in waiting]
-            )
+            place.catalog.order_takes(place.job, language, [(a.line.id, a.number, a.recipe.digest) for a in waiting])
             made = in_process(
                 lambda assignment: speak_line(place.store, assignment, speaks, ear),
                 waiting,
@@ -142,17 +139,16 @@ def speak_line(store: ArtifactStore, assignment: Assignment, speaks: Speaks, ear
     """Speak one line, or find it spoken; measure and judge it."""
     line, utterance, recipe = assignment.line, assignment.utterance, assignment.recipe
     try:
-        artifact = store.get_or_make(
-            recipe, lambda out: speaks.speak(utterance, assignment.voice, out), suffix=".wav"
-        )
+        artifact = store.get_or_make(recipe, lambda out: speaks.speak(utterance, assignment.voice, out), suffix=".wav")
     except EngineRefused:
         return Take(line.id, assignment.number, recipe.digest, None, None, Verdict.FAILED, (Reason.ENGINE_REFUSED,))
-    audio = store.path(artifact.sha256)
+    audio = read_take(store.path(artifact.sha256))
     measured = measure(audio)
     heard = hear_take(store, artifact.sha256, ear, utterance.language) if ear else None
     judged = judge(measured, audio, utterance, heard)
-    return Take(line.id, assignment.number, recipe.digest, artifact.sha256, judged.measured, judged.verdict,
-                judged.reasons)
+    return Take(
+        line.id, assignment.number, recipe.digest, artifact.sha256, judged.measured, judged.verdict, judged.reasons
+    )
 
 
 def _rank(take: Take, room_samples: int) -> tuple[int, int, float, int]:

@@ -25,6 +25,12 @@ class Progress(Protocol):
         """A stage is done."""
 
 
+class Advance(Protocol):
+    """Tells that ``count`` more parts of a stage are done, of ``of`` parts where that is known only now."""
+
+    def __call__(self, count: int, of: int | None = None) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class StageRecord:
     """One stage that ended; ``made`` and ``reused`` count artifacts."""
@@ -45,15 +51,15 @@ class Stages:
     records: list[StageRecord] = field(default_factory=list)
 
     @contextmanager
-    def __call__(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """One stage. Yields ``advance(count)``, which any thread may call."""
+    def __call__(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        """One stage. Yields ``advance``, which any thread may call."""
         self.cancelled()
         lock, done = threading.Lock(), 0
 
-        def advance(count: int) -> None:
-            nonlocal done
+        def advance(count: int, of: int | None = None) -> None:
+            nonlocal done, total
             with lock:
-                done += count
+                done, total = done + count, of or total
                 self.progress.stage(name, done, total)
 
         before, began = self.store.tally.copy(), time.monotonic()

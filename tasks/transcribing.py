@@ -16,7 +16,8 @@ from speechmill.recipes import Digest, Recipe
 from storage.artifacts import ArtifactStore
 from tasks.dispatch import in_process
 from tasks.extraction import Sound
-from tasks.speech import Chunk, voice_of
+from tasks.sound import read
+from tasks.speech import Chunk
 from tasks.workplace import Workplace
 
 
@@ -47,10 +48,8 @@ def hear_chunk(store: ArtifactStore, sound: Sound, chunk: Chunk, ear: Transcribe
     def listen() -> Heard:
         with store.scratch() as folder:
             cut = folder / "chunk.wav"
-            with soundfile.SoundFile(store.path(sound.digest)) as source:
-                source.seek(chunk.start_samples)
-                block = source.read(chunk.end_samples - chunk.start_samples, dtype="float32", always_2d=True)
-            soundfile.write(cut, voice_of(block, sound.layout), RATE_HZ, subtype="FLOAT")
+            voice = read(store.path(sound.digest), sound.layout, chunk.start_samples, chunk.end_samples)
+            soundfile.write(cut, voice, RATE_HZ, subtype="FLOAT")
             return ear.transcribe(cut, language)
 
     heard = _kept(store, recipe, listen)

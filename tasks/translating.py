@@ -41,9 +41,7 @@ def _translate_batch(
     unknown = [line for line in lines if place.store.find(recipes[line.id]) is None]
     fresh: dict[str, Translation] = {}
     if unknown:
-        phrases = [
-            Phrase(line.id, line.text, line.anchor.length_samples if line.anchor else None) for line in unknown
-        ]
+        phrases = [Phrase(line.id, line.text, line.anchor.length_samples if line.anchor else None) for line in unknown]
         fresh = engine.translate(phrases, source, target, terms)
     found = {}
     for line in lines:
@@ -76,9 +74,7 @@ def _line(line: Line, translation: Translation | None, target: str, glossary: Gl
     return in_other_words(line, translation.text, target, glossary, doubts=translation.doubts)
 
 
-def in_other_words(
-    line: Line, text: str, target: str, glossary: Glossary, *, doubts: Sequence[Doubt] = ()
-) -> Line:
+def in_other_words(line: Line, text: str, target: str, glossary: Glossary, *, doubts: Sequence[Doubt] = ()) -> Line:
     """A line with its text in another language: checked against the glossary, with the spoken forms it asks for."""
     found = [*doubts, *([Doubt.GLOSSARY_MISSED] if glossary.missed(line.text, text, line.language, target) else [])]
     said = glossary.spoken(text, target)

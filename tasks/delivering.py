@@ -1,0 +1,229 @@
+"""The delivery: everything a job leaves, made beside its place, checked, and then put there in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_worker.engines.registry import Choice
+from speechmill.lines import samples
+from speechmill.profiles import Profile, profile
+from speechmill.reports import (
+    DubbingReport,
+    EngineUsed,
+    Outputs,
+    Source,
+    Stage,
+    State,
+    Target,
+    Work,
+    state_of,
+)
+from speechmill.requests import DubbingRequest
+from storage.artifacts import ArtifactStore
+from storage.catalog import JobState
+from storage.objects import copy_file
+from tasks import checks, packing, publishing, subtitles
+from tasks.dubs import Dub
+from tasks.originals import Original, SourceScript
+from tasks.packing import film_name, safe_stem
+from tasks.report.page import write_page
+from tasks.report.sound import Sound as PageTrack
+from tasks.report.sound import page_sound
+from tasks.subtitles import Caption
+from tasks.workplace import Workplace
+
+STATES = {State.COMPLETED: JobState.COMPLETED, State.COMPLETED_WITH_REVIEW: JobState.COMPLETED_WITH_REVIEW}
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Names in the folder of a delivery."""
+
+    stem: str
+    language: str  # of the source
+
+    def of(self, language: str, ending: str) -> str:
+        return f"{self.stem}.{language}.{ending}"
+
+
+def deliver(
+    place: Workplace,
+    request: DubbingRequest,
+    original: Original,
+    script: SourceScript,
+    dubs: Sequence[Dub],
+    crew: Choice,
+    out: Path,
+) -> JobState:
+    """Write, pack, check and publish; the state that this amounts to. Raises ``NotPublishable`` for a delivery whose
+    files are not what they should be: then what was published before stays."""
+    files = Files(safe_stem(original.media.path), request.language)
+    chosen = profile(request.profile)
+    with publishing.staging(out) as staging:
+        with place.stages("write subtitles"):
+            write_subtitles(staging, files, script, dubs, chosen)
+        for dub in dubs:
+            lay(place.store, staging, files, dub)
+        packed = None
+        if original.media.picture is not None:
+            with place.stages("pack"):
+                packed = pack(staging, files, request, original, dubs)
+        with place.stages("check"):
+            targets = {dub.language: target(place.store, staging, files, packed, original, dub, chosen) for dub in dubs}
+        with place.stages("report page"):
+            heard = page_sound(
+                place.store,
+                PageTrack(original.sound.digest),
+                {dub.language: PageTrack(dub.master.flac.sha256, files.of(dub.language, "m4a")) for dub in dubs},
+                original.media.duration_s,
+                preview_name=files.of(request.language, "preview.mp3"),
+                threads=place.settings.threads,
+            )
+        report = reported(place, request, original, targets, crew, files)
+        (staging / "report.json").write_text(report.to_json(), "utf-8")
+        write_page(report, heard, staging / "report.html")
+        for name, digest in heard.beside.items():
+            copy_file(place.store.path(digest), staging / name)
+        publishing.publish(staging, out)
+    for language, made in targets.items():
+        place.catalog.put_delivery(
+            place.job,
+            language,
+            made.outputs.model_dump(exclude_none=True),
+            [check.model_dump() for check in made.checks],
+            str(state_of([made])),
+        )
+    return STATES[report.state]
+
+
+def write_subtitles(staging: Path, files: Files, script: SourceScript, dubs: Sequence[Dub], chosen: Profile) -> None:
+    """The transcript as the original was said, each dub as it is heard; SRT and WebVTT."""
+    spoken = [line for line in script.lines if line.anchor is not None]
+    captions = [
+        Caption(line.id, line.anchor.start_samples, line.anchor.end_samples, line.text, line.speaker, line.words)
+        for line in spoken
+        if line.anchor is not None
+    ]
+    _write(staging, files, files.language, captions, chosen)
+    for dub in dubs:
+        placed = [
+            Caption(line.id, samples(line.placed_start_s), samples(line.placed_end_s), line.text, line.speaker)
+            for line in dub.report
+            if line.placed_start_s is not None and line.placed_end_s is not None
+        ]
+        _write(staging, files, dub.language, placed, chosen)
+
+
+def _write(staging: Path, files: Files, language: str, captions: Sequence[Caption], chosen: Profile) -> None:
+    cues = subtitles.subtitles(captions, chosen.subtitles, language)
+    subtitles.write_srt(cues, staging / files.of(language, "srt"))
+    subtitles.write_vtt(cues, staging / files.of(language, "vtt"), language)
+
+
+def lay(store: ArtifactStore, staging: Path, files: Files, dub: Dub) -> None:
+    """Put the sound files of a dub into the delivery."""
+    for artifact, ending in (
+        (dub.master.aac, "m4a"),
+        (dub.master.flac, "flac"),
+        (dub.master.dialogue, "dialogue.wav"),
+    ):
+        # A copy, never a link: what a user does with a delivery must not reach the artifact.
+        copy_file(store.path(artifact.sha256), staging / files.of(dub.language, ending))
+
+
+def pack(
+    staging: Path, files: Files, request: DubbingRequest, original: Original, dubs: Sequence[Dub]
+) -> packing.Packed:
+    return packing.pack(
+        original.media,
+        request.audio_track,
+        request.language,
+        [packing.Dub(dub.language, staging / files.of(dub.language, "m4a")) for dub in dubs],
+        [
+            packing.Subtitle(language, staging / files.of(language, "srt"))
+            for language in dict.fromkeys([*(dub.language for dub in dubs), request.language])
+        ],
+        staging / film_name(files.stem, [dub.language for dub in dubs]),
+    )
+
+
+def target(
+    store: ArtifactStore,
+    staging: Path,
+    files: Files,
+    packed: packing.Packed | None,
+    original: Original,
+    dub: Dub,
+    chosen: Profile,
+) -> Target:
+    """What the report says of one language. Raises ``NotPublishable`` for files that are not what they should be."""
+    audio = files.of(dub.language, "m4a")
+    layout = dub.mix.layout
+    encoded = checks.Encoded(dub.language, staging / audio, layout.channels, layout.name, dub.loudness)
+    found = checks.check_delivery(original.media, encoded, packed, original.sound.packets, chosen, store)
+    checks.raise_if_broken(found)
+    return Target(
+        outputs=Outputs(
+            video=packed.path.name if packed else None,
+            audio=audio,
+            master=files.of(dub.language, "flac"),
+            dialogue=files.of(dub.language, "dialogue.wav"),
+            srt=files.of(dub.language, "srt"),
+            vtt=files.of(dub.language, "vtt"),
+        ),
+        loudness=dub.loudness,
+        profile=chosen.name,
+        required_loudness=chosen.loudness,
+        checks=tuple(found),
+        lines=dub.report,
+        repairs=dub.repairs,
+    )
+
+
+def reported(
+    place: Workplace,
+    request: DubbingRequest,
+    original: Original,
+    targets: dict[str, Target],
+    crew: Choice,
+    files: Files,
+) -> DubbingReport:
+    media, tally = original.media, place.store.tally
+    picture = media.picture
+    chosen = {"transcribe": crew.transcribes, "translate": crew.translates, "speak": crew.speaks}
+    main = crew.speaks
+    assert main is not None
+    return DubbingReport(
+        job=place.job,
+        state=state_of(targets.values()),
+        source=Source.model_validate(
+            {
+                "name": media.path.name,
+                "duration_s": media.duration_s,
+                "language": request.language,
+                "sha256": media.sha256,
+                "width": picture.width if picture else None,
+                "height": picture.height if picture else None,
+                "frames_per_s": round(picture.fps, 3) if picture else None,
+                "picture_codec": picture.codec if picture else None,
+                "sound_codec": media.audio[request.audio_track].codec,
+                "sound_rate_hz": media.audio[request.audio_track].rate_hz,
+                "layout": original.sound.layout,
+            }
+        ),
+        engine=EngineUsed(
+            name=main.name,
+            version=main.version,
+            abilities={what: f"{engine.name} {engine.version}" for what, engine in chosen.items() if engine},
+        ),
+        targets=targets,
+        stages=tuple(Stage(name=r.name, seconds=r.seconds, made=r.made, reused=r.reused) for r in place.stages.records),
+        work=Work(
+            speak_calls=tally["speak", "made"],
+            transcribe_calls=tally["transcribe", "made"],
+            translate_calls=tally["translate", "made"],
+        ),
+        transcript={"srt": files.of(request.language, "srt"), "vtt": files.of(request.language, "vtt")},
+    )
