@@ -148,7 +148,7 @@ def plan(
     copy_sound = original.codec in SOUNDS_IN_MP4
     kept = [sub for sub in subtitles if sub.file.stat().st_size > 0]
 
-    streams = [Stream("video", picture.codec if copy_picture else "h264")]
+    streams = [Stream("video", picture.codec if copy_picture else "h264", default=True)]
     streams += [
         Stream("audio", "aac", dub.language, title(dub.language, "dub"), default=i == 0, dub=True)
         for i, dub in enumerate(dubs)
