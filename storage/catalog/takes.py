@@ -29,7 +29,7 @@ class Takes(Leases):
         with self._database.writing() as session:
             self._job_row(session, job_id)
             query = sa.select(TakeRow.line_id, TakeRow.number, TakeRow.recipe, TakeRow.state)
-            found = session.execute(query.where(*_of(job_id, language))).tuples()
+            found = session.execute(query.where(*_of(job_id, language)))
             old = {(line_id, number): (recipe, state) for line_id, number, recipe, state in found}
             begin: list[dict[str, Any]] = []
             changed = []
@@ -61,7 +61,7 @@ class Takes(Leases):
             return
         query = sa.select(TakeRow.line_id, TakeRow.number, TakeRow.recipe).where(*_of(job_id, language))
         with self._database.writing() as session:
-            ordered = set(session.execute(query.with_for_update()).tuples())
+            ordered = set(session.execute(query.with_for_update()))
             for take in takes:
                 if (take.line_id, take.number, take.recipe) not in ordered:
                     raise LeaseLost(
@@ -96,7 +96,7 @@ class Takes(Leases):
         """How many takes are in each state: the join of work on a queue."""
         query = sa.select(TakeRow.state, sa.func.count()).where(*_of(job_id, language)).group_by(TakeRow.state)
         with self._database.reading() as session:
-            found = dict(session.execute(query).tuples().all())
+            found = dict(session.execute(query).all())
         return {state: found.get(state, 0) for state in TakeState}
 
 

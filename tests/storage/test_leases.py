@@ -1,0 +1,217 @@
+"""However often work is delivered and whoever dies, each take is made and written once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from speechmill.errors import EngineRefused, LeaseLost
+from speechmill.lines import Line
+from speechmill.recipes import Digest, digest_of_bytes
+from speechmill.takes import Take, Verdict
+from storage.catalog import Catalog, Job, TakeKey, TakeState
+
+LINES = 40
+
+
+def digest(text: str) -> Digest:
+    return digest_of_bytes(text.encode())
+
+
+def take(number: int = 0, recipe: str = "0", audio: str = "audio") -> Take:
+    return Take(f"L{number}", 1, digest(recipe), digest(audio), None, Verdict.PASSED)
+
+
+@pytest.fixture
+def job(catalog: Catalog) -> Job:
+    job = catalog.add_job("dub", {}, "f")
+    catalog.put_lines(job.id, "es", [Line(f"L{i}", "A", "es", "hola") for i in range(LINES)])
+    catalog.order_takes(job.id, "es", [(f"L{i}", 1, digest(str(i))) for i in range(LINES)])
+    return job
+
+
+def key(job: Job, number: int = 0) -> TakeKey:
+    return TakeKey(job.id, "es", f"L{number}")
+
+
+def state(catalog: Catalog, job: Job) -> TakeState:
+    """Of the first take, told by what the counts have besides the others."""
+    counts = catalog.counts(job.id, "es")
+    counts[TakeState.ORDERED] -= LINES - 1
+    return next(state for state, count in counts.items() if count == 1)
+
+
+def test_a_take_is_leased_to_one_and_finished_once(catalog: Catalog, job: Job) -> None:
+    lease = catalog.lease(key(job), "me", 60)
+    assert lease is not None
+    assert (lease.recipe, lease.attempt) == (digest("0"), 1)
+    assert catalog.lease(key(job), "you", 60) is None
+    assert catalog.lease(key(job), "me", 60) is None  # the message was delivered twice
+    lease.finish(take())
+    assert catalog.takes(job.id, "es") == [take()]
+    assert catalog.lease(key(job), "you", 60) is None
+    with pytest.raises(LeaseLost):
+        lease.finish(take(audio="again"))
+    assert catalog.takes(job.id, "es") == [take()]
+
+
+@pytest.mark.parametrize("missing", [{"job_id": "x"}, {"language": "fr"}, {"line_id": "x"}, {"number": 2}])
+def test_there_is_no_lease_on_what_was_not_ordered(catalog: Catalog, job: Job, missing: dict[str, object]) -> None:
+    names = {"job_id": job.id, "language": "es", "line_id": "L0", "number": 1} | missing
+    assert catalog.lease(TakeKey(**names), "me", 60) is None  # type: ignore[arg-type]
+
+
+def test_of_racing_threads_each_take_has_one_winner(catalog: Catalog, job: Job) -> None:
+    begin = threading.Barrier(8)
+
+    def work(worker: int) -> list[int]:
+        begin.wait()
+        won = []
+        for number in range(LINES):
+            lease = catalog.lease(key(job, number), f"worker {worker}", 60)
+            if lease is not None:
+                lease.finish(take(number, str(number), f"{worker}"))
+                won.append(number)
+        return won
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [number for each in pool.map(work, range(8)) for number in each]
+    assert sorted(won) == list(range(LINES))
+    assert catalog.counts(job.id, "es")[TakeState.DONE] == LINES
+
+
+def test_of_racing_processes_each_take_has_one_winner(job: Job, database_url: str) -> None:
+    body = f"""
+import sys
+from storage.catalog import Catalog, TakeKey
+catalog = Catalog.open({database_url!r}, upgrade=False)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range({LINES}):
+    if catalog.lease(TakeKey({job.id!r}, "es", f"L{{number}}"), "me", 60):
+        print(number)
+catalog.close()
+"""
+    argv = [sys.executable, "-c", body]
+    processes = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    won = [int(number) for process in processes for number in process.communicate(timeout=60)[0].split()]
+    assert sorted(won) == list(range(LINES))
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_slow_one_writes_nothing(catalog: Catalog, job: Job) -> None:
+    slow = catalog.lease(key(job), "slow", 0.05)
+    assert slow is not None
+    time.sleep(0.1)
+    assert catalog.waiting(job.id, "es")[0].key == key(job)
+    quick = catalog.lease(key(job), "quick", 60)
+    assert quick is not None
+    assert quick.attempt == 2
+    for ask in (lambda: slow.finish(take(audio="slow")), lambda: slow.renew(60)):
+        with pytest.raises(LeaseLost):
+            ask()
+    slow.give_up("too late to say so")
+    quick.finish(take(audio="quick"))
+    assert catalog.takes(job.id, "es") == [take(audio="quick")]
+
+
+def test_a_lease_that_ran_out_but_was_not_taken_over_still_counts(catalog: Catalog, job: Job) -> None:
+    lease = catalog.lease(key(job), "slow", 0.01)
+    assert lease is not None
+    time.sleep(0.05)
+    lease.finish(take())
+    assert catalog.takes(job.id, "es") == [take()]
+
+
+def test_a_renewed_lease_is_not_taken_over(catalog: Catalog, job: Job) -> None:
+    lease = catalog.lease(key(job), "me", 0.2)
+    assert lease is not None
+    lease.renew(60)
+    time.sleep(0.3)
+    assert catalog.lease(key(job), "you", 60) is None
+    lease.finish(take())
+
+
+def test_what_is_given_up_is_tried_again_but_not_for_ever(catalog: Catalog, job: Job) -> None:
+    for attempt in (1, 2, 3):
+        assert state(catalog, job) is TakeState.ORDERED
+        lease = catalog.lease(key(job), "me", 60)
+        assert lease is not None
+        assert lease.attempt == attempt
+        lease.give_up("out of memory")
+    assert state(catalog, job) is TakeState.FAILED
+    assert catalog.lease(key(job), "me", 60) is None
+    assert key(job) not in [order.key for order in catalog.waiting(job.id, "es")]
+    catalog.order_takes(job.id, "es", [("L0", 1, digest("0"))])  # the next run gives it another chance
+    assert catalog.lease(key(job), "me", 60) is not None
+
+
+def test_a_take_that_kills_its_workers_is_given_up(catalog: Catalog, job: Job) -> None:
+    for _ in range(3):
+        assert catalog.lease(key(job), "doomed", 0.01) is not None
+        time.sleep(0.05)
+    assert catalog.lease(key(job), "careful", 60) is None
+    assert state(catalog, job) is TakeState.FAILED
+
+
+def test_work_that_ends_in_an_exception_gives_the_take_back(catalog: Catalog, job: Job) -> None:
+    lease = catalog.lease(key(job), "me", 60)
+    assert lease is not None
+    with pytest.raises(EngineRefused), lease:
+        raise EngineRefused("cannot say it")
+    assert state(catalog, job) is TakeState.ORDERED
+    lease = catalog.lease(key(job), "me", 60)
+    assert lease is not None
+    with lease:
+        pass  # without a take
+    assert state(catalog, job) is TakeState.ORDERED
+    lease = catalog.lease(key(job), "me", 60)
+    assert lease is not None
+    with lease:
+        lease.finish(take())
+    assert state(catalog, job) is TakeState.DONE
+
+
+def test_a_line_that_is_changed_while_it_is_spoken_is_spoken_again(catalog: Catalog, job: Job) -> None:
+    lease = catalog.lease(key(job), "me", 60)
+    assert lease is not None
+    catalog.order_takes(job.id, "es", [("L0", 1, digest("edited"))])
+    with pytest.raises(LeaseLost):
+        lease.finish(take())
+    assert catalog.takes(job.id, "es") == []
+    again = catalog.lease(key(job), "me", 60)
+    assert again is not None
+    assert (again.recipe, again.attempt) == (digest("edited"), 1)
+    with pytest.raises(LeaseLost):
+        lease.finish(take())
+    again.finish(take(recipe="edited"))
+    assert catalog.takes(job.id, "es") == [take(recipe="edited")]
+
+
+def test_a_worker_loses_to_a_take_that_was_put(catalog: Catalog, job: Job) -> None:
+    lease = catalog.lease(key(job), "me", 60)
+    assert lease is not None
+    catalog.put_takes(job.id, "es", [take(audio="put")])
+    with pytest.raises(LeaseLost):
+        lease.finish(take(audio="mine"))
+    assert catalog.takes(job.id, "es") == [take(audio="put")]
+
+
+def test_another_take_than_the_leased_one_is_a_mistake(catalog: Catalog, job: Job) -> None:
+    lease = catalog.lease(key(job), "me", 60)
+    assert lease is not None
+    for wrong in (take(1, "0"), take(recipe="other")):
+        with pytest.raises(ValueError, match="not the take"):
+            lease.finish(wrong)
+    lease.finish(take())

@@ -1,0 +1,152 @@
+"""The tables come from the migrations, up and down, and are what the code expects."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from speechmill.errors import Unavailable
+from storage.catalog import Catalog
+from storage.catalog.database import Database
+from storage.catalog.models import Base
+from storage.migrations import bring_up_to_date, configuration, head, migrate
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+def tables(database: Database) -> set[str]:
+    return set(sa.inspect(database.engine).get_table_names()) - {"alembic_version"}
+
+
+def test_every_revision_can_be_gone_up_and_down(database: Database) -> None:
+    script = ScriptDirectory.from_config(configuration())
+    revisions = [each.revision for each in script.walk_revisions()][::-1]
+    for revision in revisions:
+        migrate(database, revision)
+    assert tables(database) == set(Base.metadata.tables)
+    for revision in revisions[-2::-1]:
+        migrate(database, revision)
+    migrate(database, "base")
+    assert tables(database) == set()
+    bring_up_to_date(database)
+    assert tables(database) == set(Base.metadata.tables)
+
+
+def test_there_is_one_last_revision_and_the_file_names_tell_it() -> None:
+    assert ScriptDirectory.from_config(configuration()).get_heads() == [head()]
+
+
+def test_the_migrations_make_what_the_models_say(database: Database) -> None:
+    bring_up_to_date(database)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_checks_are_the_same_in_migrations_and_models(database: Database) -> None:
+    """Autogenerate does not look at CHECK constraints, and a state that is missing there is noticed too late."""
+
+    def checks() -> dict[str, list[str]]:
+        inspector = sa.inspect(database.engine)
+        return {
+            table: sorted(f"{each['name']}: {each['sqltext']}" for each in inspector.get_check_constraints(table))
+            for table in Base.metadata.tables
+        }
+
+    bring_up_to_date(database)
+    migrated = checks()
+    migrate(database, "base")
+    Base.metadata.create_all(database.engine)
+    assert checks() == migrated
+    assert migrated["jobs"]
+    assert migrated["takes"]
+
+
+def test_an_upgrade_that_fails_leaves_what_was_there(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic import op
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the power went")
+
+    monkeypatch.setattr(op, "create_index", broken)
+    with pytest.raises(RuntimeError):
+        bring_up_to_date(database)
+    assert sa.inspect(database.engine).get_table_names() == []
+    monkeypatch.undo()
+    bring_up_to_date(database)
+    assert tables(database) == set(Base.metadata.tables)
+
+
+def test_workers_do_not_migrate(database_url: str) -> None:
+    with pytest.raises(Unavailable, match="not up to date"):
+        Catalog.open(database_url, upgrade=False)
+    Catalog.open(database_url).close()
+    Catalog.open(database_url, upgrade=False).close()
+
+
+def test_a_catalog_of_a_newer_version_is_left_alone(database: Database, database_url: str) -> None:
+    bring_up_to_date(database)
+    with database.writing() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Unavailable, match="newer Speechmill"):
+        Catalog.open(database_url)
+
+
+def test_processes_that_open_a_new_catalog_at_once_all_can(database_url: str) -> None:
+    body = f"""
+import sys
+from storage.catalog import Catalog
+print("ready", flush=True)
+sys.stdin.readline()
+catalog = Catalog.open({database_url!r})
+print(catalog.add_job("dub", {{}}, "f").id)
+catalog.close()
+"""
+    argv = [sys.executable, "-W", "error", "-c", body]
+    processes = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    made = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0] * 3
+    catalog = Catalog.open(database_url)
+    assert {job.id for job in catalog.jobs()} == made
+    catalog.close()
+
+
+def test_opening_says_nothing(
+    database_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        Catalog.open(database_url).close()
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_catalog_that_is_up_to_date_opens_without_alembic(tmp_path_factory: pytest.TempPathFactory) -> None:
+    url = f"sqlite:///{tmp_path_factory.mktemp('quick') / 'catalog.db'}"
+    Catalog.open(url).close()
+    body = f"""
+import sys
+from storage.catalog import Catalog
+Catalog.open({url!r}).close()
+assert not [name for name in sys.modules if name.startswith(("alembic", "torch", "numpy", "boto3"))]
+"""
+    subprocess.run([sys.executable, "-c", body], check=True)
