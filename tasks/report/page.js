@@ -29,9 +29,8 @@
 
   /* ---- lines ---- */
 
-  function hue(name) {
-    return data.speakers.indexOf(name) * 137.5 % 360; // the golden angle: neighbours never look alike
-  }
+  const HUES = [212, 282, 168, 322, 48, 190, 250, 100]; // no red: that is for what failed
+  const hue = (name) => HUES[data.speakers.indexOf(name) % HUES.length];
 
   function hearButton(at, lane, line) {
     const button = element('button', { className: 'hear', type: 'button', title: lane === 'dub' ? 'Dub' : 'Original' });
@@ -48,10 +47,10 @@
   }
 
   function fit(line) {
-    const made = element('div', { className: 'fit' });
-    made.append(element('span', { className: 'chip ' + line.verdict, textContent: line.verdict }));
+    const first = element('div', {}, element('span', { className: 'chip ' + line.verdict, textContent: line.verdict }));
+    const made = element('div', { className: 'fit' }, first);
     if (line.ps === null) return made;
-    const meter = element('div', { className: 'meter' + (line.stretch > data.easy ? ' review' : ''), title: 'speed' });
+    const meter = element('span', { className: 'meter' + (line.stretch > data.easy ? ' review' : ''), title: 'speed' });
     const bar = element('i');
     bar.style.setProperty('--fill', Math.min(100, Math.max(4, (line.stretch - .9) / .45 * 100)) + '%');
     meter.append(line.stretch.toFixed(2) + '×', bar);
@@ -62,7 +61,8 @@
       line.heard === null ? '' : `${line.heard} % understood`,
       line.lost ? `${line.lost} ms lost` : '',
     ];
-    made.append(meter, element('div', { className: 'more', textContent: more.filter(Boolean).join(' · ') }));
+    first.append(meter);
+    made.append(element('div', { className: 'more', textContent: more.filter(Boolean).join(' · ') }));
     return made;
   }
 

@@ -1,6 +1,9 @@
 'use strict';
 /* The timeline: original and dub, one above the other, over their waveforms. Drawn on a canvas, so that thousands of
    lines stay smooth; everything it shows is also in the list of lines. Times are seconds. */
+const NARROW = 4; // px: a block below this is a mere mark
+const COARSE = 32; // peaks in one of the coarse waveform
+
 class Timeline {
   constructor(canvas, whole, hint, events) {
     Object.assign(this, { canvas, whole, hint, events });
@@ -28,7 +31,8 @@ class Timeline {
   show(duration, original, dub, lines) {
     Object.assign(this, { duration, original, dub, lines });
     this.selected = -1;
-    if (this.view.to <= 1 || this.view.to > duration) this.view = { from: 0, to: Math.min(duration, 120) };
+    const span = Math.min(duration, Math.max(12, this.canvas.clientWidth / 30)); // wide enough to read first words
+    if (this.view.to <= 1 || this.view.to > duration) this.view = { from: 0, to: span };
     this.draw();
   }
 
@@ -60,7 +64,7 @@ class Timeline {
     const top = 22, gap = 10, tall = (height - top - gap - 8) / 2;
     this.lanes = [
       { name: 'original', sound: this.original, y: top, tall, of: (l) => [l.s, l.e], text: (l) => l.src },
-      { name: 'dub', sound: this.dub, y: top + tall + gap, tall, of: (l) => [l.ps, l.pe], text: (l) => l.txt },
+      { name: 'dub', sound: this.dub, y: top + tall + gap, tall, of: (l) => l.ps === null && l.verdict === 'failed' ? [l.s, l.e] : [l.ps, l.pe], text: (l) => l.txt },
     ];
     this.ruler(g, width, height, top);
     const seen = [];
@@ -69,6 +73,7 @@ class Timeline {
       if (last >= this.view.from && first <= this.view.to) seen.push([line, at]);
     });
     for (const lane of this.lanes) {
+      this.drawn = '';
       for (const [line, at] of seen) this.block(g, lane, line, at);
       this.wave(g, lane.sound, 0, width, lane.y + 17, lane.tall - 18, this.view.from, this.view.to, this.colour.wave);
       for (const [line, at] of seen) this.ink(g, lane, line, at);
@@ -107,8 +112,16 @@ class Timeline {
   block(g, lane, line, at) {
     const box = this.box(lane, line);
     if (!box) return;
+    const tone = this.tone(lane, line);
     g.globalAlpha = at === this.selected ? .42 : at === this.over ? .32 : .18;
-    g.fillStyle = this.tone(lane, line);
+    g.fillStyle = tone;
+    if (box.w < NARROW) {
+      const drawn = Math.round(box.x) + tone; // of many lines in one pixel one is enough
+      if (drawn !== this.drawn || at === this.selected) g.fillRect(Math.round(box.x), lane.y, Math.ceil(box.w), lane.tall);
+      this.drawn = drawn;
+      g.globalAlpha = 1;
+      return;
+    }
     g.beginPath();
     g.roundRect(box.x, lane.y, box.w, lane.tall, Math.min(5, box.w / 3));
     g.fill();
@@ -118,7 +131,7 @@ class Timeline {
   /* The part of the waveform that is speech in the block's own colour, and its first words. */
   ink(g, lane, line, at) {
     const box = this.box(lane, line);
-    if (!box) return;
+    if (!box || box.w < NARROW) return;
     const left = Math.max(0, box.x), right = Math.min(this.width, box.x + box.w);
     if (right <= left) return;
     const tone = this.tone(lane, line);
@@ -148,8 +161,10 @@ class Timeline {
   }
 
   wave(g, sound, left, right, y, tall, from, to, colour) {
-    const { peaks, perS } = sound;
-    if (!peaks.length) return;
+    if (!sound.peaks.length) return;
+    sound.coarse ??= coarse(sound);
+    const far = (to - from) / (right - left) * sound.perS > 4 * COARSE;
+    const { peaks, perS } = far ? sound.coarse : sound;
     const middle = y + tall / 2, each = (to - from) / (right - left) * perS;
     g.fillStyle = colour;
     g.beginPath();
@@ -167,13 +182,20 @@ class Timeline {
   paintWhole() {
     const { g, width, height } = this.context(this.whole);
     if (!width || !this.duration) return;
-    this.wave(g, this.dub, 0, width, 3, height - 6, 0, this.duration, this.colour.wave);
     const at = (time) => time / this.duration * width;
-    for (const line of this.lines) {
-      if (line.verdict === 'passed') continue;
-      g.fillStyle = this.colour[line.verdict];
-      g.fillRect(at(line.ps ?? line.s), 0, Math.max(2, at(line.e - line.s)), height);
-    }
+    const same = [this.lines, this.colour, this.whole.width, this.whole.height];
+    if (!this.ground || same.some((part, n) => part !== this.ground.same[n])) {
+      this.wave(g, this.dub, 0, width, 2, height - 9, 0, this.duration, this.colour.wave);
+      for (const line of this.lines) {
+        if (line.verdict === 'passed') continue;
+        g.fillStyle = this.colour[line.verdict];
+        g.fillRect(at(line.ps ?? line.s), height - 6, Math.max(2, at(line.e - line.s)), 6);
+      }
+      const kept = document.createElement('canvas');
+      [kept.width, kept.height] = [this.whole.width, this.whole.height];
+      kept.getContext('2d').drawImage(this.whole, 0, 0);
+      this.ground = { kept, same };
+    } else g.drawImage(this.ground.kept, 0, 0, width, height);
     g.fillStyle = this.colour.ink;
     g.globalAlpha = .12;
     const left = at(this.view.from), right = at(this.view.to);
@@ -319,6 +341,12 @@ class Timeline {
     this.hint.style.left = Math.max(8, Math.min(under.x + 14, room)) + 'px';
     this.hint.style.top = (under.y > 100 ? under.y - this.hint.offsetHeight - 12 : under.y + 16) + 'px';
   }
+}
+
+function coarse({ peaks, perS }) {
+  const made = new Uint8Array(Math.ceil(peaks.length / COARSE));
+  peaks.forEach((peak, n) => { if (peak > made[n / COARSE | 0]) made[n / COARSE | 0] = peak; });
+  return { peaks: made, perS: perS / COARSE };
 }
 
 /* 3725.4 → 1:02:05 or 1:02:05.4 */

@@ -1,0 +1,334 @@
+"""The report page in a real browser: it plays, it fits, it leaks nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from speechmill.reports import DubbingReport, Repair
+from tasks.report.page import page, write_page
+from tasks.report.sound import PageSound, Track
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+             "--disable-dev-shm-usage", "--no-first-run"]  # fmt: skip
+NASTY = "</script><img src=x onerror=\"document.title='broken'\"><!-- {{ 7*7 }} &amp; \u2028 “a” 'b' \\ " + "ä" * 90
+SILENCE = PageSound(Track(b"\0" * 100, 1.0), {"es": Track(b"\0" * 100, 1.0)})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def written(programme: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return programme.write(tmp_path_factory.mktemp("page") / "report.html")
+
+
+class Visit:
+    """One opened page, with everything it said and asked for."""
+
+    def __init__(self, browser: Browser, file: Path, width: int = 1280, scheme: str = "light") -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(file.as_uri())
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def time(self, track: str = '[data-sound="es"]') -> float:
+        return float(self.page.evaluate(f"document.querySelector('{track}').currentTime"))
+
+    def wait(self, condition: str) -> None:
+        """By asking again and again: the page's own policy forbids what Playwright would put into it."""
+        until = time.monotonic() + 15
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < until, condition
+            self.page.wait_for_timeout(20)
+
+
+def test_playing_a_line_sounds_from_its_start_to_its_end_and_stops(
+    browser: Browser, written: Path, programme: Any
+) -> None:
+    line = programme.report.targets["es"].lines[2]
+    with Visit(browser, written) as visit:
+        visit.page.get_by_label(f"Play dub of line {line.id}").click()
+        visit.wait(f"document.querySelector('[data-sound]').currentTime > {line.placed_start_s + 0.2}")
+        assert not visit.page.evaluate("document.querySelector('[data-sound]').paused")
+        assert line.placed_start_s < visit.time() < line.placed_end_s + 0.3
+        assert visit.page.locator("#said").inner_text() == line.text
+        visit.wait("document.querySelector('[data-sound]').paused")
+        assert visit.time() == pytest.approx(line.placed_end_s, abs=0.3)
+        visit.page.get_by_label(f"Play original of line {line.id}").click()
+        visit.wait(f"document.querySelector('#sound-original').currentTime > {line.start_s + 0.2}")
+        assert visit.page.evaluate("document.querySelector('[data-sound]').paused")
+        assert visit.complaints == []
+
+
+def test_both_players_hold_the_whole_programme(browser: Browser, written: Path, programme: Any) -> None:
+    with Visit(browser, written) as visit:
+        for track in ("#sound-original", "[data-sound]"):
+            visit.page.evaluate(f"document.querySelector('{track}').load()")
+            visit.page.evaluate(f"document.querySelector('{track}').preload = 'auto'")
+            visit.wait(f"document.querySelector('{track}').readyState >= 1")
+            length_s = visit.page.evaluate(f"document.querySelector('{track}').duration")
+            assert length_s == pytest.approx(programme.duration_s, abs=0.1)
+
+
+def test_the_page_asks_the_network_for_nothing_and_complains_about_nothing(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        visit.page.get_by_label("Play dub of line 0001").click()
+        visit.wait("document.querySelector('[data-sound]').currentTime > 0.6")
+        assert [url for url in visit.requests if not url.startswith(("data:", written.as_uri()))] == []
+        assert visit.complaints == []
+    html = written.read_text("utf-8")
+    assert not re.search(r"https?://", html)
+
+
+def test_clicking_a_line_on_the_timeline_plays_it(browser: Browser, written: Path, programme: Any) -> None:
+    line = programme.report.targets["es"].lines[1]
+    with Visit(browser, written) as visit:
+        box = visit.page.locator("#timeline").bounding_box()
+        assert box is not None
+        span_s = min(programme.duration_s, max(12.0, box["width"] / 30))
+        middle = (line.placed_start_s + line.placed_end_s) / 2
+        visit.page.mouse.move(box["x"] + middle / span_s * box["width"], box["y"] + 140)
+        assert line.text in visit.page.locator("#hint").inner_text()
+        visit.page.mouse.down()
+        visit.page.mouse.up()
+        visit.wait(f"document.querySelector('[data-sound]').currentTime > {line.placed_start_s + 0.1}")
+        assert visit.time() < line.placed_end_s
+        assert "0002" in visit.page.locator("[aria-current]").inner_text()
+
+
+def test_worst_lines_come_first_and_filters_leave_what_is_asked_for(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        ids = "[...document.querySelectorAll('#list .id')].map(e => e.textContent)"
+        assert visit.page.evaluate(ids) == [f"{n:04}" for n in range(1, 7)]
+        visit.page.get_by_role("button", name="Worst first").click()
+        assert visit.page.evaluate(ids)[:2] == ["0006", "0004"]
+        visit.page.get_by_role("button", name="To review").click()
+        assert visit.page.evaluate(ids) == ["0006", "0004"]
+        assert "heard whole and runs on" in visit.page.locator("#list").inner_text()
+        visit.page.get_by_role("button", name="All 6").click()
+        visit.page.get_by_label("Speaker").select_option("ANNA")
+        visit.page.get_by_placeholder("words").fill("rio AGUA")  # accents and case do not matter
+        visit.wait(f"({ids}).length === 1")
+        assert visit.page.evaluate(ids) == ["0005"]
+        visit.page.get_by_placeholder("words").fill("no such words")
+        visit.page.get_by_role("button", name="Show all lines").click()
+        assert len(visit.page.evaluate(ids)) == 6
+
+
+def test_everything_can_be_done_from_the_keyboard(browser: Browser, written: Path, programme: Any) -> None:
+    lines = programme.report.targets["es"].lines
+    with Visit(browser, written) as visit:
+        visit.page.keyboard.press("j")
+        visit.page.keyboard.press("j")
+        assert "0002" in visit.page.locator("[aria-current]").inner_text()
+        visit.page.keyboard.press("d")
+        visit.wait(f"document.querySelector('[data-sound]').currentTime > {lines[1].placed_start_s + 0.2}")
+        visit.page.keyboard.press("x")
+        visit.wait(f"document.querySelector('#sound-original').currentTime > {lines[1].start_s + 0.25}")
+        assert visit.page.evaluate("document.querySelector('[data-sound]').paused")
+        visit.page.keyboard.press(" ")
+        visit.wait("document.querySelector('#sound-original').paused")
+        visit.page.keyboard.press("/")
+        assert visit.page.evaluate("document.activeElement.id") == "find"
+        visit.page.locator("#timeline").focus()
+        before = visit.page.locator("#timeline").screenshot()
+        visit.page.keyboard.press("+")
+        visit.page.wait_for_timeout(100)
+        assert visit.page.locator("#timeline").screenshot() != before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(browser: Browser, programme: Any, tmp_path: Path, scheme: str) -> None:
+    write_page(_with_text(programme.report, NASTY), SILENCE, tmp_path / "report.html")
+    with Visit(browser, tmp_path / "report.html", width=375, scheme=scheme) as visit:
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == 375
+        wide = """[...document.querySelectorAll('main *, header *, #player *')].filter(e => e.offsetParent &&
+            !e.closest('.scroll, .tabs, #hint, .off, select') && e.getBoundingClientRect().right > 376)
+            .map(e => e.outerHTML.slice(0, 90))"""
+        assert visit.page.evaluate(wide) == []
+        small = """[...document.querySelectorAll('button')].filter(e => e.offsetParent && e.offsetHeight < 30)
+            .map(e => e.outerHTML.slice(0, 80))"""
+        assert visit.page.evaluate(small) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_can_be_read_against_its_ground(browser: Browser, written: Path, scheme: str) -> None:
+    """WCAG 2 AA: 4.5 to 1 for text."""
+    faint = """() => {
+      const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
+      const light = (c) => { const [r, g, b] = c.map((v) =>
+          (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+        return .2126 * r + .7152 * g + .0722 * b; };
+      const ground = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+        if (c[3] === 1) return c; } return [255, 255, 255, 1]; };
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), bad = [];
+      for (let node; node = walker.nextNode();) {
+        const e = node.parentElement;
+        if (!node.data.trim() || !e.offsetParent || e.closest('.off, .skip, script, option')) continue;
+        let opacity = 1;
+        for (let up = e; up; up = up.parentElement) opacity *= getComputedStyle(up).opacity;
+        const back = ground(e), over = parse(getComputedStyle(e).color);
+        const mixed = over.slice(0, 3).map((v, n) => v * opacity + back[n] * (1 - opacity));
+        const [a, b] = [light(mixed), light(back.slice(0, 3))].sort((x, y) => y - x);
+        const ratio = (a + .05) / (b + .05);
+        if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${e.className} ${node.data.trim().slice(0, 30)}`);
+      }
+      return bad;
+    }"""
+    with Visit(browser, written, scheme=scheme) as visit:
+        visit.page.get_by_label("Play dub of line 0001").click()
+        visit.page.wait_for_timeout(300)
+        assert visit.page.evaluate(faint) == []
+
+
+def test_texts_are_shown_as_they_are_and_never_run(browser: Browser, programme: Any, tmp_path: Path) -> None:
+    report = _with_text(programme.report, NASTY)
+    write_page(report, SILENCE, tmp_path / "report.html")
+    with Visit(browser, tmp_path / "report.html") as visit:
+        visit.page.wait_for_timeout(200)
+        assert visit.page.evaluate("document.images.length") == 0
+        assert "broken" not in visit.page.title().split("·")[-1]
+        shown = visit.page.locator(".said.dub p").first.evaluate("e => e.textContent")
+        assert shown == NASTY
+        assert visit.page.locator("#speaker option").nth(1).evaluate("e => e.textContent") == NASTY
+        assert "49" not in visit.page.locator("h1").inner_text()
+        assert visit.complaints == []
+
+
+def test_several_languages_stand_side_by_side(browser: Browser, programme: Any, tmp_path: Path) -> None:
+    target = programme.report.targets["es"]
+    french = target.model_copy(
+        update={"lines": tuple(x.model_copy(update={"text": "Le moulin"}) for x in target.lines)}
+    )
+    report = programme.report.model_copy(update={"targets": {"es": target, "pt-BR": french}})
+    sound = PageSound(SILENCE.original, {"es": SILENCE.dubs["es"], "pt-BR": SILENCE.dubs["es"]})
+    write_page(report, sound, tmp_path / "report.html")
+    with Visit(browser, tmp_path / "report.html") as visit:
+        assert "Buenas tardes" in visit.page.locator("#list").inner_text()
+        visit.page.get_by_role("tab", name=re.compile("Portuguese")).click()
+        assert visit.page.locator(".said.dub p").first.inner_text() == "Le moulin"
+        assert visit.page.locator("[data-for='es']:visible").count() == 0
+        visit.page.keyboard.press("ArrowLeft")
+        assert "Buenas tardes" in visit.page.locator("#list").inner_text()
+        assert visit.complaints == []
+
+
+def test_thousands_of_lines_stay_smooth(browser: Browser, programme: Any, tmp_path: Path) -> None:
+    target = programme.report.targets["es"]
+    many = tuple(
+        target.lines[n % 6].model_copy(
+            update={"id": f"{n:04}", "start_s": n * 4.0, "end_s": n * 4.0 + 3, "placed_start_s": n * 4.0,
+                    "placed_end_s": n * 4.0 + 3}
+        )
+        for n in range(2700)
+    )  # fmt: skip
+    report = programme.report.model_copy(
+        update={
+            "targets": {"es": target.model_copy(update={"lines": many})},
+            "source": programme.report.source.model_copy(update={"duration_s": 10_800.0}),
+        }
+    )
+    track = Track(bytes(range(256)) * 937, 22.222)
+    write_page(report, PageSound(track, {"es": track}), tmp_path / "report.html")
+    began = time.monotonic()
+    with Visit(browser, tmp_path / "report.html") as visit:
+        visit.wait("document.querySelectorAll('.row').length === 2700")
+        assert time.monotonic() - began < 15
+        frames = visit.page.evaluate(
+            """async () => {
+            const canvas = document.getElementById('timeline');
+            document.getElementById('zoom-all').click();
+            const before = performance.now();
+            for (let n = 0; n < 30; n++) {
+              canvas.dispatchEvent(new KeyboardEvent('keydown', { key: n % 2 ? '+' : 'ArrowRight' }));
+              await new Promise(requestAnimationFrame);
+            }
+            return (performance.now() - before) / 30; }"""
+        )
+        assert frames < 100, "a frame takes this many ms on a CPU without a GPU"
+
+
+def test_long_sound_is_played_from_the_files_beside_the_page(
+    browser: Browser, programme: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.report.sound.EMBED_MOST_S", 1.0)
+    from tasks.report.sound import Sound, page_sound
+
+    heard = page_sound(
+        programme.store, Sound(programme.original), {"es": Sound(programme.dub, "my talk.es.wav")},
+        programme.duration_s, preview_name="talk.en.preview.mp3",
+    )  # fmt: skip
+    assert set(heard.beside) == {"talk.en.preview.mp3"}
+    for name, digest in [*heard.beside.items(), ("my talk.es.wav", programme.dub)]:
+        shutil.copy(programme.store.path(digest), tmp_path / name)
+    write_page(programme.report, heard, tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size < 200_000
+    with Visit(browser, tmp_path / "report.html") as visit:
+        for lane, track in (("original", "#sound-original"), ("dub", "[data-sound]")):
+            visit.page.get_by_label(f"Play {lane} of line 0001").click()
+            visit.wait(f"document.querySelector('{track}').currentTime > 0.7")
+        assert visit.complaints == []
+
+
+def test_the_report_keeps_the_names_that_machines_hold_on_to(programme: Any) -> None:
+    written = json.loads(programme.report.to_json())
+    assert written["state"] == "completed_with_review"
+    assert {"job", "state", "source", "engine", "targets", "stages", "work"} <= set(written)
+    spanish = written["targets"]["es"]
+    assert set(spanish["outputs"]) == {"video", "audio", "master", "dialogue", "srt", "vtt"}
+    assert {"outputs", "loudness", "profile", "checks", "lines"} <= set(spanish)
+    assert {"id", "passed", "measured", "required"} <= set(spanish["checks"][0])
+    assert {
+        "id", "speaker", "start_s", "end_s", "source_text", "text", "placed_start_s", "placed_end_s", "stretch",
+        "lost_ms", "verdict", "reasons", "takes",
+    } <= set(spanish["lines"][0])  # fmt: skip
+    assert set(spanish["loudness"]) == {"integrated_lufs", "true_peak_dbtp", "lra_lu"}
+    assert DubbingReport.model_validate_json(programme.report.to_json()) == programme.report
+
+
+def test_a_report_of_nothing_is_still_a_page(programme: Any) -> None:
+    target = programme.report.targets["es"].model_copy(update={"lines": (), "checks": (), "loudness": None})
+    bare = programme.report.model_copy(update={"targets": {"es": target}, "stages": ()})
+    assert "Nothing was measured" in page(bare, SILENCE)
+
+
+def _with_text(report: DubbingReport, text: str) -> DubbingReport:
+    target = report.targets["es"]
+    lines = tuple(line.model_copy(update={"text": text, "source_text": text, "speaker": text}) for line in target.lines)
+    lines = (*lines[:-1], lines[-1].model_copy(update={"speaker": "another"}))
+    repairs = (Repair(line_id="0001", what=text),)
+    checks = tuple(check.model_copy(update={"about": text, "measured": text}) for check in target.checks)
+    update = {"lines": lines, "repairs": repairs, "checks": checks, "profile": text}
+    return report.model_copy(
+        update={
+            "targets": {"es": target.model_copy(update=update)},
+            "source": report.source.model_copy(update={"name": text}),
+        }
+    )
