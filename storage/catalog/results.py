@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from speechmill.recipes import Artifact, Digest, Json
+from speechmill.recipes import Artifact, Digest
 from storage.catalog.database import Database
 from storage.catalog.jobs import JobTables
 from storage.catalog.models import ArtifactRow, DeliveryRow
@@ -58,7 +58,7 @@ class Results(JobTables):
         self._database.tell(_FORGET, {"a_recipe": recipe})
 
     def put_delivery(
-        self, job_id: str, language: str, outputs: Mapping[str, Json], checks: Sequence[Json], state: str
+        self, job_id: str, language: str, outputs: Mapping[str, object], checks: Sequence[object], state: str
     ) -> None:
         """What a job delivers in a language; what it delivered before is replaced."""
         values: dict[str, Any] = {

@@ -145,7 +145,10 @@ class Scripts(JobTables):
         """What is delivered is older than the lines now. A job that is to be run again anyway stays as it is."""
         state = JobState(job.state)
         if state is JobState.RUNNING:
-            raise Conflict(f"job {job.id} is running", hint="change lines when it has finished, or stop it first")
+            raise Conflict(
+                f"job {job.id} is running",
+                hint="change lines when it has finished; if it was killed, run its command again first",
+            )
         if state.is_completed:
             self._move(session, job, JobState.STALE)
 

@@ -9,7 +9,6 @@ context.configure(
     connection=connection,
     target_metadata=Base.metadata,
     render_as_batch=True,  # SQLite changes a table by making it anew
-    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -69,10 +69,13 @@ class JobLife(RuleBasedStateMachine):
 
     @initialize(target=jobs)
     def begin(self) -> str:
-        return self.add()
+        return self.added()
 
     @rule(target=jobs)
-    def add(self) -> str:
+    def another(self) -> str:
+        return self.added()
+
+    def added(self) -> str:
         job = self.catalog.add_job("dub", {}, "f")
         self.catalog.put_lines(job.id, "es", [Line("L1", "A", "es", "hola")])
         self.states[job.id] = [JobState.QUEUED]
