@@ -1,0 +1,348 @@
+"""The packed film: what is in it, under which names, and that its picture is the source's."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from speechmill.errors import NotPublishable
+from speechmill.profiles import profile
+from speechmill.reports import Check, Loudness
+from speechmill.settings import Settings
+from storage.artifacts import ArtifactStore
+from tasks import checks, packing
+from tasks import ffmpeg as tool
+from tasks.checks import Encoded, check_audio, check_delivery, check_film, raise_if_broken
+from tasks.extraction import extract
+from tasks.media import AudioTrack, Media, Picture, probe
+from tasks.packing import Dub, Packed, Subtitle, film_name, pack, safe_stem
+
+Make = Callable[..., Path]
+Inputs = Callable[..., list[str]]
+SRT = "1\n00:00:00,500 --> 00:00:01,500\n{}\n\n"
+H264 = ("-c:v", "libx264", "-preset", "ultrafast")
+
+
+@pytest.fixture
+def dub(make: Make, beeps: Inputs) -> Path:
+    return make("dub.m4a", *beeps(4), "-ac", "2", "-c:a", "aac", "-b:a", "192k")
+
+
+@pytest.fixture
+def subtitles(tmp_path: Path) -> list[Subtitle]:
+    kept = []
+    for language, text in (("pt-BR", "Olá"), ("en", "Hello")):
+        file = tmp_path / f"{language}.srt"
+        file.write_text(SRT.format(text), "utf-8")
+        kept.append(Subtitle(language, file))
+    return kept
+
+
+def seen(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        subprocess.check_output(
+            ["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", "-show_chapters", path]
+        )
+    )
+    return found
+
+
+def frame_hashes(path: Path) -> list[str]:
+    """Of every packet of the picture, by another hash than ours and without the time stamps."""
+    told = subprocess.check_output(
+        ["ffmpeg", "-v", "error", "-i", path, "-map", "0:v:0", "-c", "copy", "-f", "framehash", "-hash", "sha256", "-"],
+        text=True,
+    )
+    return [line.split(",")[5].strip() for line in told.splitlines() if not line.startswith("#")]
+
+
+def decoded(path: Path, stream: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    raw = subprocess.check_output(
+        ["ffmpeg", "-v", "error", "-i", path, "-map", f"0:{stream}", "-ac", "1", "-ar", "48000", "-f", "f32le", "-"]
+    )
+    return np.frombuffer(raw, np.float32)
+
+
+def test_a_film_with_everything(
+    film: Path, dub: Path, subtitles: list[Subtitle], settings: Settings, store: ArtifactStore, tmp_path: Path
+) -> None:
+    media = probe(film, settings)
+    packets = extract(media, 0, store).packets
+    packed = pack(media, 0, "en", [Dub("pt-BR", dub)], subtitles, tmp_path / "talk.pt-BR.mp4")
+    found = seen(packed.path)
+    streams = found["streams"]
+    assert [(s["codec_type"], s["codec_name"]) for s in streams] == [
+        ("video", "h264"), ("audio", "aac"), ("audio", "aac"), ("subtitle", "mov_text"), ("subtitle", "mov_text"),
+    ]  # fmt: skip
+    assert [s["tags"]["language"] for s in streams[1:]] == ["por", "eng", "por", "eng"]
+    assert [s["tags"]["handler_name"] for s in streams[1:]] == [
+        "Português (Brasil) (dub)", "English (original)", "Português (Brasil)", "English",
+    ]  # fmt: skip
+    assert [s["disposition"]["default"] for s in streams] == [1, 1, 0, 0, 0]
+    assert [s["disposition"]["dub"] for s in streams] == [0, 1, 0, 0, 0]
+    assert found["format"]["tags"]["title"] == "A talk"
+    assert float(found["format"]["duration"]) == pytest.approx(4.0, abs=0.04)
+    assert frame_hashes(packed.path) == frame_hashes(film)
+    assert packed.picture_copied
+    assert packed.notes == ()
+    data = packed.path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # a player can begin before it has all
+    assert elng_boxes(data) == ["pt-BR", "en", "pt-BR", "en"]
+    assert all(check.passed for check in check_film(media, packed, packets, store))
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-xerror", "-i", packed.path, "-map", "0", "-c:s", "ass", "-f", "null", "-"],
+        check=True,
+    )
+
+
+def elng_boxes(data: bytes) -> list[str]:
+    """Read straight from the bytes: size, kind, version and flags, text (ISO/IEC 14496-12, 8.4.6)."""
+    found, place = [], -1
+    while (place := data.find(b"elng", place + 1)) >= 0:
+        size = struct.unpack(">I", data[place - 4 : place])[0]
+        assert data[place + 4 : place + 8] == bytes(4)
+        found.append(data[place + 8 : place - 4 + size].rstrip(b"\0").decode())
+    return found
+
+
+def test_dub_and_original_sound_when_they_should(
+    make: Make, frames: Inputs, beeps: Inputs, dub: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """The original starts 1.3 s late, in a container that gives its picture a start of its own."""
+    source = make("late.mkv", *frames(4), "-itsoffset", "1.3", *beeps(2), *H264, "-c:a", "flac", "-sample_fmt", "s16")
+    packed = pack(probe(source, settings), 0, "en", [Dub("es", dub)], [], tmp_path / "late.es.mp4")
+    start_s = float(seen(packed.path)["streams"][2]["start_time"])
+    assert start_s == pytest.approx(1.3, abs=0.001)
+    original = decoded(packed.path, "a:1")
+    assert int(np.argmax(np.abs(original) > 0.05)) / 48_000 < 0.001
+    assert np.array_equal(decoded(packed.path, "a:0"), decoded(dub, "a:0"))
+
+
+@pytest.mark.parametrize("name", ["film.ts", "film.mkv", "film.mov", "film.avi"])
+def test_the_picture_is_copied_from_any_container(
+    make: Make, film: Path, dub: Path, settings: Settings, store: ArtifactStore, tmp_path: Path, name: str
+) -> None:
+    codecs = ["-c:v", "mpeg4", "-c:a", "mp3"] if name == "film.avi" else ["-c", "copy"]
+    source = make(name, "-i", film, *codecs)
+    media = probe(source, settings)
+    packets = extract(media, 0, store).packets
+    packed = pack(media, 0, "en", [Dub("es", dub)], [], tmp_path / "film.es.mp4")
+    found = check_film(media, packed, packets, store)
+    assert [c.id for c in found if not c.passed] == []
+    assert "picture" in [c.id for c in found]
+    if name != "film.ts":  # MP4 keeps its frames cut differently from a transport stream
+        assert frame_hashes(packed.path) == frame_hashes(source)
+
+
+def test_a_codec_mp4_cannot_hold_is_encoded_anew_and_said(
+    make: Make, frames: Inputs, beeps: Inputs, dub: Path, settings: Settings, store: ArtifactStore, tmp_path: Path
+) -> None:
+    source = make("old.webm", *frames(4), *beeps(4), "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libvorbis")
+    media = probe(source, settings)
+    packets = extract(media, 0, store).packets
+    packed = pack(media, 0, "en", [Dub("es", dub)], [], tmp_path / "old.es.mp4")
+    assert [(s["codec_name"]) for s in seen(packed.path)["streams"]] == ["h264", "aac", "aac"]
+    assert not packed.picture_copied
+    assert [note.split("(")[1].split(")")[0] for note in packed.notes] == ["vp8", "vorbis"]
+    found = check_film(media, packed, packets, store)
+    assert [c.id for c in found if not c.passed] == ["picture-copied"]
+    raise_if_broken(found)
+
+
+def test_rotation_chapters_and_uneven_frames_are_carried_over(
+    make: Make, frames: Inputs, beeps: Inputs, dub: Path, settings: Settings, store: ArtifactStore, tmp_path: Path
+) -> None:
+    (tmp_path / "chapters").write_text(
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1500\ntitle=Uno\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1500\nEND=4000\ntitle=Dos\n"
+    )
+    plain = make("plain.mp4", *frames(4), *beeps(4), "-i", tmp_path / "chapters", "-map_metadata", "2",
+                 "-vf", "select='not(mod(n,3))+gt(n,60)'", "-fps_mode", "vfr", *H264, "-c:a", "aac")  # fmt: skip
+    source = make("turned.mp4", "-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90")
+    media = probe(source, settings)
+    packets = extract(media, 0, store).packets
+    packed = pack(media, 0, "en", [Dub("es", dub)], [], tmp_path / "turned.es.mp4")
+    again = probe(packed.path, settings)
+    assert media.picture is not None
+    assert again.picture is not None
+    assert again.picture.rotation == media.picture.rotation != 0
+    assert [c.title for c in again.chapters] == ["Uno", "Dos"]
+    assert [c.id for c in check_film(media, packed, packets, store) if not c.passed] == []
+
+
+def test_several_languages_in_one_film(film: Path, dub: Path, settings: Settings, tmp_path: Path) -> None:
+    packed = pack(probe(film, settings), 0, "en", [Dub("es", dub), Dub("zh-Hant", dub)], [], tmp_path / "talk.dub.mp4")
+    streams = seen(packed.path)["streams"]
+    assert [s["tags"]["language"] for s in streams[1:]] == ["spa", "zho", "eng"]
+    assert [s["disposition"]["default"] for s in streams[1:]] == [1, 0, 0]
+    assert elng_boxes(packed.path.read_bytes()) == ["es", "zh-Hant", "en"]
+
+
+def test_subtitles_without_a_cue_are_left_out(film: Path, dub: Path, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "none.srt").touch()
+    packed = pack(probe(film, settings), 0, "en", [Dub("es", dub)], [Subtitle("es", tmp_path / "none.srt")],
+                  tmp_path / "talk.es.mp4")  # fmt: skip
+    assert len(seen(packed.path)["streams"]) == 3
+
+
+def test_a_source_without_a_picture_gives_no_film(make: Make, beeps: Inputs, dub: Path, settings: Settings) -> None:
+    media = probe(make("song.wav", *beeps(4)), settings)
+    with pytest.raises(ValueError, match="no film"):
+        pack(media, 0, "en", [Dub("es", dub)], [], Path("never.mp4"))
+
+
+def test_the_command_that_packs(tmp_path: Path) -> None:
+    """The whole plan of one typical film, as it has always been."""
+    picture = Picture(0, "h264", "avc1", 1920, 1080, 0, 25.0, 0.0, 60.0)
+    track = AudioTrack(0, 1, "pcm_s24le", 2, "stereo", 48_000, 24, "en", "", -0.02, 60.0)
+    media = Media(Path("talk.mkv"), "0" * 64, 1, "matroska", 60.0, 0.02, picture, (track,))  # type: ignore[arg-type]
+    srt = tmp_path / "es.srt"
+    srt.write_text(SRT.format("Hola"))
+    plan = packing.plan(media, picture, track, "en", [Dub("es", Path("es.m4a"))], [Subtitle("es", srt)],
+                        Path("out.mp4"), copy_picture=True)  # fmt: skip
+    told = tool.argv(plan.node)
+    given = dict(itertools.pairwise(told))
+    assert given["-itsoffset"] == "-0.020000"
+    assert [told[i + 1] for i, part in enumerate(told) if part == "-map"] == ["0:0", "1:a:0", "0:1", "2:s:0"]
+    assert [told[i + 1] for i, part in enumerate(told) if part == "-i"] == [
+        "file:talk.mkv",
+        "file:es.m4a",
+        f"file:{srt}",
+    ]
+    assert given["-c"] == "copy"
+    assert given["-c:s"] == "mov_text"
+    assert (given["-c:a:1"], given["-b:a:1"]) == ("aac", "192k")
+    assert (given["-disposition:a:0"], given["-disposition:a:1"]) == ("default+dub", "original")
+    assert [told[i + 1] for i, part in enumerate(told) if part == "-metadata:s:a:0"] == [
+        "language=spa", "title=Español (dub)", "handler_name=Español (dub)" + " " * 15,
+    ]  # fmt: skip
+    assert (given["-map_metadata"], given["-map_chapters"], given["-movflags"]) == ("0", "0", "+faststart")
+    assert told[-2:] == ["file:out.mp4", "-y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("talk.mp4", "talk"),
+        ("My film (2024).final.mkv", "My film (2024).final"),
+        ("-rf.mp4", "rf"),
+        (".hidden.mp4", "hidden"),
+        ("a/b\\c:d.mp4", "b_c_d"),
+        ("new\nline.mp4", "new_line"),
+        ("日本語.mp4", "日本語"),
+        ("e\u0301t\u00e9.mp4", "été"),
+        ("CON.mp4", "_CON"),
+        ("...", "untitled"),
+        ("what?.mp4", "what_"),
+    ],
+)
+def test_safe_stems(name: str, stem: str) -> None:
+    assert safe_stem(Path(name)) == stem
+
+
+@given(st.text(min_size=1).filter(lambda name: "/" not in name and "\0" not in name))
+@example("\udcff.mp4")
+@example("x" * 119 + "é.mp4")
+@example(". .mp4")
+@example("nul.tar.mp4")
+def test_a_safe_stem_is_safe(name: str) -> None:
+    stem = safe_stem(Path(name))
+    assert stem
+    assert 0 < len(stem.encode()) <= packing.MOST_STEM_BYTES + 1
+    assert Path(stem).name == stem
+    assert not stem.startswith(("-", ".", " "))
+    assert not stem.endswith((".", " "))
+    assert not set(stem) & set('<>:"/\\|?*\n\r\t\0')
+    assert safe_stem(Path(stem + ".mp4")) == stem
+    os.fsencode(stem).decode()
+
+
+def test_names_of_films() -> None:
+    assert film_name("talk", ["es"]) == "talk.es.mp4"
+    assert film_name("talk", ["es", "fr"]) == "talk.dub.mp4"
+
+
+@pytest.fixture
+def packed_film(
+    film: Path, dub: Path, settings: Settings, store: ArtifactStore, tmp_path: Path
+) -> tuple[Media, Packed, str]:
+    media = probe(film, settings)
+    packets = extract(media, 0, store).packets
+    assert packets is not None
+    return media, pack(media, 0, "en", [Dub("es", dub)], [], tmp_path / "talk.es.mp4"), packets
+
+
+def failed(found: list[Check]) -> set[str]:
+    return {check.id for check in found if not check.passed}
+
+
+def remade(make: Make, packed: Packed, *options: str) -> Packed:
+    return replace(packed, path=make("remade.mp4", "-i", packed.path, "-map", "0", "-c", "copy", *options))
+
+
+def test_what_is_wrong_with_a_container_is_found(
+    make: Make, packed_film: tuple[Media, Packed, str], store: ArtifactStore
+) -> None:
+    media, packed, packets = packed_film
+
+    def found(*options: str) -> set[str]:
+        return failed(check_film(media, remade(make, packed, *options), packets, store))  # type: ignore[arg-type]
+
+    plain = found()
+    assert plain == {"language-tags"}  # what only we write is lost in a copy
+    assert "languages" in found("-metadata:s:a:0", "language=eng")
+    assert "dispositions" in found("-disposition:a:0", "0", "-disposition:a:1", "default")
+    assert "streams" in found("-map", "-0:a:1")
+    assert "picture" in found("-c:v", "libx264", "-preset", "ultrafast")
+    assert {"picture", "picture-length"} <= found("-t", "3")
+    assert "picture-size" in found("-c:v", "libx264", "-s", "128x72")
+    with pytest.raises(NotPublishable, match="languages is"):
+        raise_if_broken(check_film(media, remade(make, packed, "-metadata:s:a:0", "language=eng"), packets, store))  # type: ignore[arg-type]
+
+
+def test_a_single_changed_byte_of_the_picture_is_found(
+    packed_film: tuple[Media, Packed, str], store: ArtifactStore
+) -> None:
+    media, packed, packets = packed_film
+    data = bytearray(packed.path.read_bytes())
+    data[data.index(b"mdat") + 2000] ^= 1
+    packed.path.write_bytes(data)
+    assert "picture" in failed(check_film(media, packed, packets, store))  # type: ignore[arg-type]
+
+
+def test_the_dub_alone(film: Path, make: Make, beeps: Inputs, dub: Path, settings: Settings) -> None:
+    media = probe(film, settings)
+    right = Loudness(integrated_lufs=-14.2, true_peak_dbtp=-1.3, lra_lu=3.0)
+
+    def found(audio: Path, loudness: Loudness = right, layout: str = "stereo") -> set[str]:
+        return failed(check_audio(media, Encoded("es", audio, 2, layout, loudness), profile("youtube")))
+
+    assert found(dub) == set()
+    assert found(make("short.m4a", *beeps(3.9), "-ac", "2")) == {"audio-length"}
+    assert found(make("slow.m4a", *beeps(4), "-ac", "2", "-ar", "44100")) == {"audio-rate"}
+    assert found(make("mono.m4a", *beeps(4))) == {"audio-channels", "audio-layout"}
+    assert found(make("mp3.mp3", *beeps(4), "-ac", "2")) >= {"audio-codec"}
+    assert found(dub, Loudness(integrated_lufs=-14.6, true_peak_dbtp=-1.3, lra_lu=3.0)) == {"loudness"}
+    assert found(dub, Loudness(integrated_lufs=-14.2, true_peak_dbtp=-0.9, lra_lu=3.0)) == {"true-peak"}
+
+
+def test_a_value_outside_the_profile_is_for_a_person_and_published(
+    film: Path, dub: Path, settings: Settings, store: ArtifactStore
+) -> None:
+    media = probe(film, settings)
+    loud = Encoded("es", dub, 2, "stereo", Loudness(integrated_lufs=-9.0, true_peak_dbtp=0.5, lra_lu=30.0))
+    found = check_delivery(media, loud, None, None, profile("netflix"), store)
+    assert failed(found) == {"loudness", "true-peak", "loudness-range"} == checks.FOR_A_PERSON
+    raise_if_broken(found)
