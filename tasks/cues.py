@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pysubs2
 from pysubs2.formats import autodetect_format
@@ -115,7 +116,7 @@ def _blocks(text: str, name: str) -> Iterator[tuple[int, int, list[str]]]:
                 hint="write it as 00:00:01,000 --> 00:00:02,500",
             )
         stamps[at] = match
-    for at, end in zip(stamps, [*list(stamps)[1:], len(lines)], strict=True):
+    for at, end in pairwise([*stamps, len(lines)]):
         body = lines[at + 1 : end]
         if end < len(lines) and body and _is_identifier(body, vtt):
             body = body[:-1]

@@ -86,10 +86,12 @@ def subtitles(captions: Sequence[Caption], limits: Subtitles, language: str) -> 
         key=lambda c: (c.start_samples, c.end_samples, c.id),
     )
     cues: list[Cue] = []
-    for caption, after in zip(ordered, [*ordered[1:], None], strict=True):
-        free = None if after is None else max(after.start_samples - pace.gap, caption.start_samples + 1)
-        if after is not None and after.start_samples < caption.end_samples:
-            free = caption.end_samples  # they talk at once, and so do the cues
+    for at, caption in enumerate(ordered):
+        free = None
+        for after in ordered[at + 1 : at + 2]:
+            free = max(after.start_samples - pace.gap, caption.start_samples + 1)
+            if after.start_samples < caption.end_samples:
+                free = caption.end_samples  # they talk at once, and so do the cues
         cues.extend(_cues(caption, free, pace))
     return tuple(sorted(cues, key=lambda cue: cue.start_samples))
 

@@ -85,8 +85,9 @@ def pages(text: str, most: int, lines: int, *, at_least: int = 1, unspaced: bool
     ``at_least``, broken where a reader would pause and as even as that allows."""
     units = atoms(text, most, unspaced=unspaced)
     whole = width(join(units))
-    needed = max(at_least, -(-whole // (most * lines)))
-    room = most * lines if at_least <= 1 else min(most * lines, -(-whole // at_least) + most // 2)
+    fewest = -(-whole // (most * lines))
+    needed = max(at_least, fewest)
+    room = most * lines if at_least <= fewest else min(most * lines, -(-whole // at_least) + most // 2)
 
     def fits(first: int, end: int) -> bool:
         page = units[first:end]
