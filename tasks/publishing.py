@@ -108,7 +108,7 @@ def _listed(folder: Path) -> set[str]:
         names = (folder / MANIFEST).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return set()
-    return {name for name in names if name == Path(name).name}
+    return {name for name in names if name == Path(name).name and not (folder / name).is_dir()}
 
 
 def _is_free(out: Path) -> bool:
