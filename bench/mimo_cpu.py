@@ -18,8 +18,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from model_worker.mimo import GREEDY, Codec, CodecConfig, Engine, EngineSettings, LmConfig, Model, Prompt, Request
-from model_worker.mimo import Sampling, SpeechLm
+from model_worker.mimo import (
+    GREEDY,
+    Codec,
+    CodecConfig,
+    Engine,
+    EngineSettings,
+    LmConfig,
+    Model,
+    Prompt,
+    Request,
+    Sampling,
+    SpeechLm,
+)
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.plain import generate
 from model_worker.mimo.prompts import PromptBuilder
@@ -136,7 +147,9 @@ def language_model(model: Model, sizes: list[int], groups: int, repeats: int) ->
                     say(f"plain loop, {name:14}{alone * 1e3:14.1f}{GROUP_S / alone:15.2f}{1.0:13.2f}")
                 verdict = "" if floor is None else f"  {floor:g} {'kept' if times >= floor else 'MISSED'}"
                 kept &= floor is None or times >= floor
-                say(f"batch {size:3}, {name:15}{step / size * 1e3:14.1f}{size * GROUP_S / step:15.2f}{times:13.2f}{verdict}")
+                say(
+                    f"batch {size:3}, {name:15}{step / size * 1e3:14.1f}{size * GROUP_S / step:15.2f}{times:13.2f}{verdict}"
+                )
     return kept
 
 

@@ -252,7 +252,7 @@ def _joined_codes(codes: list[Tensor]) -> Tensor:
 def _window_starts(length: int, window: int, overlap: int) -> list[int]:
     """Where windows begin so that each but the first shares ``overlap`` with the one before and none is needless."""
     step = window - overlap
-    return [start for start in range(0, length, step) if start == 0 or length - start > overlap]
+    return [start for start in range(0, max(length, 1), step) if start == 0 or length - start > overlap]
 
 
 def _batches(order: list[int], lengths: list[int]) -> list[list[int]]:

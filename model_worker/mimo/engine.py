@@ -32,7 +32,7 @@ from .prompts import TASKS
 from .request import Asked, Order, Recording, Request, Ticket, compose, prepared, recordings_in
 from .takes import Answer, Take, Timing, answer, judge
 
-WIDEN_AFTER = 64  # good steps before a narrowed batch may grow again
+WIDEN_AFTER = 64  # good steps before a narrowed batch may grow again; doubled by every failure
 KEPT_RECORDINGS = 256  # recordings whose codes are remembered
 
 
@@ -70,6 +70,8 @@ class Engine:
         )
         self.width = self.settings.slots  # requests that may run at once; smaller after a failure
         self.steps = 0
+        self._good_steps = 0
+        self._widen_after = WIDEN_AFTER
         self._codes: OrderedDict[bytes, Tensor] = OrderedDict()
         self._arrived: deque[Asked] = deque()
         self._waiting: deque[Order] = deque()
@@ -249,7 +251,9 @@ class Engine:
             self._narrow(error, [])
             return
         self.steps += 1
-        if self.steps % WIDEN_AFTER == 0:
+        self._good_steps += 1
+        if self._good_steps >= self._widen_after:
+            self._good_steps = 0
             self.width = min(self.settings.slots, 2 * self.width)
 
     def _narrow(self, error: Exception, admitted: list[Order]) -> None:
@@ -257,6 +261,8 @@ class Engine:
         if self.batch.cuda and not _out_of_memory(error):
             raise error  # the device cannot be used any more
         orders = self.batch.clear() + admitted
+        self._good_steps = 0
+        self._widen_after *= 2  # else a batch that is too wide would start over for ever
         if len(orders) == 1:
             _refuse(orders[0].asked, error)
         else:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from .groups import Groups
 from .lm import SpeechLm
 from .local import Run
+from .projection import ordinary_products
 from .sampler import GREEDY, Sampling, SamplingRows, choose, gumbel, seed_words
 
 
@@ -32,6 +33,7 @@ class GrowingMemory:
         return functional.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1, enable_gqa=shared)
 
 
+@ordinary_products()
 @torch.inference_mode()
 def generate(
     lm: SpeechLm,

@@ -17,18 +17,35 @@ rows                  ``linear``      weight @ rows^T       one row, doubled
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 FEW_ROWS = 48  # up to here the transposed product is faster; beyond it the two are equal and linear needs no copy
 
+_ordinary: ContextVar[bool] = ContextVar("ordinary", default=False)
+
+
+@contextmanager
+def ordinary_products() -> Iterator[None]:
+    """Within this, products are what PyTorch's own linear layer does: the measure for all that is cleverer."""
+    token = _ordinary.set(True)
+    try:
+        yield
+    finally:
+        _ordinary.reset(token)
+
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x`` [..., inputs] times ``weight`` [outputs, inputs] transposed, plus ``bias``: [..., outputs]."""
     outputs, inputs = weight.shape
     rows = x.numel() // inputs
-    if x.device.type != "cpu" or x.dtype != torch.float32 or rows > FEW_ROWS or (rows == 1 and outputs < inputs):
+    usual = x.device.type != "cpu" or x.dtype != torch.float32 or rows > FEW_ROWS or (rows == 1 and outputs < inputs)
+    if usual or _ordinary.get():
         return functional.linear(x, weight, bias)
     columns = x.reshape(rows, inputs)
     if rows == 1:
