@@ -27,7 +27,9 @@ from tasks.layouts import AAC_AS, Layout
 from tasks.loudness import Sound
 
 FRAME_SAMPLES = 1024
-PREROLL_FRAMES = 48  # a second: the encoder spends bits by what came before; with less, parts begin a decibel worse
+PREROLL_FRAMES = 128
+"""2.7 s. The encoder spends bits by what it has heard so far, and is about 4 dB noisier in the first seconds of any
+file than later; measured on music, this much brings the beginning of a part within 2 dB of one long encode."""
 POSTROLL_FRAMES = 4  # it looks ahead two
 ADTS_HEADER_BYTES = 7
 WAV_BYTES = 3  # 24 bit
@@ -149,7 +151,12 @@ def encode_whole(master: Path, layout: Layout, encoding: Encoding, language: str
 
 
 def _tags(language: str) -> dict[str, object]:
-    return {"metadata:s:a:0": f"language={iso639_2t(language)}", "movflags": "+faststart", "map_metadata": -1}
+    return {
+        "metadata:s:a:0": f"language={iso639_2t(language)}",
+        "movflags": "+faststart",
+        "movie_timescale": RATE_HZ,
+        "map_metadata": -1,
+    }
 
 
 def write_pcm_part(blocks: Iterable[Sound], out: Path) -> None:

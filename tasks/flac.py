@@ -94,7 +94,7 @@ def renumbered(frame: bytes, number: int) -> bytes:
     code, rate = frame[2] >> 4, frame[2] & 15
     extra = {6: 1, 7: 2}.get(code, 0) + {12: 1, 13: 2, 14: 2}.get(rate, 0)
     old = frame[: 4 + old_length + extra + 1]
-    new = frame[:4] + _coded(number) + frame[4 + old_length : 4 + old_length + extra]
+    new = frame[:4] + coded(number) + frame[4 + old_length : 4 + old_length + extra]
     new += bytes([_crc8(new)])
     body = frame[len(old) : -2]
     # Check sums are linear: what changes at the front of a message changes its sum by that, moved along the rest.
@@ -103,7 +103,7 @@ def renumbered(frame: bytes, number: int) -> bytes:
     return new + body + crc.to_bytes(2, "big")
 
 
-def _coded(number: int) -> bytes:
+def coded(number: int) -> bytes:
     """A frame number as FLAC writes it: like UTF-8, up to 31 bits."""
     if number < 0x80:
         return bytes([number])

@@ -1,9 +1,8 @@
 """Making speech faster or slower with its pitch kept, to an exact number of samples.
 
-Waveform-similarity overlap-add (Verhelst and Roelands, 1993) in its laziest form: the sound is copied as it is until
-it has drifted from where it should be by ``DRIFT_SAMPLES``; there it is spliced to the place nearby that looks most
-like its own continuation. At 1.10 that is one splice in about two tenths of a second, and every sample between two
-splices is the original's.
+Waveform-similarity overlap-add (Verhelst and Roelands, 1993), lazily: the sound is copied as it is, and spliced only
+as often as its speed asks for, at the place and over the distance where that is heard least. No more is left out at
+once than a splice blends, so what a splice would swallow (the burst of a consonant, a breath) counts against it.
 """
 
 from __future__ import annotations
@@ -15,10 +14,14 @@ from speechmill.lines import samples_of_ms
 
 Speech = NDArray[np.float32]
 
-SPLICE_SAMPLES = samples_of_ms(15)  # length of a cross-fade: longer than one period of a low voice (70 Hz)
-DRIFT_SAMPLES = samples_of_ms(10)  # a splice finds any period down to 50 Hz; timing moves by less than half a frame
-ENDING_SAMPLES = samples_of_ms(60)  # the last splice is looked for in so much before the end
-COARSE = 4  # the likeness is first looked for at 12 kHz: a sixteenth of the work
+SPLICE_SAMPLES = samples_of_ms(15)  # a cross-fade, and the most that is left out or repeated: a period of 67 Hz
+LEAST_SAMPLES = samples_of_ms(2)  # a shorter jump gains little for a splice: a period of 500 Hz
+DRIFT_SAMPLES = SPLICE_SAMPLES // 2  # so far is a sound from where it should be, at most
+CHOICE_SAMPLES = samples_of_ms(60)  # how much of the way to the latest moment is looked at for a splice
+ENDING_SAMPLES = samples_of_ms(100)  # the last splice is looked for in so much before the end
+COARSE = 12  # places are compared at 4 kHz: pitch and the envelope are all that matters there
+ENVELOPE_WEIGHT = 2.0  # against the waveform: makes the hiss of a consonant count, which has no pitch to match
+HUSH = 1e-7  # energy of a splice in silence: there the longest jump is best
 FASTEST, SLOWEST = 2.0, 0.5  # beyond these splices would meet
 
 
@@ -32,6 +35,8 @@ def stretched(speech: Speech, length_samples: int) -> Speech:
         return speech
     if not SLOWEST <= given / max(1, length_samples) <= FASTEST:
         raise ValueError(f"{given} samples cannot be stretched to {length_samples}")
+    if _fade(length_samples) == 0:  # shorter than a tenth of a millisecond
+        return speech[np.linspace(0, given - 1, length_samples).astype(int)]
     splices = _splices(speech, length_samples)
     return _spliced(speech, splices, length_samples)
 
@@ -40,51 +45,82 @@ def _splices(speech: Speech, length: int) -> list[tuple[int, int]]:
     """Where to splice: at output sample ``at`` go over to reading the input ``ahead`` of the output."""
     given = len(speech)
     final = given - length
-    drift_per_sample = final / length
-    fade = min(SPLICE_SAMPLES, length // 4)
+    fade = _fade(length)
     found: list[tuple[int, int]] = []
-    if fade < SPLICE_SAMPLES:
-        return [(_quietest_change(speech, 0, final, max(1, -final), length - fade - 1, fade), final)]
-    seen = _Likeness(speech)
-    at, ahead = 0, 0
-    last_at = length - ENDING_SAMPLES - fade
-    while True:
-        at = max(at + fade, int(np.ceil((ahead + np.sign(final) * DRIFT_SAMPLES) / drift_per_sample)))
-        if at >= last_at:
-            break
-        ideal = round(at * drift_per_sample)
-        ahead = seen.best(at + ahead, at + ideal - DRIFT_SAMPLES, at + ideal + DRIFT_SAMPLES) - at
-        found.append((at, ahead))
+    free_from, ahead = max(1, -final), 0
+    if fade == SPLICE_SAMPLES:
+        drift_per_sample = final / length
+        places = _Places(speech, drift_per_sample)
+        free_from = 1
+        while True:
+            latest = int((ahead + np.sign(final) * DRIFT_SAMPLES) / drift_per_sample)
+            # One more splice must find room after this one, and sound to blend.
+            if max(free_from, latest) > min(length, given - ahead) - 2 * fade - 2:
+                break
+            at, ahead = places.best(ahead, max(free_from, latest - CHOICE_SAMPLES), max(free_from, latest))
+            found.append((at, ahead))
+            free_from = at + fade
     if ahead != final:
-        earliest = max(found[-1][0] + fade if found else 0, last_at, -final)
-        found.append((_quietest_change(speech, ahead, final, earliest, length - fade - 1, fade), final))
+        earliest = max(free_from, length - ENDING_SAMPLES, -final)
+        last = min(length - 1, given - ahead) - fade
+        found.append((_quietest_change(speech, ahead, final, earliest, last, fade), final))
     return found
 
 
-class _Likeness:
-    """Finds where speech goes on most like it does from a given place."""
+def _fade(length: int) -> int:
+    return min(SPLICE_SAMPLES, length // 4)
 
-    def __init__(self, speech: Speech) -> None:
+
+class _Places:
+    """Finds where a splice is heard least, and over which distance."""
+
+    def __init__(self, speech: Speech, drift_per_sample: float) -> None:
         self._speech = speech
-        whole = len(speech) // COARSE * COARSE
-        self._coarse = speech[:whole].reshape(-1, COARSE).mean(axis=1)
-        self._energy = np.concatenate([[0.0], np.cumsum(np.square(self._coarse, dtype=np.float64))])
+        self._drift = drift_per_sample
+        self._sign = 1 if drift_per_sample > 0 else -1
+        whole = speech[: len(speech) // COARSE * COARSE].reshape(-1, COARSE)
+        edges = np.diff(speech, prepend=speech[:1])[: whole.size].reshape(-1, COARSE)
+        envelope = np.sqrt(np.square(edges).mean(axis=1)) * np.float32(ENVELOPE_WEIGHT)
+        padding = (2 * SPLICE_SAMPLES + CHOICE_SAMPLES) // COARSE + 2
+        self._padding = padding
+        self._seen = np.pad(np.stack([whole.mean(axis=1), envelope]), ((0, 0), (padding, padding)))
 
-    def best(self, like: int, first: int, last: int) -> int:
-        """The start between ``first`` and ``last`` whose next 15 ms are most like those from ``like`` on."""
-        most = len(self._speech) - SPLICE_SAMPLES
-        like, first, last = min(like, most), max(0, min(first, most)), max(0, min(last, most))
-        length = SPLICE_SAMPLES // COARSE
-        low, high = first // COARSE, min(last // COARSE, len(self._coarse) - length)
-        pattern = self._coarse[like // COARSE : like // COARSE + length]
-        products = np.correlate(self._coarse[low : high + length], pattern)
-        energies = self._energy[low + length : high + length + 1] - self._energy[low : high + 1]
-        # The floor keeps near-silence from looking like anything.
-        likeness = products / np.sqrt(energies + 1e-9)
-        near = (low + int(np.argmax(likeness))) * COARSE
-        begin, end = max(first, near - COARSE), min(last, near + COARSE)
-        fine = np.correlate(self._speech[begin : end + SPLICE_SAMPLES], self._speech[like : like + SPLICE_SAMPLES])
-        return begin + int(np.argmax(fine))
+    def best(self, ahead: int, first: int, last: int) -> tuple[int, int]:
+        """The output sample between ``first`` and ``last`` to splice at, and how far ahead to read from there on."""
+        width = SPLICE_SAMPLES // COARSE
+        times = (last - first) // COARSE + 1
+        jumps = np.arange(-(-LEAST_SAMPLES // COARSE), width + 1)
+        low = self._padding + (first + ahead) // COARSE
+        low = max(width, min(low, self._seen.shape[1] - 2 * width - times))
+        span = times + width - 1
+        start = low + (int(jumps[0]) if self._sign > 0 else -int(jumps[-1]))
+        around = self._seen[:, start : start + span + len(jumps) - 1]
+        moved = np.lib.stride_tricks.sliding_window_view(around, span, axis=1)  # (2, jumps, span)
+        if self._sign < 0:
+            moved = moved[:, ::-1]
+        change = np.square(moved - self._seen[:, None, low : low + span]).sum(axis=0)
+        total = np.cumsum(change, axis=1)
+        heard = total[:, width - 1 :].copy()
+        heard[:, 1:] -= total[:, :-width]
+        # What is heard of a splice counts per sample that it gains; one that would end too far ahead is none.
+        heard = (heard + HUSH) / jumps[:, None]
+        room = self._sign * (self._drift * (first + COARSE * np.arange(times)) - ahead) + DRIFT_SAMPLES
+        heard[jumps[:, None] * COARSE > np.maximum(room, LEAST_SAMPLES + COARSE)[None, :]] = np.inf
+        jump, time = np.unravel_index(int(np.argmin(heard)), heard.shape)
+        at = first + int(time) * COARSE
+        return at, ahead + self._refined(at + ahead, self._sign * int(jumps[jump]) * COARSE)
+
+    def _refined(self, like: int, jump: int) -> int:
+        """The jump, to the sample."""
+        low = max(0, like + jump - COARSE)
+        high = min(like + jump + COARSE, len(self._speech) - SPLICE_SAMPLES)
+        if high <= low or like < 0:
+            return jump
+        near = self._speech[low : high + SPLICE_SAMPLES].astype(np.float64)
+        products = np.correlate(near, self._speech[like : like + SPLICE_SAMPLES].astype(np.float64))
+        energy = np.concatenate([[0.0], np.cumsum(np.square(near))])
+        energies = energy[SPLICE_SAMPLES:] - energy[:-SPLICE_SAMPLES]
+        return low + int(np.argmax(2 * products - energies)) - like
 
 
 def _quietest_change(speech: Speech, ahead: int, final: int, earliest: int, latest: int, fade: int) -> int:
@@ -108,7 +144,7 @@ def _read(speech: Speech, start: int, count: int) -> Speech:
 
 
 def _spliced(speech: Speech, splices: list[tuple[int, int]], length: int) -> Speech:
-    fade = min(SPLICE_SAMPLES, length // 4)
+    fade = _fade(length)
     rising = (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / max(1, fade))).astype(np.float32)
     out = np.empty(length, np.float32)
     done, ahead = 0, 0
