@@ -50,7 +50,7 @@ LEAD_S, TAIL_S = 1.5, 2.0
 PAUSE_S = 0.95  # after a line: people think before they answer, and other languages need more words
 SPEECH_DBFS = -20.0  # RMS of the voices
 MUSIC_DBFS = -44.0  # RMS of the music: well heard in pauses, and never in the way
-SILENT_BELOW = 10 ** (-50 / 20)  # of a voice's peak
+SILENT_BELOW = 10 ** (-40 / 20)  # of a voice's peak: flite's own noise floor is not speech
 
 Wave = NDArray[np.float32]
 Picture = NDArray[np.float32]
