@@ -36,7 +36,8 @@ def stretched(speech: Speech, length_samples: int) -> Speech:
     if not SLOWEST <= given / max(1, length_samples) <= FASTEST:
         raise ValueError(f"{given} samples cannot be stretched to {length_samples}")
     if _fade(length_samples) == 0:  # shorter than a tenth of a millisecond
-        return speech[np.linspace(0, given - 1, length_samples).astype(int)]
+        few: Speech = speech[np.linspace(0, given - 1, length_samples).astype(int)]
+        return few
     splices = _splices(speech, length_samples)
     return _spliced(speech, splices, length_samples)
 

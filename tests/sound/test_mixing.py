@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechmill.lines import RATE_HZ
+from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.timeline import Clip, Timeline
 from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
@@ -120,6 +120,7 @@ def test_the_background_is_ducked_where_anybody_speaks_and_nowhere_else(store, k
         np.testing.assert_allclose(level[start:end], amplitude(DUCK_DB), rtol=1e-6)
         np.testing.assert_array_equal(level[end + RAMP_SAMPLES : end + RAMP_SAMPLES + 10], 1)
         np.testing.assert_array_equal(level[start - RAMP_SAMPLES - 10 : start - RAMP_SAMPLES], 1)
+    assert samples_of_ms(60) <= RAMP_SAMPLES <= samples_of_ms(80)
     # The steepest step of a raised cosine: anything steeper is a click.
     assert np.abs(np.diff(level)).max() <= 1.01 * (1 - amplitude(DUCK_DB)) * np.pi / 2 / RAMP_SAMPLES
     assert np.abs(np.diff(level, 2)).max() < 1e-6 + 1.01 * (np.pi / RAMP_SAMPLES) ** 2 / 2
