@@ -10,13 +10,23 @@ from speechmill.errors import EngineRefused
 MOST_CHARACTERS = 4_000  # of one line; four minutes of speech, which nobody says in one breath
 
 
+UNWANTED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+"""Categories of Unicode that are no text: control, formatting, half characters, private, not assigned."""
+JOINERS = "\u200c\u200d"  # formatting that Persian and Indian scripts are spelled with
+
+
+def clean(text: str) -> str:
+    """The text without what is no text, and with single spaces."""
+    kept = "".join(c if c in JOINERS or unicodedata.category(c) not in UNWANTED else " " for c in text)
+    return re.sub(r"\s+", " ", kept).strip()
+
+
 def sayable(text: str) -> str:
-    """The text without control characters and with single spaces.
+    """The text as an engine should say it.
 
     Raises ``EngineRefused`` where no letter or digit is left to say, or for a text longer than any line.
     """
-    kept = "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn") else " " for c in text)
-    said = re.sub(r"\s+", " ", kept).strip()
+    said = clean(text)
     if not any(c.isalnum() for c in said):
         raise EngineRefused("there is nothing to say in this text", hint="write at least one word")
     if len(said) > MOST_CHARACTERS:

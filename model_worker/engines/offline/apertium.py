@@ -15,6 +15,7 @@ from pathlib import Path
 
 from model_worker.engines.offline.casing import sentence, written
 from model_worker.engines.offline.sentences import Sentence, cased_like, punctuated, split
+from model_worker.engines.texts import clean
 from speechmill import programs
 from speechmill.abilities import Phrase, Translation
 from speechmill.errors import UnsupportedLanguage
@@ -33,7 +34,7 @@ _MARK = re.compile(r"[*@#]")
 _MODE = re.compile(r"([a-z]{2,3}(?:_[A-Za-z]+)?)-([a-z]{2,3}(?:_[A-Za-z]+)?)")
 _DATA = re.compile(r"'([^']+\.(?:bin|prob))'")
 
-TERM = "Zq{}xq"  # no word in any language: Apertium lets it stand where it is
+TERM = "zq{}xq"  # no word in any language: Apertium lets it stand where it is
 _TERM = re.compile(r"zq([a-z]+)xq", re.IGNORECASE)
 
 
@@ -62,7 +63,7 @@ class Apertium:
         """Translations by phrase id; ``shorter`` is empty, since Apertium has one answer."""
         mode = self._mode(source, target)
         terms = _Terms.of(glossary)
-        parts = {phrase.id: split(_written(phrase.text, source)) for phrase in phrases}
+        parts = {phrase.id: split(_written(clean(phrase.text), source)) for phrase in phrases}
         asked = list(dict.fromkeys(terms.hidden(part) for found in parts.values() for part in found))
         answers = dict(zip(asked, self._ask(mode, asked), strict=True))
         made = {}
@@ -74,19 +75,24 @@ class Apertium:
         return made
 
     def _ask(self, mode: str, sentences: Sequence[str]) -> list[str]:
-        """One answer for each sentence. Where the number of answers is wrong, each is asked for by itself."""
+        """One answer for each sentence: all in one run, or, where that does not give as many answers as there are
+        sentences, each in a run of its own. Empty for one that Apertium cannot read."""
         if not sentences:
             return []
-        given = "".join(f"{text.translate(_MASK)}{END}\0" for text in sentences)
-        ran = programs.run(["apertium", "-f", "none", "-z", mode], stdin=given.encode(), limits=LIMITS)
+        ran = self._run(mode, sentences)
         answers = ran.stdout.decode(errors="replace").split("\0")
-        found, rest = answers[: len(sentences)], answers[len(sentences) :]
+        found, rest = answers[: len(sentences)], "".join(answers[len(sentences) :])
         whole = len(found) == len(sentences) and all(answer.rstrip().endswith(END) for answer in found)
-        if whole and not "".join(rest).strip():
+        if ran.returncode == 0 and whole and not rest.strip():
             return [answer.rstrip().removesuffix(END) for answer in found]
-        if len(sentences) == 1:
-            return [answers[0].replace(END, "")]
-        return [self._ask(mode, [text])[0] for text in sentences]
+        if len(sentences) > 1:
+            return [self._ask(mode, [text])[0] for text in sentences]
+        programs.raise_for("apertium", ran)
+        return [""]
+
+    def _run(self, mode: str, sentences: Sequence[str]) -> programs.Ran:
+        given = "".join(f"{text.translate(_MASK)}{END}\0" for text in sentences)
+        return programs.run(["apertium", "-f", "none", "-z", mode], stdin=given.encode(), limits=LIMITS, check=False)
 
     @cached_property
     def _modes(self) -> dict[tuple[str, str], str]:
