@@ -10,6 +10,7 @@ from model_worker.engines.registry import Choice
 from speechmill.lines import samples
 from speechmill.profiles import Profile, profile
 from speechmill.reports import (
+    Check,
     DubbingReport,
     EngineUsed,
     Outputs,
@@ -63,7 +64,7 @@ def deliver(
     chosen = profile(request.profile)
     with publishing.staging(out) as staging:
         with place.stages("write subtitles"):
-            write_subtitles(staging, files, script, dubs, chosen)
+            linted = write_subtitles(staging, files, script, dubs, chosen)
         for dub in dubs:
             lay(place.store, staging, files, dub)
         packed = None
@@ -71,7 +72,10 @@ def deliver(
             with place.stages("pack"):
                 packed = pack(staging, files, request, original, dubs)
         with place.stages("check"):
-            targets = {dub.language: target(place.store, staging, files, packed, original, dub, chosen) for dub in dubs}
+            targets = {
+                dub.language: target(place.store, staging, files, packed, original, dub, chosen, linted[dub.language])
+                for dub in dubs
+            }
         with place.stages("report page"):
             heard = page_sound(
                 place.store,
@@ -98,28 +102,34 @@ def deliver(
     return STATES[report.state]
 
 
-def write_subtitles(staging: Path, files: Files, script: SourceScript, dubs: Sequence[Dub], chosen: Profile) -> None:
-    """The transcript as the original was said, each dub as it is heard; SRT and WebVTT."""
-    spoken = [line for line in script.lines if line.anchor is not None]
+def write_subtitles(
+    staging: Path, files: Files, script: SourceScript, dubs: Sequence[Dub], chosen: Profile
+) -> dict[str, tuple[Check, ...]]:
+    """The transcript as the original was said, each dub as it is heard; SRT and WebVTT. What the profile's limits say
+    of them, by language."""
     captions = [
         Caption(line.id, line.anchor.start_samples, line.anchor.end_samples, line.text, line.speaker, line.words)
-        for line in spoken
+        for line in script.lines
         if line.anchor is not None
     ]
-    _write(staging, files, files.language, captions, chosen)
+    found = {files.language: _write(staging, files, files.language, captions, chosen)}
     for dub in dubs:
         placed = [
             Caption(line.id, samples(line.placed_start_s), samples(line.placed_end_s), line.text, line.speaker)
             for line in dub.report
             if line.placed_start_s is not None and line.placed_end_s is not None
         ]
-        _write(staging, files, dub.language, placed, chosen)
+        found[dub.language] = _write(staging, files, dub.language, placed, chosen)
+    return found
 
 
-def _write(staging: Path, files: Files, language: str, captions: Sequence[Caption], chosen: Profile) -> None:
+def _write(
+    staging: Path, files: Files, language: str, captions: Sequence[Caption], chosen: Profile
+) -> tuple[Check, ...]:
     cues = subtitles.subtitles(captions, chosen.subtitles, language)
     subtitles.write_srt(cues, staging / files.of(language, "srt"))
     subtitles.write_vtt(cues, staging / files.of(language, "vtt"), language)
+    return subtitles.lint(cues, chosen.subtitles, language)
 
 
 def lay(store: ArtifactStore, staging: Path, files: Files, dub: Dub) -> None:
@@ -157,6 +167,7 @@ def target(
     original: Original,
     dub: Dub,
     chosen: Profile,
+    linted: Sequence[Check],
 ) -> Target:
     """What the report says of one language. Raises ``NotPublishable`` for files that are not what they should be."""
     audio = files.of(dub.language, "m4a")
@@ -176,7 +187,7 @@ def target(
         loudness=dub.loudness,
         profile=chosen.name,
         required_loudness=chosen.loudness,
-        checks=tuple(found),
+        checks=(*found, *linted),
         lines=dub.report,
         repairs=dub.repairs,
     )
