@@ -106,6 +106,7 @@ def _decode(media: Media, track: AudioTrack, out: Path, packets: Path) -> None:
             ran = ffmpeg.finish(process, check=False)
             decoded_bytes = file.seek(0, os.SEEK_END) - HEADER.size
             _judge(media, track, decoded_bytes // sample_bytes, ran)
+            media.raise_if_changed()
             file.truncate(HEADER.size + whole_bytes)  # silence where the sound ends before the programme
     except OSError as error:
         raise from_os_error(error) from error

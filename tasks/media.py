@@ -89,6 +89,7 @@ class Media:
     path: Path
     sha256: Digest
     size_bytes: int
+    modified_ns: int
     container: str
     duration_s: float  # of the programme
     lead_s: float  # how much of the file lies before the programme's zero, by ffmpeg's count
@@ -101,6 +102,12 @@ class Media:
     def length_samples(self) -> int:
         """Of the programme, at 48 kHz: the length of everything that is made for it."""
         return samples(self.duration_s)
+
+    def raise_if_changed(self) -> None:
+        """Raise ``UnreadableMedia`` where the file is no longer the one that was probed."""
+        found = self.path.stat()
+        if (found.st_size, found.st_mtime_ns) != (self.size_bytes, self.modified_ns):
+            raise UnreadableMedia(f"{name(self.path)} changed while it was read", hint="wait until it is written whole")
 
     def __hash__(self) -> int:
         return hash(self.sha256)
@@ -152,6 +159,7 @@ def probe(path: Path, settings: Settings, audio_track: int = 0) -> Media:
         path=path,
         sha256=digest_of_file(path),
         size_bytes=sniffed.size_bytes,
+        modified_ns=sniffed.modified_ns,
         container=container,
         duration_s=round(end_s - origin_s, 6),
         lead_s=round(origin_s - first_s, 6),

@@ -144,7 +144,9 @@ def plan(
 ) -> Plan:
     """Streams in the order players offer them: the picture, the dubs (the first is what is heard), the original, the
     subtitles. Chapters and metadata are the source's. The programme's zero is the file's."""
-    source = ffmpeg.source(media.path, itsoffset=f"{-media.lead_s:.6f}", fflags="+genpts")
+    # Old AVI files say when a frame is decoded and not when it is shown.
+    timing = {"fflags": "+genpts"} if media.container == "avi" else {}
+    source = ffmpeg.source(media.path, itsoffset=f"{-media.lead_s:.6f}", **timing)
     copy_sound = original.codec in SOUNDS_IN_MP4
     kept = [sub for sub in subtitles if sub.file.stat().st_size > 0]
 

@@ -64,6 +64,7 @@ class Sniffed:
     """A file that may be opened: what it has, and what its container says it has."""
 
     size_bytes: int
+    modified_ns: int
     claimed_bytes: int
 
     @property
@@ -101,7 +102,7 @@ def sniff(path: Path, *, most_bytes: int) -> Sniffed:
         raise UnreadableMedia(f"{name(path)} may not be read", hint="allow reading it (chmod +r)") from None
     except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte in it
         raise UnreadableMedia(f"{name(path)} cannot be opened ({error})", hint="check the file and its name") from None
-    return Sniffed(status.st_size, claimed_bytes)
+    return Sniffed(status.st_size, status.st_mtime_ns, claimed_bytes)
 
 
 def name(path: Path) -> str:

@@ -203,9 +203,19 @@ def test_a_file_that_unpacks_to_more_than_it_says(
     assert len(samples) == 2 * RATE_HZ
 
 
+def test_a_source_that_changes_meanwhile(make: Make, film: Path, settings: Settings, store: ArtifactStore) -> None:
+    """Else another film's sound would be kept under the name of this one."""
+    path = make("talk.mp4", "-i", film, "-c", "copy")
+    media = probe(path, settings)
+    make("talk.mp4", "-i", film, "-c", "copy", "-t", "3.9")
+    with pytest.raises(UnreadableMedia, match=r"talk\.mp4"):
+        extract(media, 0, store)
+    assert nothing_is_left(settings)
+
+
 def test_damaged_sound_is_refused(make: Make, film: Path, settings: Settings, store: ArtifactStore) -> None:
     path = make("damaged.mkv", "-i", film, "-c", "copy", "-bsf:a", "noise=amount=3")
-    with pytest.raises(UnreadableMedia, match=r"damaged\.mkv"):
+    with pytest.raises(UnreadableMedia, match=r"damaged\.mkv is damaged: more than 10%"):
         extract(probe(path, settings), 0, store)
     assert nothing_is_left(settings)
 

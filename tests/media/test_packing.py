@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from speechmill.errors import NotPublishable
+from speechmill.errors import DiskFull, NotPublishable
 from speechmill.profiles import profile
 from speechmill.reports import Check, Loudness
 from speechmill.settings import Settings
@@ -203,11 +203,18 @@ def test_a_source_without_a_picture_gives_no_film(make: Make, beeps: Inputs, dub
         pack(media, 0, "en", [Dub("es", dub)], [], Path("never.mp4"))
 
 
+def test_a_full_disk_is_named(film: Path, dub: Path, settings: Settings, tmp_path: Path) -> None:
+    full = tmp_path / "talk.es.mp4"
+    full.symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="free some space"):
+        pack(probe(film, settings), 0, "en", [Dub("es", dub)], [], full)
+
+
 def test_the_command_that_packs(tmp_path: Path) -> None:
     """The whole plan of one typical film, as it has always been."""
     picture = Picture(0, "h264", "avc1", 1920, 1080, 0, 25.0, 0.0, 60.0)
     track = AudioTrack(0, 1, "pcm_s24le", 2, "stereo", 48_000, 24, "en", "", -0.02, 60.0)
-    media = Media(Path("talk.mkv"), "0" * 64, 1, "matroska", 60.0, 0.02, picture, (track,))  # type: ignore[arg-type]
+    media = Media(Path("talk.mkv"), "0" * 64, 1, 0, "matroska", 60.0, 0.02, picture, (track,))  # type: ignore[arg-type]
     srt = tmp_path / "es.srt"
     srt.write_text(SRT.format("Hola"))
     plan = packing.plan(media, picture, track, "en", [Dub("es", Path("es.m4a"))], [Subtitle("es", srt)],
