@@ -31,6 +31,8 @@ RESERVED = r"[]{}^$/\@<>*#"
 _MASK = {ord(c): chr(0xE000 + index) for index, c in enumerate(RESERVED)}
 _UNMASK = {0xE000 + index: c for index, c in enumerate(RESERVED)}
 _MARK = re.compile(r"[*@#]")
+_AFTER_UNKNOWN = re.compile(r"(\W*\*\S+\s+)(\w+)")
+"""The second word of a sentence that begins with an unknown one: Apertium gives it the capital of the first."""
 _MODE = re.compile(r"([a-z]{2,3}(?:_[A-Za-z]+)?)-([a-z]{2,3}(?:_[A-Za-z]+)?)")
 _DATA = re.compile(r"'([^']+\.(?:bin|prob))'")
 
@@ -169,13 +171,22 @@ def _joined(pieces: Sequence[tuple[Sentence, str]], target: str, terms: _Terms, 
     said, unknown = [], False
     for part, answer in pieces:
         unknown = unknown or bool(_MARK.search(re.sub(r"[*@#]+(?=zq[a-z]+xq)", "", answer, flags=re.IGNORECASE)))
-        plain = _MARK.sub("", answer).replace("\\", "").translate(_UNMASK)
+        plain = _MARK.sub("", _calm(answer, part.text)).replace("\\", "").translate(_UNMASK)
         said.append(punctuated(cased_like(part.text, terms.shown(plain)), part, target))
     text = " ".join(piece for piece in said if piece)
     doubts = [Doubt.UNKNOWN_WORDS] if unknown else []
     if terms.missed(source_text, text):
         doubts.append(Doubt.GLOSSARY_MISSED)
     return Translation(text, doubts=tuple(doubts))
+
+
+def _calm(answer: str, source: str) -> str:
+    """The answer without the capital of a second word that the original has no reason for."""
+    found = _AFTER_UNKNOWN.match(answer)
+    if found is None or any(word[0].isupper() for word in source.split()[1:]):
+        return answer
+    at = found.start(2)
+    return answer[:at] + answer[at].lower() + answer[at + 1 :]
 
 
 def _data_files(mode: str) -> list[Path]:
