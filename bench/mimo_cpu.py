@@ -63,10 +63,10 @@ class NoText:
 
     empty = eos = EMPTY
 
-    def id(self, token: str) -> int:
+    def id(self, _token: str) -> int:
         return -1
 
-    def decode(self, ids: list[int]) -> str:
+    def decode(self, _ids: list[int]) -> str:
         return ""
 
 
@@ -147,9 +147,8 @@ def language_model(model: Model, sizes: list[int], groups: int, repeats: int) ->
                     say(f"plain loop, {name:14}{alone * 1e3:14.1f}{GROUP_S / alone:15.2f}{1.0:13.2f}")
                 verdict = "" if floor is None else f"  {floor:g} {'kept' if times >= floor else 'MISSED'}"
                 kept &= floor is None or times >= floor
-                say(
-                    f"batch {size:3}, {name:15}{step / size * 1e3:14.1f}{size * GROUP_S / step:15.2f}{times:13.2f}{verdict}"
-                )
+                rate = size * GROUP_S / step
+                say(f"batch {size:3}, {name:15}{step / size * 1e3:14.1f}{rate:15.2f}{times:13.2f}{verdict}")
     return kept
 
 

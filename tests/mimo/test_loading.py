@@ -90,7 +90,7 @@ def test_a_tokenizer_field_that_cannot_be_used_is_named(codec_folder: Path, fiel
 @pytest.mark.parametrize("text", ["", "{", "[]", "\x80"])
 def test_a_config_that_is_no_json_object_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match="config.json"):
+    with pytest.raises(ConfigError, match=r"config\.json"):
         LmConfig.read(tmp_path)
 
 
@@ -168,10 +168,8 @@ def test_a_config_that_contradicts_the_weights_names_the_tensor(lm_folder: Path)
 
 
 def test_folders_that_do_not_belong_together_are_told_apart(folder: Path, codec_folder: Path) -> None:
-    with pytest.raises(ConfigError):
-        Model.load(folder / "tokenizer", folder / "tokenizer") if (folder / "tokenizer/tokenizer.json").exists() else (
-            LmConfig.read(folder / "tokenizer")
-        )
+    with pytest.raises(ConfigError, match="vocab_size"):
+        LmConfig.read(folder / "tokenizer")
     tensors = load_file(codec_folder / "model.safetensors")
     kept = {k: v for k, v in tensors.items() if "vq.layers." not in k or int(k.split("layers.")[1].split(".")[0]) < 4}
     save_file(kept, codec_folder / "model.safetensors")
@@ -219,7 +217,7 @@ def test_tied_embeddings_and_a_wider_patch_encoder_need_other_tensors(folder: Pa
     assert dict(parts_of(wider))["speech_embeddings_to_local.weight"].shape == (32, 48)
     for parameter in wider.parameters():
         parameter.data.normal_(0, 0.1)
-    codes = wider.local(torch.randn(2, 32), wider.speech_table, lambda run, logits: logits.argmax(-1))
+    codes = wider.local(torch.randn(2, 32), wider.speech_table, lambda _, logits: logits.argmax(-1))
     assert codes.shape == (2, 4, 8)
 
 

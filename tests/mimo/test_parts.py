@@ -41,7 +41,8 @@ def test_work_runs_as_it_is_then_is_recorded_and_replayed_once_per_call() -> Non
     assert len(done) == 4
     assert graphs.recordings["plan"].replays == 3
     graphs.run("other plan", lambda: done.append(2))
-    assert done[-1] == 2 and "other plan" not in graphs.recordings
+    assert done[-1] == 2
+    assert "other plan" not in graphs.recordings
     graphs.forget()
     assert not graphs.recordings
 
@@ -196,6 +197,7 @@ def test_what_is_shared_by_all_lines_of_a_voice_is_marked(model: Model) -> None:
 def test_groups_survive_the_official_matrix(model: Model) -> None:
     groups = model.prompts.build("chat", {"text": "Hello"}).groups
     again = Groups.from_matrix(groups.matrix(), model.lm.config)
-    assert torch.equal(again.text, groups.text) and torch.equal(again.codes, groups.codes)
+    assert torch.equal(again.text, groups.text)
+    assert torch.equal(again.codes, groups.codes)
     assert groups.matrix()[0, 1:4].tolist() == [-100] * 3
     assert len(Sound(np.zeros((2, 5), np.float32), 8000).mono()) == 5
