@@ -72,7 +72,7 @@ class NoText:
 
 def random_weights(module: torch.nn.Module) -> None:
     """Matrices small and random, norms one, biases zero."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(next(module.parameters()).device).manual_seed(0)
     for name, parameter in module.named_parameters():
         if parameter.dim() >= 2:
             parameter.data.normal_(0, 0.02, generator=generator)
@@ -80,19 +80,21 @@ def random_weights(module: torch.nn.Module) -> None:
             parameter.data.fill_(1.0 if "norm" in name and "bias" not in name else 0.0)
 
 
-def build() -> Model:
-    lm = SpeechLm.empty(LM, "cpu", torch.float32)
-    codec = Codec.empty(CODEC, "cpu", torch.float32)
+def build(lm_shape: LmConfig, codec_shape: CodecConfig, device: str, dtype: torch.dtype) -> Model:
+    """A random model whose every answer is audio."""
+    lm = SpeechLm.empty(lm_shape, device, dtype)
+    codec = Codec.empty(codec_shape, device, dtype)
     random_weights(lm)
     random_weights(codec)
     lm.lm_head.weight.data.zero_()
     lm.mask_empty()
-    return Model(lm, codec, NoText(), PromptBuilder(LM, NoText()), "random")
+    return Model(lm, codec, NoText(), PromptBuilder(lm_shape, NoText()), "random")
 
 
-def prompt(seed: int) -> Groups:
+def prompt(seed: int, shape: LmConfig = LM) -> Groups:
+    """A prompt of its own for every seed."""
     ids = torch.randint(1, 7000, (PROMPT_GROUPS,), generator=torch.Generator().manual_seed(seed))
-    return Groups.of_text(ids.tolist(), LM)
+    return Groups.of_text(ids.tolist(), shape)
 
 
 def seconds(work: Callable[[int], None], groups: int) -> float:
@@ -184,7 +186,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 32])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model = build()
+    model = build(LM, CODEC, "cpu", torch.float32)
     say(f"MiMo-Audio, mid-size random model, float32, {options.threads} threads, torch {torch.__version__}\n")
     kept = language_model(model, options.sizes, options.groups, options.repeats)
     tokenizer(model, options.repeats)
