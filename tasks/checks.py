@@ -21,6 +21,7 @@ from speechmill.recipes import Digest
 from speechmill.reports import Check, Loudness
 from storage.artifacts import ArtifactStore
 from tasks import boxes, ffmpeg, metering, pictures
+from tasks.layouts import AAC_AS
 from tasks.media import Media, Picture
 from tasks.packing import Packed, Stream
 
@@ -87,7 +88,7 @@ def check_audio(media: Media, encoded: Encoded, profile: Profile) -> list[Check]
         _same("audio-codec", stream.get("codec_name"), profile.encoding.codec, "Codec of the dub"),
         _same("audio-rate", int(stream.get("sample_rate", 0)), RATE_HZ, "Sample rate of the dub"),
         _same("audio-channels", int(stream.get("channels", 0)), encoded.channels, "Channels of the dub"),
-        _same("audio-layout", _layout(stream.get("channel_layout", "")), _layout(encoded.layout), "Layout of the dub"),
+        _check_layout(stream.get("channel_layout", ""), encoded.layout),
         _near("audio-length", float(stream.get("duration", 0)), media.duration_s, _frame_s(media), "Length of the dub"),
     ]
     return checks + check_loudness(encoded, profile)
@@ -210,9 +211,11 @@ def _frame_s(media: Media) -> float:
     return media.picture.frame_s if media.picture else AAC_FRAME_S
 
 
-def _layout(name: str) -> str:
-    """AAC has one 5.1; whether its surrounds are called back or side says nothing."""
-    return name.replace("(side)", "")
+def _check_layout(found: str, wanted: str) -> Check:
+    """AAC has one 5.1, whose surrounds it calls back; a layout without a number of its own in AAC is described in the
+    stream in a way that ffprobe calls unknown, and then the number of channels has to do."""
+    passed = found == AAC_AS[wanted] if wanted in AAC_AS else True
+    return Check(id="audio-layout", passed=passed, measured=found, required=wanted, about="Layout of the dub")
 
 
 def _kind(stream: dict[str, Any]) -> str:

@@ -345,6 +345,15 @@ def test_the_dub_alone(film: Path, make: Make, beeps: Inputs, dub: Path, setting
     assert found(dub, Loudness(integrated_lufs=-14.2, true_peak_dbtp=-0.9, lra_lu=3.0)) == {"true-peak"}
 
 
+@pytest.mark.parametrize("layout", ["stereo", "5.1(side)", "3.1", "6.1", "7.1"])
+def test_every_layout_of_a_dub_passes(make: Make, beeps: Inputs, film: Path, settings: Settings, layout: str) -> None:
+    plain = {"5.1(side)": "5.1"}.get(layout, layout)
+    dub = make("dub.m4a", *beeps(4), "-af", f"aformat=channel_layouts={plain}", "-c:a", "aac")
+    channels = {"stereo": 2, "3.1": 4, "5.1(side)": 6, "6.1": 7, "7.1": 8}[layout]
+    quiet = Encoded("es", dub, channels, layout, Loudness(integrated_lufs=-14.0, true_peak_dbtp=-2.0))
+    assert failed(check_audio(probe(film, settings), quiet, profile("youtube"))) == set()
+
+
 def test_a_value_outside_the_profile_is_for_a_person_and_published(
     film: Path, dub: Path, settings: Settings, store: ArtifactStore
 ) -> None:
