@@ -104,7 +104,9 @@ def judge(measured: Measurements, audio: Path | Mono, utterance: Utterance, hear
         reasons.append(length)
     if longest_pause_samples(speech, measured.loudness_lufs) > LONG_PAUSE_SAMPLES:
         reasons.append(Reason.LONG_PAUSE)
-    if says_twice(heard, utterance.text) or (is_slow(measured.speech_samples, utterance) and is_repeated(speech)):
+    once = not _most_repeated(_words(utterance.text))  # “No, no, no” is to be said so
+    slow = is_slow(measured.speech_samples, utterance)
+    if says_twice(heard, utterance.text) or (once and slow and is_repeated(speech)):
         reasons.append(Reason.REPEATED)
     if heard is not None and comparable(utterance.text, heard):
         wrong = error_rate(utterance.text, heard)
@@ -220,7 +222,8 @@ def _loudness(take: Mono, start: int, end: int) -> float:
 
 
 def _shape(speech: Mono) -> NDArray[np.float64]:
-    """The spectrum in 24 bands every 20 ms, each frame of unit length after the average spectrum is taken out."""
+    """The spectrum in 24 bands every 20 ms, each frame of unit length after the average spectrum is taken out; frames
+    of silence, which are all alike, are nothing."""
     if len(speech) < WINDOW_SAMPLES:
         return np.zeros((0, BANDS))
     frames = np.lib.stride_tricks.sliding_window_view(speech, WINDOW_SAMPLES)[::FRAME_SAMPLES]
@@ -231,6 +234,8 @@ def _shape(speech: Mono) -> NDArray[np.float64]:
     level = np.log10(bands + bands.max() * 1e-5)
     centred = level - level.mean(axis=0)
     shape: NDArray[np.float64] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    total = power.sum(axis=1)
+    shape[total < total.max() * 10 ** (-PAUSE_BELOW_SPEECH_DB / 10)] = 0
     return shape
 
 
