@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from speechmill.errors import BadInput
@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     mimo_model_dir: Path | None = None
     mimo_base_dir: Path | None = None
     mimo_tokenizer_dir: Path | None = None
+
+    llm_base_url: str = Field(default="", description="OpenAI-compatible endpoint: http://localhost:11434/v1")
+    llm_model: str = Field(default="", description="model to ask for at the endpoint")
+    llm_api_key: SecretStr = Field(default=SecretStr(""), description="key of the endpoint, where it wants one")
+    llm_timeout_s: float = Field(default=300, gt=0, description="wall clock for one reply of the endpoint")
 
     workers: int = Field(default=0, ge=0, description="threads for work in this process; 0: one per core")
     allow_https: bool = Field(default=False, description="whether https:// sources may be fetched")
