@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.limiting import NODE_SAMPLES, Curve, curve, kept_energy
-from tasks.loudness import SILENCE_LUFS, Numbers, Sound, amplitude, coarse, decibels
+from tasks.loudness import SILENCE_LUFS, STEP_SAMPLES, Energies, Numbers, Sound, amplitude, coarse, decibels
 from tasks.mixing import Span
 
 GAIN_STEP_DB = 0.1  # an edited line changes the programme's loudness by less, so mostly its gain stays what it was
@@ -20,7 +20,8 @@ KEEP_LU = 0.25  # half of the tightest profile's tolerance; a gain that was used
 TRIES = 12
 MOST_GAIN_DB = 40.0  # a source that needs more is noise
 MOST_LIMITING_DB = 12.0  # gain beyond what loudness alone asks for: more would flatten speech altogether
-LEAST_SLOPE = 0.2  # loudness gained by a decibel of gain where the limiter takes most of it
+LEAST_SLOPE = 0.2  # loudness gained by a decibel of gain: with less the limiter only flattens, and it is left at that
+_AT_ONCE = 4096 * STEP_SAMPLES // NODE_SAMPLES  # blocks: seven minutes, so three hours of numbers stay 65 MB
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,14 +56,14 @@ def settle(
 ) -> Level:
     """The gain that brings a programme to ``target_lufs`` under ``ceiling_db``, in steps of 0.1 dB.
 
-    With ``spans`` the loudness is that of these spans only. Where the target cannot be reached within bounds (a silent
-    source, or peaks that would need more than 12 dB of limiting) the nearest level is returned: compare its ``lufs``.
+    With ``spans`` the loudness is that of these spans only. Where the target cannot be reached (a silent source, or
+    peaks that the limiter would have to flatten) the nearest sensible level is returned: compare its ``lufs``.
     """
     if previous_gain_db is not None:
         kept = at_gain(measured, previous_gain_db, ceiling_db, spans)
         if abs(kept.lufs - target_lufs) <= KEEP_LU:
             return kept
-    raw_lufs = _lufs(measured.mean_squares, spans)
+    raw_lufs = _lufs(coarse(measured.mean_squares, NODE_SAMPLES), spans)
     if raw_lufs <= SILENCE_LUFS:
         return at_gain(measured, 0.0, ceiling_db, spans)
     needed_db = target_lufs - raw_lufs
@@ -75,8 +76,8 @@ def settle(
         if gain_db == level.gain_db:
             break
         tried = at_gain(measured, gain_db, ceiling_db, spans)
-        slope = max(LEAST_SLOPE, (tried.lufs - level.lufs) / (tried.gain_db - level.gain_db))
-        if abs(target_lufs - tried.lufs) >= abs(missing_lu):
+        slope = (tried.lufs - level.lufs) / (tried.gain_db - level.gain_db)
+        if slope < LEAST_SLOPE or abs(target_lufs - tried.lufs) >= abs(missing_lu):
             break
         level = tried
     return level
@@ -85,14 +86,19 @@ def settle(
 def at_gain(measured: Measured, gain_db: float, ceiling_db: float, spans: Sequence[Span] | None = None) -> Level:
     """What the programme measures at a gain, limited."""
     factor = amplitude(gain_db)
-    nodes = curve(measured.peaks * np.float32(factor), amplitude(ceiling_db))
-    lufs = _lufs(measured.mean_squares * kept_energy(nodes) * factor**2, spans)
-    loudest = measured.peaks * np.maximum(nodes[:-1], nodes[1:])
-    return Level(gain_db, nodes, lufs, decibels(float(loudest.max(initial=0.0)) * factor))
+    nodes = curve(measured.peaks, amplitude(ceiling_db) / factor)
+    loudest = 0.0
+    steps: list[Numbers] = []
+    for first in range(0, len(measured.peaks), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        gains = nodes[first : first + _AT_ONCE + 1]
+        steps.append(coarse(measured.mean_squares[part] * kept_energy(gains), NODE_SAMPLES).mean_squares)
+        loudest = max(loudest, float((measured.peaks[part] * np.maximum(gains[:-1], gains[1:])).max()))
+    energies = Energies(np.concatenate(steps) * factor**2 if steps else np.zeros(0))
+    return Level(gain_db, nodes, _lufs(energies, spans), decibels(loudest * factor))
 
 
-def _lufs(mean_squares: Sound | Numbers, spans: Sequence[Span] | None) -> float:
-    energies = coarse(mean_squares, NODE_SAMPLES)
+def _lufs(energies: Energies, spans: Sequence[Span] | None) -> float:
     return energies.integrated_lufs if spans is None else energies.over(spans)
 
 

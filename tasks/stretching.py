@@ -17,9 +17,9 @@ Speech = NDArray[np.float32]
 SPLICE_SAMPLES = samples_of_ms(15)  # a cross-fade, and the most that is left out or repeated: a period of 67 Hz
 LEAST_SAMPLES = samples_of_ms(2)  # a shorter jump gains little for a splice: a period of 500 Hz
 DRIFT_SAMPLES = SPLICE_SAMPLES // 2  # so far is a sound from where it should be, at most
-CHOICE_SAMPLES = samples_of_ms(60)  # how much of the way to the latest moment is looked at for a splice
+CHOICE_SAMPLES = samples_of_ms(40)  # how much of the way to the latest moment is looked at for a splice
 ENDING_SAMPLES = samples_of_ms(100)  # the last splice is looked for in so much before the end
-COARSE = 12  # places are compared at 4 kHz: pitch and the envelope are all that matters there
+COARSE = 16  # places are compared at 3 kHz: pitch and the envelope are all that matters there
 ENVELOPE_WEIGHT = 2.0  # against the waveform: makes the hiss of a consonant count, which has no pitch to match
 HUSH = 1e-7  # energy of a splice in silence: there the longest jump is best
 FASTEST, SLOWEST = 2.0, 0.5  # beyond these splices would meet
@@ -96,11 +96,13 @@ class _Places:
         span = times + width - 1
         start = low + (int(jumps[0]) if self._sign > 0 else -int(jumps[-1]))
         around = self._seen[:, start : start + span + len(jumps) - 1]
-        moved = np.lib.stride_tricks.sliding_window_view(around, span, axis=1)  # (2, jumps, span)
+        across, along = around.strides
+        moved = np.lib.stride_tricks.as_strided(around, (2, len(jumps), span), (across, along, along))
         if self._sign < 0:
             moved = moved[:, ::-1]
-        change = np.square(moved - self._seen[:, None, low : low + span]).sum(axis=0)
-        total = np.cumsum(change, axis=1)
+        change = moved - self._seen[:, None, low : low + span]
+        np.square(change, out=change)
+        total = np.cumsum(change[0] + change[1], axis=1)
         heard = total[:, width - 1 :].copy()
         heard[:, 1:] -= total[:, :-width]
         # What is heard of a splice counts per sample that it gains; one that would end too far ahead is none.
