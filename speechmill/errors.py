@@ -6,6 +6,7 @@ SpeechmillError              code, hint, retryable, exit_code
 │   ├── TruncatedMedia       evidence: claimed_s, decoded_s
 │   ├── LimitExceeded        longer, larger or wider than the settings allow
 │   ├── UnreadableScript     a transcript, subtitle, glossary or translation that cannot be read
+│   ├── UnreadableDocument   a document for an episode: encrypted, only pictures, cut off, empty, no format we read
 │   ├── UnsupportedLanguage  a language that does not exist, or that no engine has; the hint names those that do
 │   └── UnknownName          no such job, line, profile or engine; the hint names those there are
 ├── Unavailable              exit 4: a tool or service is not there; retried where the work is idempotent
@@ -65,6 +66,10 @@ class LimitExceeded(BadInput):
 
 class UnreadableScript(BadInput):
     code = "unreadable-script"
+
+
+class UnreadableDocument(BadInput):
+    code = "unreadable-document"
 
 
 class UnsupportedLanguage(BadInput):

@@ -1,0 +1,193 @@
+"""Blocks: what a document is made of, in reading order, each with its place. Pure; readers give pieces, these become
+a document whose text every line of a script can point into."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from speechmill.episodes import LeftOut, Span
+from speechmill.errors import LimitExceeded, UnreadableDocument
+
+MOST_CHARACTERS = 1_500_000  # a day of speech at 15 to 17 characters a second
+MOST_BLOCKS = 100_000
+BETWEEN = "\n\n"
+EXCERPT = 80
+
+INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000e-\u001f\u007f-\u009f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Characters that show nothing: controls, soft hyphens, directions, tags. Text is hidden from people with them."""
+
+
+class Kind(StrEnum):
+    HEADING = "heading"
+    BODY = "body"
+    LIST = "list"
+    QUOTE = "quote"
+    TABLE = "table"
+    CODE = "code"
+    NOTE = "note"
+
+
+READ_ALOUD = frozenset({Kind.HEADING, Kind.BODY, Kind.LIST, Kind.QUOTE})
+
+WHY_NOT = {
+    Kind.TABLE: "A table cannot be followed by ear.",
+    Kind.CODE: "Program text cannot be followed by ear.",
+    Kind.NOTE: "Notes and captions are not read aloud.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    text: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a reader found. ``place`` is for people: “line 12”, “page 3”, “chapter 2”."""
+
+    kind: Kind
+    text: str
+    place: str
+    level: int = 0  # of a heading, 1 is highest
+    speaker: str = ""  # where the source says who says it
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What a reader left out, and why (a sentence)."""
+
+    what: str
+    why: str
+    text: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece at its place in the text of its document: characters ``start:end``."""
+
+    kind: Kind
+    text: str
+    place: str
+    start: int
+    level: int = 0
+    speaker: str = ""
+    links: tuple[Link, ...] = ()
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+    @property
+    def read_aloud(self) -> bool:
+        return self.kind in READ_ALOUD
+
+    def span(self, start: int = 0, end: int | None = None) -> Span:
+        """Characters of the document for characters of this block."""
+        return Span(start=self.start + start, end=self.start + (len(self.text) if end is None else end))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as it was read. ``metadata`` may have author, date, site, address, description, image."""
+
+    name: str  # of the file, or the address
+    title: str
+    language: str  # canonical BCP-47
+    blocks: tuple[Block, ...]
+    dropped: tuple[Dropped, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """All blocks, read aloud or not, with an empty line between them; spans count in its characters."""
+        return BETWEEN.join(block.text for block in self.blocks)
+
+    @property
+    def spoken_blocks(self) -> tuple[Block, ...]:
+        return tuple(block for block in self.blocks if block.read_aloud)
+
+    @property
+    def skipped(self) -> tuple[LeftOut, ...]:
+        """What is not read aloud, and why: blocks of kinds that are not for the ear, then what the reader left out."""
+        blocks = [
+            LeftOut(what=b.kind, why=WHY_NOT[b.kind], text=excerpt(b.text), place=b.place, span=b.span())
+            for b in self.blocks
+            if not b.read_aloud
+        ]
+        return (
+            *blocks,
+            *(LeftOut(what=d.what, why=d.why, text=excerpt(d.text), place=d.place) for d in self.dropped),
+        )
+
+
+def clean(text: str) -> str:
+    """The text on one line, composed (NFC), without invisible characters."""
+    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+def clean_code(text: str) -> str:
+    """Program text or a table: as ``clean``, with its lines."""
+    lines = [INVISIBLE.sub("", line.replace("\t", "    ")).rstrip() for line in text.strip("\n").split("\n")]
+    return "\n".join(lines)
+
+
+def excerpt(text: str, most: int = EXCERPT) -> str:
+    """The beginning of a text on one line, for a sentence about it."""
+    one = " ".join(text.split())
+    return one if len(one) <= most else one[: most - 1].rstrip() + "…"
+
+
+def assemble(
+    name: str,
+    found: Iterable[Piece | Dropped],
+    *,
+    title: str = "",
+    language: str,
+    metadata: dict[str, str] | None = None,
+) -> Document:
+    """The document that pieces make. Its title is the one given, or its first heading of the first level, or its name.
+
+    Raises ``LimitExceeded`` for a text that is too long and ``UnreadableDocument`` for one with nothing to read.
+    """
+    blocks: list[Block] = []
+    dropped: list[Dropped] = []
+    at = 0
+    for piece in found:
+        if isinstance(piece, Dropped):
+            if len(dropped) < MOST_BLOCKS:
+                dropped.append(piece)
+            continue
+        text = clean_code(piece.text) if piece.kind in (Kind.CODE, Kind.TABLE) else clean(piece.text)
+        if not text:
+            continue
+        blocks.append(Block(piece.kind, text, piece.place, at, piece.level, piece.speaker, piece.links))
+        at += len(text) + len(BETWEEN)
+        if at > MOST_CHARACTERS or len(blocks) > MOST_BLOCKS:
+            raise LimitExceeded(
+                f"{name} has more than {MOST_CHARACTERS:,} characters of text, about a day of speech",
+                hint="give a part of it",
+            )
+    if not any(block.read_aloud and any(c.isalnum() for c in block.text) for block in blocks):
+        raise UnreadableDocument(f"{name} has no text that could be read aloud", hint=_instead(blocks, dropped))
+    return Document(
+        name, clean(title) or _title(blocks) or name, language, tuple(blocks), tuple(dropped), dict(metadata or {})
+    )
+
+
+def _title(blocks: Sequence[Block]) -> str:
+    headings = [block for block in blocks if block.kind == Kind.HEADING]
+    return next((b.text for b in headings if b.level == 1), headings[0].text if headings else "")[:300]
+
+
+def _instead(blocks: Sequence[Block], dropped: Sequence[Dropped]) -> str:
+    kinds = sorted({str(block.kind) for block in blocks} | {piece.what for piece in dropped})
+    return f"all that is in it is {', '.join(kinds)}" if kinds else "give a document with text"

@@ -1,0 +1,199 @@
+"""HTML and XHTML elements as pieces, in reading order. What a browser would not show is left out, and told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.documents.blocks import Dropped, Kind, Link, Piece, clean
+
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
+BLOCKS = frozenset(
+    re.findall(
+        r"\w+",
+        """address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header
+    hgroup hr html li main nav ol p pre section summary table ul h1 h2 h3 h4 h5 h6 form""",
+    )
+)
+SILENT = frozenset(
+    re.findall(
+        r"\w+",
+        """script style template noscript iframe object embed svg canvas audio video map head title meta link button
+    select textarea input datalist dialog rp rt""",
+    )
+)
+AROUND = {"nav": "menu", "footer": "footer", "form": "form"}
+NOTES = frozenset({"aside", "figcaption"})
+NOTE_TYPES = re.compile(r"(?:foot|end|rear)notes?\b|\bbibliography\b|\bdoc-(?:foot|end)notes?\b")
+HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:[a-z%]*\s*(?:;|$))")
+DEEPEST = 200  # elements inside one another; pages of people have less than 60
+
+
+@dataclass(slots=True)
+class _Run:
+    """Inline text being gathered."""
+
+    parts: list[str] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+
+
+def local(element: Any) -> str:
+    """The name of an element without its namespace; empty for comments and instructions."""
+    return element.tag.rpartition("}")[2].lower() if isinstance(element.tag, str) else ""
+
+
+def attribute(element: Any, name: str) -> str:
+    """An attribute by its local name."""
+    for key, value in element.attrib.items():
+        if str(key).rpartition("}")[2].lower() == name:
+            return str(value)
+    return ""
+
+
+def is_hidden(element: Any) -> bool:
+    """Whether a browser would not show it."""
+    return (
+        "hidden" in element.attrib
+        or attribute(element, "aria-hidden").lower() == "true"
+        or HIDDEN_STYLE.search(attribute(element, "style").lower()) is not None
+    )
+
+
+def pieces(root: Any, place: str) -> Iterator[Piece | Dropped]:
+    """The pieces of an element and all that is in it."""
+    yield from _walk(root, place, Kind.BODY, 0)
+
+
+def _walk(element: Any, place: str, kind: Kind, depth: int) -> Iterator[Piece | Dropped]:
+    name = local(element)
+    if not name or name in SILENT:
+        return
+    where = f"{place}, line {element.sourceline}" if element.sourceline else place
+    if depth > DEEPEST:
+        yield Dropped("markup", "It lies too deep inside other elements.", inline(element).text, where)
+        return
+    if is_hidden(element):
+        text = inline(element).text
+        if text:
+            yield Dropped("hidden", "The page does not show it.", text, where)
+        return
+    if name in AROUND:
+        text = inline(element).text
+        if text:
+            yield Dropped(AROUND[name], f"It is a {AROUND[name]}, not the text.", text, where)
+        return
+    if name in HEADINGS:
+        yield _piece(inline(element), Kind.HEADING, where, HEADINGS[name])
+        return
+    if name == "pre":
+        yield Piece(Kind.CODE, "".join(element.itertext()), where)
+        return
+    if name == "table" and attribute(element, "role") != "presentation":
+        yield Piece(Kind.TABLE, _table(element), where)
+        return
+    if name in NOTES or NOTE_TYPES.search(f"{attribute(element, 'type')} {attribute(element, 'role')}"):
+        kind = Kind.NOTE
+    elif name in ("li", "dd", "dt") and kind == Kind.BODY:
+        kind = Kind.LIST
+    elif name == "blockquote" and kind == Kind.BODY:
+        kind = Kind.QUOTE
+    yield from _content(element, place, where, kind, depth)
+
+
+def _content(element: Any, place: str, where: str, kind: Kind, depth: int) -> Iterator[Piece | Dropped]:
+    """Text between block elements as pieces of ``kind``, and the block elements themselves."""
+    run = _Run()
+    if element.text:
+        run.parts.append(element.text)
+    for child in element:
+        name = local(child)
+        if name in BLOCKS or (name not in SILENT and name and _has_blocks(child)):
+            yield from _flush(run, kind, where)
+            run = _Run()
+            yield from _walk(child, place, kind, depth + 1)
+        elif name == "img":
+            if attribute(child, "alt"):
+                yield Dropped("picture", "Pictures are not described.", attribute(child, "alt"), where)
+        elif name and is_hidden(child):
+            text = inline(child).text
+            if text:
+                yield Dropped("hidden", "The page does not show it.", text, where)
+        else:
+            _gather(child, run)
+        if child.tail:
+            run.parts.append(child.tail)
+    yield from _flush(run, kind, where)
+
+
+def _has_blocks(element: Any) -> bool:
+    return any(local(inner) in BLOCKS for inner in element.iterdescendants())
+
+
+def _flush(run: _Run, kind: Kind, where: str) -> Iterator[Piece]:
+    text = clean("".join(run.parts))
+    if text:
+        yield Piece(kind, text, where, links=tuple(run.links))
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    text: str
+    links: tuple[Link, ...]
+
+
+def inline(element: Any) -> Inline:
+    """The text of an element on one line, with the links in it."""
+    run = _Run()
+    if element.text:
+        run.parts.append(element.text)
+    for child in element:
+        _gather(child, run)
+        if child.tail:
+            run.parts.append(child.tail)
+    return Inline(clean("".join(run.parts)), tuple(run.links))
+
+
+def _gather(element: Any, run: _Run) -> None:
+    name = local(element)
+    if not name or name in SILENT or is_hidden(element) or _is_reference(element, name):
+        return
+    if name == "br":
+        run.parts.append(" ")
+        return
+    inside = _Run()
+    if element.text:
+        inside.parts.append(element.text)
+    for child in element:
+        _gather(child, inside)
+        if child.tail:
+            inside.parts.append(child.tail)
+    text = "".join(inside.parts)
+    if name in BLOCKS or name in ("td", "th", "tr"):
+        text = f" {text} "
+    run.parts.append(text)
+    run.links.extend(inside.links)
+    address = attribute(element, "href")
+    if name == "a" and address.startswith(("http://", "https://")) and clean(text):
+        run.links.append(Link(clean(text), address))
+
+
+def _is_reference(element: Any, name: str) -> bool:
+    """Whether it is the small number that leads to a note."""
+    if NOTE_TYPES.search(attribute(element, "type")) or attribute(element, "type") == "noteref":
+        return True
+    if name != "sup":
+        return False
+    text = clean("".join(element.itertext())).strip("[]()*†‡ ")
+    return not text or (text.isdecimal() and any(local(child) == "a" for child in element.iterdescendants()))
+
+
+def _piece(found: Inline, kind: Kind, where: str, level: int = 0) -> Piece:
+    return Piece(kind, found.text, where, level, links=found.links)
+
+
+def _table(element: Any) -> str:
+    rows = [row for row in element.iterdescendants() if local(row) == "tr"]
+    cells = [[inline(cell).text for cell in row if local(cell) in ("td", "th")] for row in rows]
+    return "\n".join(" | ".join(row) for row in cells if any(row))

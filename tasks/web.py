@@ -1,0 +1,169 @@
+"""One exchange with an HTTP server: with a deadline for the whole of it, a limit on its size, and the address checked.
+
+Names are resolved once and the connection goes to the address that was checked, so a server that changes its address
+between check and use gains nothing.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from speechmill.errors import BadInput, LimitExceeded, Unavailable
+
+CONNECT_S = 15.0
+MOST_REDIRECTS = 5
+PIECE_BYTES = 64 * 1024
+AGENT = "speechmill"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered."""
+
+    status: int
+    body: bytes
+    address: str  # after redirects
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in small letters
+
+
+class _Plain(http.client.HTTPConnection):
+    def __init__(self, host: str, port: int, to: str, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._to = to
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection((self._to, self.port), self.timeout)
+
+
+class _Encrypted(http.client.HTTPSConnection):
+    def __init__(self, host: str, port: int, to: str, timeout: float) -> None:
+        self._ours = ssl.create_default_context()
+        super().__init__(host, port, timeout=timeout, context=self._ours)
+        self._to = to
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self._to, self.port), self.timeout)
+        try:
+            self.sock = self._ours.wrap_socket(plain, server_hostname=self.host)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def fetch(url: str, *, most_bytes: int, deadline_s: float) -> Reply:
+    """What a public ``https://`` address gives, redirects followed; each of them is checked like the first.
+
+    Raises ``BadInput`` for another scheme, a private address or an answer that is no document, ``LimitExceeded``, and
+    ``Unavailable`` for a server that does not answer.
+    """
+    until = time.monotonic() + deadline_s
+    for _ in range(MOST_REDIRECTS + 1):
+        parts = urlsplit(url)
+        if parts.scheme != "https":
+            raise BadInput(f"{url[:200]} is not an https address", hint="only https:// is fetched")
+        reply = exchange(
+            "GET", url, most_bytes=most_bytes, deadline_s=max(0.1, until - time.monotonic()), public_only=True
+        )
+        if reply.status in (301, 302, 303, 307, 308) and "location" in reply.headers:
+            url = urljoin(url, reply.headers["location"])
+            continue
+        if reply.status >= 500 or reply.status == 429:
+            raise Unavailable(f"{parts.hostname} answered {reply.status}", hint="try again later, or save the page")
+        if reply.status != 200:
+            raise BadInput(f"{parts.hostname} answered {reply.status} for {url[:200]}", hint="check the address")
+        return reply
+    raise BadInput(f"{url[:200]} leads from one address to the next without end", hint="check the address")
+
+
+def exchange(
+    method: str,
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    most_bytes: int,
+    deadline_s: float,
+    public_only: bool = False,
+) -> Reply:
+    """One request and its answer, whatever its status. Raises ``Unavailable`` where none comes by the deadline."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise BadInput(f"{url[:200]} is no address", hint="check it") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise BadInput(f"{url[:200]} is no http address", hint="check it")
+    to = _resolved(host, port, public_only=public_only)
+    kind = _Encrypted if parts.scheme == "https" else _Plain
+    connection = kind(host, port, to, min(CONNECT_S, deadline_s))
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        sock = connection.sock
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)  # wakes whoever reads, however slowly the server drips
+            except OSError:
+                return  # it has ended by itself
+
+    alarm = threading.Timer(deadline_s, stop)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        sent = {"User-Agent": AGENT, "Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
+        connection.connect()
+        connection.sock.settimeout(deadline_s)
+        connection.request(method, target, body=body, headers=sent)
+        response = connection.getresponse()
+        data = bytearray()
+        while piece := response.read1(PIECE_BYTES):
+            data += piece
+            if len(data) > most_bytes:
+                raise LimitExceeded(f"{host} sends more than {most_bytes // 2**20} MiB", hint="check the address")
+        if late.is_set():
+            raise TimeoutError
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, bytes(data), url, found)
+    except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
+        slow = late.is_set() or isinstance(error, TimeoutError)
+        what = f"did not answer within {deadline_s:.0f} s" if slow else f"cannot be reached ({_cause(error)})"
+        raise Unavailable(f"{host}:{port} {what}", hint="check the address and the network, and run again") from None
+    finally:
+        alarm.cancel()
+        connection.close()
+
+
+def _resolved(host: str, port: int, *, public_only: bool) -> str:
+    """The address of a host. Raises ``BadInput`` for one that is not on the public internet where it must be."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Unavailable(f"there is no host {host}", hint="check the address and the network") from None
+    addresses = [str(entry[4][0]) for entry in found]
+    if public_only and not all(is_public(address) for address in addresses):
+        raise BadInput(f"{host} is an address of a private network", hint="save the page and give the file")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public internet."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return ip.is_global and not ip.is_multicast
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
