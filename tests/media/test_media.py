@@ -113,7 +113,7 @@ def test_a_list_that_passes_for_binary_is_refused_by_the_whitelist(
     """The second wall: what the sniffer takes for no text is still opened by no demuxer that follows lists."""
     shutil.copy(film, tmp_path / "neighbour.mp4")
     path = tmp_path / "list.mp4"
-    path.write_bytes(b"ffconcat version 1.0\nfile neighbour.mp4\n#\0\1\2\n")
+    path.write_bytes(b"ffconcat version 1.0\nfile neighbour.mp4\n# \1\2\n")
     sniff(path, most_bytes=settings.max_source_bytes)
     refused(path, settings, UnreadableMedia, "list.mp4")
 
