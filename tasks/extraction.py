@@ -114,8 +114,8 @@ def _decode(media: Media, track: AudioTrack, out: Path, packets: Path) -> None:
 
 def _plan(media: Media, track: AudioTrack, packets: Path) -> ffmpeg.Node:
     source = ffmpeg.source(media.path)
-    # async=1 puts silence where time stamps leave a gap and trims overlaps, but never stretches. (A first_pts implies it;
-    # it is written so that nobody has to know.)
+    # async=1 puts silence where time stamps leave a gap and trims overlaps, but never stretches. A first_pts implies
+    # it; it is written so that nobody has to know.
     timed = source[str(track.index)].filter(
         "aresample", RATE_HZ, **{"async": 1, "first_pts": samples(media.lead_s), "osf": "flt"}
     )
