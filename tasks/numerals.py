@@ -80,6 +80,8 @@ class Numerals:
         assert self._rules is not None
         from unicode_rbnf import FormatPurpose
 
+        if self.language in ("zh", "yue"):  # digit by digit; RBNF leaves the zero out
+            return "".join("零" if digit == "0" else self._say(int(digit)) for digit in str(value))
         return _soft(self._rules.format_number(value, FormatPurpose.YEAR).text)
 
     def unit(self, unit: str, value: Number) -> str:

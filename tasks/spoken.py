@@ -207,6 +207,8 @@ class _Said:
         mark = marks.get(self.language)
         if mark is None:
             return text
+        if self.language == "en":  # the 1990s
+            text = re.sub(r"\b((?:1[1-9]|20)\d0)s\b", lambda m: self.keep(_several(self.numbers.year(int(m[1])))), text)
         return re.sub(
             rf"(?<![\w.,])(\d{{1,6}}){mark}(?!\w)", lambda m: self.keep(self.numbers.ordinal(int(m[1]))), text
         )
