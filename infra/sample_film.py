@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter, resample_poly
 
 RATE_HZ = 48_000
 FRAMES_PER_S = 25
@@ -34,11 +33,11 @@ TOM: My brother is going to visit us next week.
 ANNA: I want to hear his music.
 TOM: Yes, he plays the piano every day.
 ANNA: Do you remember his songs?
-TOM: Of course. We can sing together on Monday.
-ANNA: We like his music.
+TOM: Yes, I remember every song.
+ANNA: Then we can sing together on Monday.
 TOM: My mother was an intelligent woman.
 ANNA: She always said that everything is possible.
-TOM: I will repair the window today.
+TOM: I am going to clean the kitchen.
 ANNA: Thank you. You are a good friend.
 TOM: Of course. We have a lot of time.
 ANNA: I think the weather will be better tomorrow.
@@ -76,12 +75,20 @@ def speak(text: str, voice: str, folder: Path) -> Wave:
     subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True)
     with wave.open(str(file)) as reader:
         rate = reader.getframerate()
-        own = np.frombuffer(reader.readframes(reader.getnframes()), "<i2").astype(np.float32) / 32768
-    sound: Wave = resample_poly(own, RATE_HZ // 1000, rate // 1000).astype(np.float32)
+        own: Wave = (np.frombuffer(reader.readframes(reader.getnframes()), "<i2") / 32768).astype(np.float32)
+    sound = raised(own, RATE_HZ // rate)
     heard = np.flatnonzero(np.abs(sound) > np.abs(sound).max() * SILENT_BELOW)
     sound = sound[heard[0] : heard[-1] + 1]
     sound *= np.float32(10 ** (SPEECH_DBFS / 20) / np.sqrt((sound**2).mean()))
     return sound
+
+
+def raised(own: Wave, factor: int) -> Wave:
+    """The sound at a rate that is ``factor`` times as high."""
+    spread = np.zeros(len(own) * factor, np.float32)
+    spread[::factor] = own
+    steps = np.arange(-32 * factor, 32 * factor + 1)
+    return np.convolve(spread, np.sinc(steps / factor) * np.kaiser(len(steps), 6.0), "same").astype(np.float32)
 
 
 def talk(dialogue: str, voices: list[str], seconds: float, folder: Path) -> list[Said]:
@@ -144,7 +151,7 @@ def arrange(said: list[Said], length: int, layout: str) -> tuple[Wave, Wave]:
     for line in said:
         voice[line.start : line.end] += line.sound
     if layout == "5.1":  # front left and right, centre, low frequencies, back left and right
-        echo = [lfilter([0.5], [1, -0.5], np.roll(part, RATE_HZ // 50)).astype(np.float32) for part in (left, right)]
+        echo = [np.float32(0.5) * np.roll(part, RATE_HZ // 50) for part in (left, right)]
         music = np.stack([left + bass, right + bass, 0 * left, bass, *echo], axis=1)
         return music + voice[:, None] * np.array([0, 0, 1, 0, 0, 0], np.float32), music
     music = np.stack([left + bass, right + bass], axis=1)
@@ -197,8 +204,8 @@ PEOPLE = (
 )
 
 
-def person(picture: Picture, grid: Picture, who: int, mouth: float) -> None:
-    """Draw somebody whose mouth is open from 0 (shut) to 1."""
+def person(picture: Picture, grid: Picture, who: int) -> None:
+    """Draw somebody, all but the mouth."""
     y, x = grid
     look = PEOPLE[who]
     at, inward = look.x, 1 if look.x < WIDTH / 2 else -1
@@ -215,7 +222,13 @@ def person(picture: Picture, grid: Picture, who: int, mouth: float) -> None:
         paint(picture, (x - at - eye - 8 * inward) ** 2 + (y - 313) ** 2 < 6**2, (0.15, 0.10, 0.08))
         paint(picture, (np.abs(x - at - eye - 4 * inward) < 15) & (np.abs(y - 288) < 3), look.hair)
     paint(picture, ((x - at - 6 * inward) ** 2 / 7**2 + (y - 338) ** 2 / 12**2 < 1), look.shade)
-    open_y = 3 + 17 * mouth
+
+
+def mouth(picture: Picture, grid: Picture, who: int, opened: float) -> None:
+    """Draw somebody's mouth, open from 0 (shut) to 1."""
+    y, x = grid
+    at, inward = PEOPLE[who].x, 1 if PEOPLE[who].x < WIDTH / 2 else -1
+    open_y = 3 + 17 * opened
     paint(picture, (x - at - 4 * inward) ** 2 / 27**2 + (y - 374) ** 2 / open_y**2 < 1, (0.55, 0.16, 0.16))
 
 
@@ -281,11 +294,15 @@ def write_film(
     """Encode; the picture is a handful of drawings, chosen frame by frame."""
     room, grid = draw()
     drawings: dict[tuple[int, int], bytes] = {}
-    for who, mouth in sorted(set(frames)):
+    people = range(min(len(names), len(PEOPLE)))
+    for index in people:
+        person(room, grid, index)
+        mouth(room, grid, index, 0.0)
+    for who, opened in sorted(set(frames)):
         picture = room.copy()
-        for index in range(min(len(names), len(PEOPLE))):
-            person(picture, grid, index, MOUTHS[mouth] if index == who else 0.0)
-        drawings[who, mouth] = (picture * 255).clip(0, 255).astype(np.uint8).tobytes()
+        if who in people:
+            mouth(picture, grid, who, MOUTHS[opened])
+        drawings[who, opened] = (picture * 255).astype(np.uint8).tobytes()
     lettered = letter(b"".join(drawings.values()), names)
     size = len(lettered) // len(drawings)
     for index, drawing in enumerate(drawings):

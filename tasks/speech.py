@@ -33,7 +33,7 @@ MOST_SAMPLES = 30 * RATE_HZ  # what engines take at a time
 JOIN_SAMPLES = samples_of_ms(500)
 """A longer silence ends an utterance (and a line, in ``tasks.transcripts``), and the chunk with it: over music, Sphinx
 hears 10 % of words wrong in chunks of 30 s with several voices, and 4 % in chunks of one utterance."""
-AROUND_SAMPLES = samples_of_ms(200)  # of silence that a recogniser hears on each side, to settle; of music, words
+AROUND_SAMPLES = samples_of_ms(150)  # of silence that a recogniser hears on each side, to settle; of music, words
 
 FACTOR = RATE_HZ // silero.RATE_HZ
 FRAME_SAMPLES = silero.FRAME_SAMPLES * FACTOR  # 32 ms
@@ -119,7 +119,7 @@ def spans(frames: Frames, length_samples: int) -> tuple[Anchor, ...]:
 def chunks(spans: Sequence[Anchor], length_samples: int) -> tuple[Chunk, ...]:
     """Pieces of at most 30 s that hold all speech and never overlap, cut where nobody speaks.
 
-    ``spans`` are in order, apart from each other and at most 30 s long. Each chunk has up to 200 ms of silence around
+    ``spans`` are in order, apart from each other and at most 30 s long. Each chunk has up to 150 ms of silence around
     its speech, as far as there is silence and room.
     """
     groups: list[list[int]] = []

@@ -22,6 +22,16 @@ FORMAT_IEEE_FLOAT = 3
 SAMPLE_BYTES = 4
 
 
+def third(sound: Mono) -> Mono:
+    """The sound at a third of its rate, without what that rate cannot carry: what recognisers take, 16 kHz."""
+    half = 96
+    steps = np.arange(-half, half + 1)
+    taps = np.sinc(0.96 * steps / 3) * np.kaiser(len(steps), 6.0)  # −6 dB at 7.7 kHz; Sphinx listens up to 6.9 kHz
+    filtered = np.convolve(sound, (taps / taps.sum()).astype(np.float32))
+    lower: Mono = filtered[half : half + len(sound)][::3]
+    return lower
+
+
 def write_mono(path: Path, samples: NDArray[Any]) -> None:
     """Write one channel at 48 kHz; equal samples make equal bytes."""
     data = np.ascontiguousarray(samples, "<f4").tobytes()

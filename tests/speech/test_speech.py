@@ -191,4 +191,4 @@ def test_what_belongs_together_is_one_chunk() -> None:
     second = RATE_HZ
     close = [Anchor(second, 3 * second), Anchor(round(3.3 * second), 5 * second), Anchor(9 * second, 10 * second)]
     made = chunks(close, 20 * second)
-    assert [(c.start_samples / second, c.end_samples / second) for c in made] == [(0.8, 5.2), (8.8, 10.2)]
+    assert [(c.start_samples / second, c.end_samples / second) for c in made] == [(0.85, 5.15), (8.85, 10.15)]

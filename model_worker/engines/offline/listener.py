@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from pocketsphinx import Decoder
-from scipy.signal import resample_poly
 
-from model_worker.engines.waves import read_mono
+from model_worker.engines.waves import read_mono, third
 from speechmill.errors import EngineRefused
 from speechmill.lines import RATE_HZ
 
 MOST_SAMPLES = 31 * RATE_HZ  # 30 s, and a second of grace for padding
-MODEL_RATE_HZ = 16_000
+MODEL_RATE_HZ = RATE_HZ // 3
 FRAME_SAMPLES = RATE_HZ // 100  # the decoder counts in frames of 10 ms
 PEAK = 0.6  # the decoder's answer depends on the level, so every chunk gets the same
 SILENCE_PEAK = 1e-4  # −80 dBFS: nothing to hear, and nothing to raise
@@ -40,7 +39,7 @@ class Listener:
             raise EngineRefused("the sound has samples that are no numbers", hint="extract the sound again")
         if peak < SILENCE_PEAK:
             return []
-        samples = resample_poly(sound, 1, RATE_HZ // MODEL_RATE_HZ) * (PEAK / peak)
+        samples = third(sound) * (PEAK / peak)
         # Without this the decoder's view of the noise comes from the chunk before: the answer would depend on it.
         self._decoder.reinit_feat()
         self._decoder.start_utt()
