@@ -16,7 +16,12 @@ ESCAPED = str.maketrans({c: f"\\{c}" for c in "=;#\\\n"})  # ffmpeg-formats, Met
 def to_json(spans: Sequence[Span], title: str = "") -> str:
     """``chapters.json`` of the Podcasting 2.0 namespace, version 1.2.0; times in seconds to the millisecond."""
     chapters = [
-        {"startTime": s.start_ms / 1000, "title": s.title, "endTime": s.end_ms / 1000, **({"url": s.url} if s.url else {})}
+        {
+            "startTime": s.start_ms / 1000,
+            "title": s.title,
+            "endTime": s.end_ms / 1000,
+            **({"url": s.url} if s.url else {}),
+        }
         for s in spans
     ]
     whole = {"version": "1.2.0", **({"title": title} if title else {}), "chapters": chapters}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from speechmill.lines import RATE_HZ, Word
 
+
 @dataclass(frozen=True, slots=True)
 class Chapter:
     """A section's title and the first sample of its first line."""
