@@ -132,7 +132,7 @@ def update_feed(folder: Path, channel: Channel, item: Item, *, now: datetime, pa
     Raises ``UnreadableFeed`` for a feed that is there and cannot be read (it is left as it is), ``DiskFull``.
     """
     try:
-        with _alone(folder / f".{channel.feed_name}.lock"):
+        with alone(folder):
             before = read_items(folder, channel.feed_name)
             pages = paged(channel, with_item(before, item), now=now, page_items=page_items)
             for number in range(len(pages), 0, -1):
@@ -311,7 +311,7 @@ def _add(parent: etree._Element, what: str, text_: str | None = None, /, **attri
 def _clean(text: str) -> str:
     """Without what XML 1.0 has no place for."""
     return "".join(
-        c for c in text if c in "\t\n\r" or ("\x20" <= c and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")
+        c for c in text if c in "\t\n\r" or (c >= "\x20" and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")
     )
 
 
@@ -334,9 +334,12 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One writer at a time; another waits."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+def alone(folder: Path) -> Iterator[None]:
+    """One writer of a folder's feed at a time; another waits. The folder itself is locked: nothing is left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(file)

@@ -1,0 +1,226 @@
+"""A show: ``show.toml`` says what it is, and a file beside it remembers which episodes it has.
+
+The user's file is only read. What must not be lost (an episode's number, guid and date) is kept in
+``<name>.episodes.json`` beside it, under the key of the job that makes the episode, so that a job that runs again
+gets back what it had, and two jobs at once never get the same number.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from speechmill import languages
+from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
+from tasks.episode.categories import CATEGORIES, is_known
+from tasks.episode.feed import FEED, Channel, address, alone
+
+HERE = "http://localhost:8000/"
+"""Where `python -m http.server` serves the folder: the base address until the show has one of its own."""
+MOST_TOML_BYTES = 1 << 20
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Numbering(_Part):
+    """How episodes are counted."""
+
+    first: int = Field(default=1, ge=1, description="number of the first episode that is made here")
+    season: int | None = Field(default=None, ge=1)
+
+
+class Show(_Part):
+    """What ``show.toml`` says. Paths are relative to it."""
+
+    title: str = Field(min_length=1, max_length=255)
+    description: str = Field(default="", max_length=4_000)
+    language: str = "en"
+    author: str = Field(default="", max_length=255)
+    email: str = ""
+    base_url: str = HERE
+    link: str = ""
+    categories: tuple[str, ...] = ("Education",)
+    explicit: bool = False
+    type: Literal["episodic", "serial"] = "episodic"
+    copyright: str = ""
+    art: Path | None = None
+    cast: Path | None = None
+    lexicon: Path | None = None
+    ai_content: bool = True
+    feed: str = Field(default=FEED, pattern=r"^[\w.-]+\.xml$")
+    numbering: Numbering = Numbering()
+
+    @field_validator("language")
+    @classmethod
+    def _canonical(cls, tag: str) -> str:
+        try:
+            return languages.canonical(tag)
+        except UnsupportedLanguage as error:
+            raise ValueError(error.message) from None
+
+    @field_validator("base_url", "link")
+    @classmethod
+    def _whole_address(cls, url: str) -> str:
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+            raise ValueError(f"“{url}” is not a whole address such as https://example.com/show/")
+        return url
+
+    @field_validator("categories")
+    @classmethod
+    def _known(cls, categories: tuple[str, ...]) -> tuple[str, ...]:
+        for category in categories:
+            if not is_known(category):
+                near = difflib.get_close_matches(category, CATEGORIES, n=1) or ["Education"]
+                raise ValueError(f"“{category}” is none of Apple's categories, such as {near[0]}")
+        return categories
+
+    def channel(self, *, image_url: str = "", folder: str = "") -> Channel:
+        """The show as a feed has it. The art's address is ``cover.jpg`` of ``folder`` where none is given."""
+        return Channel(
+            title=self.title,
+            description=self.description or self.title,
+            language=self.language,
+            base_url=self.base_url if self.base_url.endswith("/") else self.base_url + "/",
+            image_url=image_url or address(self.base_url, f"{folder}cover.jpg"),
+            link=self.link,
+            author=self.author,
+            email=self.email,
+            categories=self.categories,
+            explicit=self.explicit,
+            serial=self.type == "serial",
+            copyright=self.copyright,
+            ai_content=self.ai_content,
+            feed_name=self.feed,
+        )
+
+
+class Entry(_Part):
+    """What a show remembers of an episode."""
+
+    number: int = Field(ge=1)
+    guid: str = Field(min_length=1)
+    published: datetime
+    title: str = ""
+    season: int | None = None
+
+
+class _Memory(_Part):
+    version: Literal[1] = 1
+    show: str = ""
+    episodes: dict[str, Entry] = Field(default_factory=dict)
+
+
+def read_show(path: Path) -> Show:
+    """Read ``show.toml``; paths in it become absolute. Raises ``BadInput`` that names the field."""
+    try:
+        data = path.read_bytes()
+        if len(data) > MOST_TOML_BYTES:
+            raise BadInput(f"{path.name} is too large for a show file", hint="check that it is the right file")
+        fields = tomllib.loads(data.decode("utf-8-sig"))
+    except OSError as error:
+        raise BadInput(f"the show file {path} cannot be read: {error.strerror}", hint="check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name} is not TOML: {error}", hint="correct the file") from None
+    try:
+        show = Show.model_validate(fields)
+    except ValidationError as error:
+        raise BadInput(f"{path.name} is wrong: {_first(error)}", hint=_hint(error)) from None
+    found = {what: _file(path, what, given) for what in ("art", "cast", "lexicon") if (given := getattr(show, what))}
+    return show.model_copy(update=found)
+
+
+def _file(show: Path, what: str, given: Path) -> Path:
+    path = (show.parent / given.expanduser()).absolute()
+    if not path.is_file():
+        raise BadInput(f"{show.name} names the {what} {given}, which is not there", hint="correct the path")
+    return path
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"it has a field “{where}” that is not known"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _hint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return "correct the file"
+    *above, name = (str(part) for part in first["loc"])
+    known = list(Numbering.model_fields if above else Show.model_fields)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean “{near[0]}”?" if near else f"known are {', '.join(known)}"
+
+
+def enlist(show_file: Path, show: Show, key: str, title: str, *, now: datetime, taken: Iterable[int] = ()) -> Entry:
+    """The number, guid and date of an episode: what it had before, if the show knows ``key`` (the job's id), or the
+    next number. ``taken`` are numbers that the feed has: they are never given again, even where the memory was lost.
+
+    Raises ``BadInput`` for a memory that cannot be read, which is left as it is.
+    """
+    path = memory_file(show_file)
+    try:
+        with alone(path.parent):
+            memory = _remembered(path)
+            used = [entry.number for entry in memory.episodes.values()]
+            before = memory.episodes.get(key)
+            number = before.number if before else max(show.numbering.first - 1, *used, *taken, 0) + 1
+            entry = Entry(
+                number=number,
+                guid=before.guid if before else episode_guid(show, key),
+                published=before.published if before else now.astimezone(UTC).replace(microsecond=0),
+                title=title,
+                season=before.season if before else show.numbering.season,
+            )
+            if entry != before:
+                episodes = {**memory.episodes, key: entry}
+                _keep(path, _Memory(show=show.title, episodes=episodes))
+    except OSError as error:
+        raise from_os_error(error) from error
+    return entry
+
+
+def memory_file(show_file: Path) -> Path:
+    """Where a show keeps what it remembers."""
+    return show_file.with_name(f"{show_file.stem}.episodes.json")
+
+
+def episode_guid(show: Show, key: str) -> str:
+    """Of an episode, from the show's guid and the key of the job: the same wherever and whenever it is made again."""
+    return str(uuid.uuid5(uuid.UUID(show.channel().guid), key))
+
+
+def _remembered(path: Path) -> _Memory:
+    if not path.exists():
+        return _Memory()
+    try:
+        return _Memory.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BadInput(
+            f"{path.name}, which keeps the numbers of the show's episodes, is damaged: {_first(error)}",
+            hint="put back a copy, or take it away: the feed's numbers are then gone on from",
+        ) from None
+
+
+def _keep(path: Path, memory: _Memory) -> None:
+    new = path.with_name(f".{path.name}.new")
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(memory.model_dump(mode="json", exclude_none=True), file, ensure_ascii=False, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
