@@ -16,7 +16,7 @@ from torch.nn import functional
 from .checkpoint import Checkpoint, Parts, parts_of, settle
 from .config import LmConfig
 from .local import LocalDecoder
-from .projection import Projection, project
+from .projection import Projection, lay_out, project
 from .qwen import QwenStack, Within
 
 
@@ -81,6 +81,12 @@ class SpeechLm(nn.Module):
     def mask_empty(self) -> None:
         """Zero the embedding of every channel's empty id: it counts as nothing, whatever the file holds there."""
         self.speech_table.data[self.offsets + self.empty_codes] = 0
+
+    def lay_out(self, rows: int) -> None:
+        """Order the weights for steps of so many rows; the patch encoder always sees several, one for each frame."""
+        for part in (self.backbone, self.local, self.lm_head, self.group_downcast, self.hidden_downcast):
+            if part is not None:
+                lay_out(part, rows=rows)
 
     @property
     def device(self) -> torch.device:

@@ -15,7 +15,7 @@ from model_worker.mimo import AudioError, Failure, Model, Sampling, Sound, read_
 from model_worker.mimo.graphs import Graphs, graphs_for
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.prefix import PrefixCache
-from model_worker.mimo.projection import ordinary_products, project
+from model_worker.mimo.projection import Projection, lay_out, ordinary_products, project
 from model_worker.mimo.prompts import default_template, is_chinese, spoken_text
 from model_worker.mimo.sampler import Uses
 from model_worker.mimo.slots import Settings, Slots
@@ -105,6 +105,19 @@ def test_every_route_of_a_product_gives_the_product(rows: int, inputs: int, outp
     got = project(x, weight, bias)
     assert got.shape == (rows, 1, outputs)
     assert torch.allclose(got, wanted, atol=1e-4)
+
+
+def test_the_layout_of_weights_changes_their_order_and_nothing_else() -> None:
+    layers = torch.nn.ModuleList([Projection(8, 24, bias=True), Projection(24, 8)])
+    for parameter in layers.parameters():
+        parameter.data.normal_()
+    x = torch.randn(1, 8)
+    wanted, weights = layers[1](layers[0](x)), [layer.weight.clone() for layer in layers]
+    for rows, contiguous in ((1, [False, True]), (1, [False, True]), (4, [True, True])):
+        lay_out(layers, rows=rows)
+        assert [layer.weight.is_contiguous() for layer in layers] == contiguous
+        assert all(torch.equal(layer.weight, weight) for layer, weight in zip(layers, weights, strict=True))
+        assert torch.allclose(layers[1](layers[0](x)), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "bits"), [(1, 8), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64), (0xFFFE, 16)])
