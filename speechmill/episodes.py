@@ -171,7 +171,8 @@ class EpisodeScript(_Part):
         return self.speakers[speaker].name or speaker
 
     def to_json(self) -> str:
-        """``script.json`` as it is written: what differs from the defaults, UTF-8, a newline at the end."""
+        """As ``script.json``: what differs from the defaults, UTF-8, a newline at the end. What is left for a person to
+        edit is ``tasks.scriptwriting.keeping.script_json``, without the spoken forms that follow from the texts."""
         return self.model_dump_json(indent=1, exclude={"writing"}, exclude_defaults=True) + "\n"
 
 

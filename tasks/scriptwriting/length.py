@@ -1,0 +1,117 @@
+"""How long lines will be, and which of them fit into the minutes there are. Estimates; sound is measured later."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from speechmill.episodes import LineKind, Span
+from speechmill.languages import base
+from tasks.conversation import Pauses
+from tasks.cues import UNSPACED
+
+CHARACTERS_PER_S = 15.0  # about 150 words a minute, which podcasts are spoken at
+CHARACTERS_PER_S_UNSPACED = 4.5  # about 270 characters a minute, ordinary Mandarin
+TOLERANCE = 0.1  # minutes are met within 10 %
+WORD = re.compile(r"[\w’'-]+")
+PAUSES = Pauses()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A line before it has an id."""
+
+    speaker: str
+    text: str
+    span: Span | None = None
+    chapter: str = ""
+    style: str = ""
+    pace: float = 1.0
+    gap_ms: int | None = None
+    kind: LineKind = LineKind.SPEECH
+    place: str = ""
+    spoken: str = ""  # as it is said, where that differs from the text
+
+    @property
+    def said(self) -> str:
+        return self.spoken or self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Drafts that stay together, and where in their section they stand: 0 the beginning, towards 1 its end."""
+
+    drafts: tuple[Draft, ...]
+    position: float
+
+
+def words(text: str, language: str) -> int:
+    """Words; in languages without spaces two characters count as one."""
+    if base(language) in UNSPACED:
+        return -(-sum(1 for c in text if c.isalnum()) // 2)
+    return len(WORD.findall(text))
+
+
+def pace_of(language: str, characters_per_s: float | None) -> float:
+    if characters_per_s:
+        return characters_per_s
+    return CHARACTERS_PER_S_UNSPACED if base(language) in UNSPACED else CHARACTERS_PER_S
+
+
+def line_s(text: str, pace: float, characters_per_s: float) -> float:
+    """Seconds of one line, said."""
+    return max(0.3, len(text) / characters_per_s / pace)
+
+
+def episode_s(drafts: Sequence[Draft], characters_per_s: float) -> float:
+    """Seconds of an episode of these lines, with the silence between them."""
+    total = (PAUSES.lead_ms + PAUSES.tail_ms) / 1000
+    for before, draft in zip([None, *drafts], drafts, strict=False):
+        total += line_s(draft.said, draft.pace, characters_per_s) + gap_s(before, draft)
+    return total
+
+
+def gap_s(before: Draft | None, draft: Draft) -> float:
+    """Seconds of silence before a line; negative: it overlaps."""
+    if before is None:
+        return 0.0
+    if draft.kind == LineKind.BACKCHANNEL:
+        return -line_s(draft.said, draft.pace, CHARACTERS_PER_S)  # it lies inside the line before
+    if draft.gap_ms is not None:
+        return draft.gap_ms / 1000
+    if draft.kind == LineKind.INTERRUPTION:
+        return PAUSES.interruption_ms / 1000
+    if draft.chapter and draft.chapter != before.chapter:
+        return PAUSES.section_ms / 1000
+    return (PAUSES.thought_ms if draft.speaker == before.speaker else PAUSES.turn_ms) / 1000
+
+
+def fit(parts: Sequence[Part], minutes: float, characters_per_s: float) -> tuple[list[Part], list[Part]]:
+    """The parts that fit, in their order, and those that do not.
+
+    Every section is cut at the same share of its length, from its end, so that each keeps its beginning and nothing
+    is torn out of the middle. What is chosen comes as near to the minutes as whole parts allow.
+    """
+    wanted_s = minutes * 60
+    order = sorted(range(len(parts)), key=lambda at: (parts[at].position, at))
+    costs = [_cost(part, characters_per_s) for part in parts]
+    total = (PAUSES.lead_ms + PAUSES.tail_ms) / 1000
+    kept: set[int] = set()
+    for at in order:
+        if kept and abs(total + costs[at] - wanted_s) >= abs(total - wanted_s):
+            break
+        kept.add(at)
+        total += costs[at]
+    return (
+        [part for at, part in enumerate(parts) if at in kept],
+        [part for at, part in enumerate(parts) if at not in kept],
+    )
+
+
+def _cost(part: Part, characters_per_s: float) -> float:
+    total = 0.0
+    for draft in part.drafts:
+        silence = PAUSES.thought_ms if draft.gap_ms is None else draft.gap_ms
+        total += line_s(draft.said, draft.pace, characters_per_s) + silence / 1000
+    return total
