@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from speechmill import languages
 from speechmill.abilities import Ability
-from speechmill.reports import Repair
+from speechmill.repairs import Repair
 
 MOST_MINUTES = 24 * 60
 MOST_SPEAKERS = 20

@@ -11,7 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from speechmill.episodes import Writing
 from speechmill.profiles import Loudness as LoudnessLimits
+from speechmill.repairs import Repair as Repair  # a part of reports as well as of scripts
 from speechmill.takes import Reason, Verdict
 
 
@@ -44,13 +46,6 @@ class Loudness(_Part):
     integrated_lufs: float
     true_peak_dbtp: float
     lra_lu: float | None = None
-
-
-class Repair(_Part):
-    """What was put right in a script, and where."""
-
-    line_id: str  # empty where no line came of it
-    what: str  # a sentence
 
 
 class SpokenLine(_Part):
@@ -158,6 +153,68 @@ class DubbingReport(_Part):
         return self.model_dump_json(indent=1) + "\n"
 
 
+class EpisodeLine(SpokenLine):
+    """A line of an episode, with the record of how it was made."""
+
+    spoken: str = ""  # what was said, where that differs from the text
+    voice: str = ""  # name of the voice, as the cast has it
+    engine: str = ""  # that spoke it, with its version
+    error_rate: float | None = None  # characters that a recogniser heard wrong, 0..1
+    loudness_lufs: float | None = None  # of the take, before the mix
+
+
+class ChapterMark(_Part):
+    """Where a chapter begins."""
+
+    start_s: float
+    title: str
+
+
+class Episode(_Part):
+    """What a podcast job made."""
+
+    outputs: dict[str, str]  # file names, relative to the folder of the report, by what they are: audio, feed, …
+    duration_s: float
+    channels: int = 2  # of the encoded file: a profile may want mono at a loudness of its own
+    loudness: Loudness | None = None  # None where there was nothing to measure
+    profile: str
+    required_loudness: LoudnessLimits | None = None
+    checks: tuple[Check, ...] = ()
+    chapters: tuple[ChapterMark, ...] = ()
+    lines: tuple[EpisodeLine, ...] = ()
+    names: dict[str, str] = Field(default_factory=dict)  # of speakers, as they are shown, by the speaker of the lines
+    speaking: dict[str, float] = Field(default_factory=dict)  # seconds in which speech is heard, by speaker
+    words_per_minute: float | None = None  # of speech, pauses between lines left out; None where nothing is said
+
+
+class EpisodeSource(BaseModel):
+    """What an episode was made from. Further facts (author, date, address …) are welcome and shown as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = ""
+    sha256: str
+    title: str
+    language: str
+
+
+class EpisodeReport(_Part):
+    """``report.json`` of an episode."""
+
+    job: str
+    state: State
+    source: EpisodeSource
+    engine: EngineUsed
+    episode: Episode
+    writing: Writing = Writing()
+    stages: tuple[Stage, ...] = ()
+    work: Work = Work()
+
+    def to_json(self) -> str:
+        """``report.json`` as it is written: UTF-8, one field a line, a newline at the end."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
 def needs_person(lines: Iterable[SpokenLine], checks: Iterable[Check]) -> bool:
     """Whether one line or one check (that is more than advice) is not passed."""
     return any(line.verdict != Verdict.PASSED for line in lines) or any(
@@ -168,3 +225,9 @@ def needs_person(lines: Iterable[SpokenLine], checks: Iterable[Check]) -> bool:
 def state_of(targets: Iterable[Target]) -> State:
     """The state of a job that came to its end with these languages."""
     return State.COMPLETED_WITH_REVIEW if any(t.needs_person for t in targets) else State.COMPLETED
+
+
+def state_of_episode(episode: Episode, writing: Writing) -> State:
+    """The state of a job that came to its end: a line that the document does not bear out needs a person, too."""
+    review = needs_person(episode.lines, episode.checks) or bool(writing.unsupported)
+    return State.COMPLETED_WITH_REVIEW if review else State.COMPLETED

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     REPAIRED = Doubt.REPAIRED.value
     NO_WORD_TIMES = Doubt.NO_WORD_TIMES.value
     SOUND_EFFECT = Doubt.SOUND_EFFECT.value
+    UNSUPPORTED = "unsupported"
     FAST = "fast"
     VERY_FAST = "very-fast"
     TALKS_OVER = "talks-over"
@@ -51,6 +52,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.REPAIRED: "The script's time for this line was impossible and was repaired.",
     Reason.NO_WORD_TIMES: "The recogniser gave no word times; the line was placed by when speech was heard.",
     Reason.SOUND_EFFECT: "The script describes a sound here, not speech; nothing is spoken.",
+    Reason.UNSUPPORTED: "The document does not bear this line out.",
     Reason.FAST: "The line is played a little faster to fit.",
     Reason.VERY_FAST: "The line had to be made noticeably faster to fit.",
     Reason.TALKS_OVER: "The original speaks over the next line here, and so does the dub.",
