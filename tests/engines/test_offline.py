@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from model_worker.engines.offline.apertium import Apertium
-from model_worker.engines.offline.casing import sentence, written
+from model_worker.engines.offline.casing import is_question, sentence, written
 from model_worker.engines.offline.espeak import Espeak
 from model_worker.engines.offline.sentences import Sentence, cased_like, punctuated, split
 from model_worker.engines.offline.sphinx import Sphinx
@@ -191,6 +191,32 @@ def test_english_that_was_heard_gets_its_capitals() -> None:
     assert sentence("“yes, i know") == "“Yes, i know"
 
 
+@pytest.mark.parametrize(
+    ("english", "asks"),
+    [
+        ("do you want coffee or tea", True),
+        ("Where is the photograph of your family", True),
+        ("how many days does he want to stay", True),
+        ("can we go", True),
+        ("isn't it late", True),
+        ("do the dishes", False),
+        ("have a seat", False),
+        ("when we were children it was cold", False),
+        ("what a day", False),
+        ("how", False),
+        ("the market closes at five", False),
+    ],
+)
+def test_questions_are_known_by_how_they_begin(english: str, asks: bool) -> None:
+    assert is_question(english.split()) == asks
+
+
+def test_what_sphinx_hears_is_written_as_a_sentence(sphinx: Sphinx, flite: Flite) -> None:
+    heard = sphinx.transcribe(flite("Do you want coffee or tea?", "rms"), "en")
+    assert heard.text == "Do you want coffee or tea?"
+    assert [word.text for word in heard.words] == heard.text.split()
+
+
 @pytest.mark.parametrize("pitch_hz", [95.0, 120.0, 180.0, 230.0])
 def test_espeak_speaks_at_the_speakers_pitch(espeak: Espeak, tmp_path: Path, pitch_hz: float) -> None:
     voice = espeak.voice(Speaker("S1", pitch_hz), "es", [])
@@ -222,7 +248,7 @@ def test_what_sphinx_hears_depends_on_the_sound_alone(sphinx: Sphinx, flite: Fli
     alone = sphinx.transcribe(first, "en")
     sphinx.transcribe(second, "en")
     assert sphinx.transcribe(first, "en") == alone
-    assert alone.text == "The market closes at five"
+    assert alone.text == "The market closes at five."
 
 
 def test_a_listener_that_dies_is_replaced_for_the_next_call(flite: Flite) -> None:

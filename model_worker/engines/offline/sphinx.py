@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import weakref
+from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from model_worker.engines.offline.casing import sentence, written
+from model_worker.engines.offline.casing import is_question, sentence, written
 from speechmill import programs
 from speechmill.abilities import Heard
 from speechmill.errors import EngineRefused, ToolFailed
@@ -44,12 +45,17 @@ class Sphinx:
         return f"pocketsphinx-{metadata.version('pocketsphinx')}+{REVISION}"
 
     def transcribe(self, audio: Path, language: str) -> Heard:  # noqa: ARG002
-        """Words of one chunk of at most 30 s, written as English is inside a sentence."""
+        """Words of one chunk of at most 30 s, written as one English sentence: nobody says where it ends, but chunks
+        are cut where somebody is silent."""
         answer = self._ask(audio)
         if "refused" in answer:
             raise EngineRefused(answer["refused"], hint=answer["hint"])
-        words = tuple(Word(written(text), start, end, confidence) for text, start, end, confidence in answer["words"])
-        return Heard(sentence(" ".join(word.text for word in words)), words)
+        words = [Word(written(text), start, end, confidence) for text, start, end, confidence in answer["words"]]
+        if words:
+            mark = "?" if is_question([word.text for word in words]) else "."
+            words[0] = replace(words[0], text=sentence(words[0].text))
+            words[-1] = replace(words[-1], text=words[-1].text + mark)
+        return Heard(" ".join(word.text for word in words), tuple(words))
 
     def _ask(self, audio: Path) -> dict[str, Any]:
         """Ask an idle listener, or a new one. One that dies while it listens is asked no more; nor is it replaced
