@@ -225,6 +225,14 @@ def test_espeak_speaks_at_the_speakers_pitch(espeak: Espeak, tmp_path: Path, pit
     assert median_pitch_hz(lowered(sound, 3), RATE_HZ // 3) == pytest.approx(pitch_hz, rel=0.12)
 
 
+def test_brackets_do_not_make_espeak_read_phonemes(espeak: Espeak, tmp_path: Path) -> None:
+    voice, sounds = espeak.voice(Speaker("S1"), "es", []), []
+    for text in ("la [[k'asa]] blanca", "la [ [k'asa]] blanca"):
+        espeak.speak(Utterance(text, "es"), voice, tmp_path / "a.wav")
+        sounds.append((tmp_path / "a.wav").read_bytes())
+    assert sounds[0] == sounds[1]
+
+
 def test_espeak_is_as_loud_in_every_voice(espeak: Espeak, tmp_path: Path) -> None:
     levels = []
     for variant in ("", "m3", "f2", "f5"):
