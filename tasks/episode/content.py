@@ -89,7 +89,7 @@ def spans(chapters: Sequence[Chapter], length_samples: int, opening: str) -> tup
     kept = [inside[start] for start in sorted(inside)]
     if kept and kept[0].start_samples >= RATE_HZ:
         kept.insert(0, Chapter(opening, 0))
-    ends = [*(c.start_samples for c in kept[1:]), length_samples]
+    ends = [*(c.start_samples for c in kept[1:]), length_samples][: len(kept)]
     return tuple(Span(c.title, c.start_samples, end, c.url) for c, end in zip(kept, ends, strict=True))
 
 

@@ -24,7 +24,7 @@ LEAST_PIXELS, MOST_PIXELS = 1400, 3000
 MOST_BYTES = 512 * 1024
 SIDE = 1600  # of a drawn cover
 MOST_SOURCE_PIXELS = 64_000_000  # 200 MB unpacked; no cover needs more
-QUALITIES = (92, 88, 84, 80, 75, 70, 62, 54, 45)
+QUALITIES = (92, 88, 84, 80, 75, 70, 62, 54, 45, 30, 15)
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont

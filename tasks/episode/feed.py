@@ -105,6 +105,7 @@ class Channel:
     locked: bool = True
     ai_content: bool = True
     feed_name: str = FEED
+    kept_guid: str = ""  # of a show whose feed has moved: it stays what it was
 
     @property
     def url(self) -> str:
@@ -112,7 +113,7 @@ class Channel:
 
     @property
     def guid(self) -> str:
-        return podcast_guid(self.url)
+        return self.kept_guid or podcast_guid(self.url)
 
 
 def address(base_url: str, name: str) -> str:
@@ -126,14 +127,24 @@ def podcast_guid(feed_url: str) -> str:
     return str(uuid.uuid5(PODCAST_GUIDS, bare))
 
 
-def update_feed(folder: Path, channel: Channel, item: Item, *, now: datetime, page_items: int = PAGE_ITEMS) -> Path:
+def update_feed(
+    folder: Path,
+    channel: Channel,
+    item: Item,
+    *,
+    now: datetime,
+    earlier: Path | None = None,
+    page_items: int = PAGE_ITEMS,
+) -> Path:
     """Put an episode into the feed in a folder, or change it there; every other episode stays.
+
+    ``earlier`` is the folder where the feed is read, if another than where it is written (a delivery that is staged).
 
     Raises ``UnreadableFeed`` for a feed that is there and cannot be read (it is left as it is), ``DiskFull``.
     """
     try:
         with alone(folder):
-            before = read_items(folder, channel.feed_name)
+            before = read_items(earlier or folder, channel.feed_name)
             pages = paged(channel, with_item(before, item), now=now, page_items=page_items)
             for number in range(len(pages), 0, -1):
                 _replace(folder / page_name(channel.feed_name, number), pages[number - 1])

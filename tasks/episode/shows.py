@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from speechmill import languages
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
 from tasks.episode.categories import CATEGORIES, is_known
-from tasks.episode.feed import FEED, Channel, address, alone
+from tasks.episode.feed import FEED, Channel, alone
 
 HERE = "http://localhost:8000/"
 """Where `python -m http.server` serves the folder: the base address until the show has one of its own."""
@@ -60,6 +60,7 @@ class Show(_Part):
     lexicon: Path | None = None
     ai_content: bool = True
     feed: str = Field(default=FEED, pattern=r"^[\w.-]+\.xml$")
+    guid: uuid.UUID | None = Field(default=None, description="podcast:guid of a show whose feed has moved")
     numbering: Numbering = Numbering()
 
     @field_validator("language")
@@ -86,14 +87,14 @@ class Show(_Part):
                 raise ValueError(f"“{category}” is none of Apple's categories, such as {near[0]}")
         return categories
 
-    def channel(self, *, image_url: str = "", folder: str = "") -> Channel:
-        """The show as a feed has it. The art's address is ``cover.jpg`` of ``folder`` where none is given."""
+    def channel(self, image_url: str) -> Channel:
+        """The show as a feed has it, with the address of its art."""
         return Channel(
             title=self.title,
             description=self.description or self.title,
             language=self.language,
             base_url=self.base_url if self.base_url.endswith("/") else self.base_url + "/",
-            image_url=image_url or address(self.base_url, f"{folder}cover.jpg"),
+            image_url=image_url,
             link=self.link,
             author=self.author,
             email=self.email,
@@ -103,6 +104,7 @@ class Show(_Part):
             copyright=self.copyright,
             ai_content=self.ai_content,
             feed_name=self.feed,
+            kept_guid=str(self.guid or ""),
         )
 
 
@@ -201,7 +203,7 @@ def memory_file(show_file: Path) -> Path:
 
 def episode_guid(show: Show, key: str) -> str:
     """Of an episode, from the show's guid and the key of the job: the same wherever and whenever it is made again."""
-    return str(uuid.uuid5(uuid.UUID(show.channel().guid), key))
+    return str(uuid.uuid5(uuid.UUID(show.channel("").guid), key))
 
 
 def _remembered(path: Path) -> _Memory:

@@ -72,7 +72,7 @@ def _named(lines: Sequence[Said]) -> list[Said]:
     for line in _by_time(lines):
         name = _one_line(line.speaker)
         if name and name != before:
-            words = line.words and (replace(line.words[0], text=f"{name}: {line.words[0].text}"), *line.words[1:])
+            words = line.words and (Word(f"{name}:", line.start_samples, line.start_samples), *line.words)
             line = replace(line, text=f"{name}: {line.text}", words=words)
         named.append(line)
         before = name
