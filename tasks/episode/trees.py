@@ -16,6 +16,11 @@ ATOM = "http://www.w3.org/2005/Atom"
 CONTENT = "http://purl.org/rss/1.0/modules/content/"
 PSC = "http://podlove.org/simple-chapters"
 NAMESPACES = {"itunes": ITUNES, "podcast": PODCAST, "atom": ATOM, "content": CONTENT, "psc": PSC}
+ALIASES = {
+    "https://github.com/podcastindex-org/podcast-namespace/blob/main/docs/1.0.md": "podcast",  # its first name
+    **{uri.lower(): prefix for prefix, uri in NAMESPACES.items()},
+}
+"""Prefixes by namespace in small letters: feeds spell iTunes' in several ways, and apps take them all."""
 
 
 class UnreadableFeed(BadInput):
@@ -51,9 +56,10 @@ def name(element: etree._Element) -> str:
     """``prefix:name`` with the prefixes that everybody uses, whatever the file calls them; "" for a comment."""
     if not isinstance(element.tag, str):
         return ""
-    found = etree.QName(element)
-    prefix = next((p for p, uri in NAMESPACES.items() if uri == found.namespace), None)
-    return f"{prefix}:{found.localname}" if prefix else found.localname if found.namespace is None else element.tag
+    tag: str = element.tag
+    namespace, _, local = tag.rpartition("}")
+    prefix = ALIASES.get(namespace[1:].lower())
+    return f"{prefix}:{local}" if prefix else tag
 
 
 def child(parent: etree._Element, wanted: str) -> etree._Element | None:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import feedparser
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 
 from tasks.episode import feed, package, trees
 from tasks.episode.content import Episode
 from tasks.episode.feed import Channel, Enclosure, Item
-from tasks.episode.lint import Severity, lint_feed, passes
+from tasks.episode.lint import RULES, Severity, lint_feed, passes
 from tasks.episode.shows import Entry, Show
 from tasks.episode.trees import UnreadableFeed
 
@@ -276,6 +278,39 @@ def test_lint_finds_the_same_guid_or_number_twice(tmp_path: Path) -> None:
     (tmp_path / "feed.xml").write_text(text.replace(once, once + once), "utf-8")
     rules = [finding.rule for finding in lint_feed(tmp_path / "feed.xml")]
     assert (rules.count("PSP-26"), rules.count("APL-50")) == (2, 2)
+
+
+OLD_FEED = """<?xml version="1.0" encoding="ISO-8859-1"?>
+<rss version="2.0" xmlns:itunes="http://www.itunes.com/DTDs/Podcast-1.0.dtd" xmlns:a="http://www.w3.org/2005/Atom"
+ xmlns:p="https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/1.0.md"><channel>
+<a:link rel="self" href="https://old.net/rss"/><title>Français</title><link>https://old.net</link>
+<description>d</description><language>fr-CA</language><itunes:author>A</itunes:author><itunes:explicit>no</itunes:explicit>
+<itunes:category text="Arts"><itunes:category text="Design"/></itunes:category><p:locked>yes</p:locked>
+<itunes:image href="https://old.net/a.png"/>
+<item><title>One</title><guid>1</guid><pubDate>Mon, 05 Jan 2015 10:00:00 EST</pubDate><description>x</description>
+<enclosure url="https://old.net/1.mp3" length="5" type="audio/mpeg"/><itunes:duration>1:02:03</itunes:duration></item>
+</channel></rss>"""
+
+
+def test_lint_reads_feeds_of_others(tmp_path: Path) -> None:
+    (tmp_path / "rss").write_bytes(OLD_FEED.encode("latin-1"))
+    assert [finding.rule for finding in lint_feed(tmp_path / "rss")] == ["PSP-50", "PSP-58"]
+
+
+def test_every_rule_is_explained() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "feeds.md").read_text("utf-8")
+    assert [rule.id for rule in RULES if f"| {rule.id} |" not in told] == []
+
+
+@given(text=st.text(st.characters(codec=None), max_size=300))
+def test_any_text_makes_a_feed_that_can_be_read(text: str) -> None:
+    channel = Channel(
+        title=text, description=text, language="en", base_url="https://x.net/", image_url="https://x.net/a.jpg"
+    )
+    items = feed.with_item([], replace(item(1, text), description=text, html=text))
+    found = feedparser.parse(feed.paged(channel, items, now=NOW)[0])
+    assert not found.bozo
+    assert len(found.entries) == 1
 
 
 @pytest.mark.usefixtures("made")
