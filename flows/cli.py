@@ -146,23 +146,24 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def dub(as_json: bool, strict: bool, no_prefect: bool, **asked: Any) -> int:
     """Dub a film, clip or recording."""
     click.echo(f"speechmill: dubbing {asked['source']} into {', '.join(asked['targets'])}", err=True)
-    request = _request({name: value for name, value in asked.items() if value is not None})
+    from speechmill.requests import DubbingRequest
+
+    request = _request(DubbingRequest, asked)
     from flows.start import start_dubbing
 
     return _finish(start_dubbing(request, prefect=not no_prefect), as_json=as_json, strict=strict)
 
 
-def _request(asked: dict[str, Any]) -> Any:
+def _request(kind: Any, asked: dict[str, Any]) -> Any:
+    """What was asked, as a request of its kind; options that were not given are left out."""
     from pydantic import ValidationError
 
-    from speechmill.requests import DubbingRequest
-
     try:
-        return DubbingRequest.model_validate(asked)
+        return kind.model_validate({name: value for name, value in asked.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"the request is wrong at {where}: {first['msg']}", hint="see `speechmill dub --help`") from None
+        raise BadInput(f"the request is wrong at {where}: {first['msg']}", hint="see the command's --help") from None
 
 
 def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
@@ -172,6 +173,39 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
     else:
         click.echo(outcome.sentence(), err=True)
     return EXIT_REVIEW if strict and outcome.needs_person else 0
+
+
+@cli.command()
+@click.argument("source")
+@click.option(
+    "--format",
+    type=click.Choice(["reading", "dialogue", "talkshow", "debate", "live", "lesson"]),
+    default="reading",
+    show_default=True,
+    help="What the episode is like.",
+)
+@click.option("--language", metavar="LANG", help="Language of the document, where it does not say.")
+@click.option("--minutes", type=float, metavar="N", help="Length that the episode is to have.")
+@click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
+@click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")
+@click.option("--out", metavar="DIR", help="Folder for the results; default ./out/<job>.")
+@_result_options
+def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **asked: Any) -> int:
+    """Make an episode from a document, an address or a script."""
+    click.echo(f"speechmill: making an episode of {asked['source']}", err=True)
+    from speechmill.episodes import PodcastRequest
+
+    request = _request(PodcastRequest, asked)
+    if preview:
+        from speechmill.settings import settings
+        from tasks.manuscripts import previewed
+
+        click.echo(previewed(request, settings()))
+        return 0
+    from flows.start import start_podcast
+
+    return _finish(start_podcast(request, prefect=not no_prefect), as_json=as_json, strict=strict)
 
 
 @cli.command()

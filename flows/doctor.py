@@ -55,7 +55,12 @@ def _examined(what: str, check: Callable[[Settings], str], chosen: Settings) -> 
     except SpeechmillError as error:
         return Finding(what, False, error.message, error.hint)
     except Exception as error:  # a service may fail in any way; the examination goes on
-        return Finding(what, False, " ".join(str(error).split()) or type(error).__name__, "mend what the message names, and run `speechmill doctor` again")
+        return Finding(
+            what,
+            False,
+            " ".join(str(error).split()) or type(error).__name__,
+            "mend what the message names, and run `speechmill doctor` again",
+        )
 
 
 def _python(_: Settings) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
 
+from flows.steps import Step, plainly
 from model_worker.engines.registry import Choice, Needs, choose
 from speechmill.profiles import profile
 from speechmill.requests import DubbingRequest
@@ -14,20 +13,6 @@ from storage.catalog import Catalog, JobState
 from tasks import casting, delivering, dubs, originals
 from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
-
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
-
-
-class Step(Protocol):
-    """Runs one step of the flow; with Prefect each is a task run."""
-
-    def __call__(self, name: str, work: Callable[Given, Made], *args: Given.args, **options: Given.kwargs) -> Made: ...
-
-
-def plainly(name: str, work: Callable[Given, Made], *args: Given.args, **options: Given.kwargs) -> Made:  # noqa: ARG001
-    """A step without Prefect is just its work."""
-    return work(*args, **options)
 
 
 def foresee(request: DubbingRequest, chosen: Settings) -> Choice:

@@ -93,10 +93,7 @@ def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dic
         raise BadInput("the new text is empty", hint="give the words that are to be said")
     with _catalog() as catalog:
         job = catalog.job(job_id)
-        targets = job.request["targets"]
-        if language is None and len(targets) > 1:
-            raise BadInput(f"job {job.id} has several languages", hint=f"say which with --lang: {', '.join(targets)}")
-        tag = languages.canonical(language) if language else targets[0]
+        tag = languages.canonical(language) if language else _only_language(catalog, job)
         stored = catalog.edit_line(job.id, tag, line_id, text.strip())
         return {
             "job": job.id,
@@ -106,6 +103,15 @@ def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dic
             "revision": stored.revision,
             "state": str(catalog.job(job.id).state),
         }
+
+
+def _only_language(catalog: Catalog, job: Job) -> str:
+    """The language that an edit without one means: the target of a dub, or that of an episode."""
+    tags = job.request.get("targets") or sorted({stored.line.language for stored in catalog.lines(job.id)})
+    if len(tags) != 1:
+        hint = f"say which with --lang: {', '.join(tags)}" if tags else "wait until it has lines"
+        raise BadInput(f"job {job.id} has {'several languages' if tags else 'no lines yet'}", hint=hint)
+    return str(tags[0])
 
 
 def _row(job: Job) -> dict[str, Any]:

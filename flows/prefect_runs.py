@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from flows.kinds import runner
 from speechmill.settings import Settings
 from storage.catalog import Catalog
 from tasks.stages import Progress
@@ -46,7 +47,7 @@ def run_with_prefect(job_id: str, chosen: Settings, catalog: Catalog, progress: 
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
-    from flows.dubbing import run_dubbing
+    run = runner(catalog.job(job_id))
 
     def step(name: str, work: Callable[Given, Made], *args: Given.args, **options: Given.kwargs) -> Made:
         # A closure without parameters: Prefect is told the name of the step, not the film.
@@ -56,8 +57,9 @@ def run_with_prefect(job_id: str, chosen: Settings, catalog: Catalog, progress: 
 
         return run()
 
-    def dub(job: str) -> None:
-        run_dubbing(job, chosen, catalog, progress, step)
+    def whole(job: str) -> None:
+        run(job, chosen, catalog, progress, step)
 
-    options: dict[str, Any] = {"name": "dub", "flow_run_name": f"dub {job_id}", "persist_result": False}
-    flow(dub, **options)(job_id)
+    kind = catalog.job(job_id).kind
+    options: dict[str, Any] = {"name": kind, "flow_run_name": f"{kind} {job_id}", "persist_result": False}
+    flow(whole, **options)(job_id)

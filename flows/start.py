@@ -8,15 +8,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+from flows.kinds import runner
 from flows.progress import StreamProgress
+from speechmill.episodes import PodcastRequest
 from speechmill.errors import Cancelled, Conflict, SpeechmillError, from_os_error
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings, settings
-from storage.catalog import Catalog, Job, JobState, new_job_id
+from storage.catalog import Catalog, JobState, new_job_id
 from tasks.stages import Progress
 from tasks.workplace import open_catalog
+
+Request = TypeVar("Request", DubbingRequest, PodcastRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +54,22 @@ def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
     done; raises what stopped the job."""
     from flows.dubbing import foresee
 
-    chosen = settings()
     request = absolute(request)
-    foresee(request, chosen)
+    foresee(request, settings())
+    return _start("dub", request, prefect=prefect)
+
+
+def start_podcast(request: PodcastRequest, *, prefect: bool) -> Outcome:
+    """Make the episode that is asked for, or go on with the same request where it was left."""
+    return _start("podcast", absolute(request), prefect=prefect)
+
+
+def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool) -> Outcome:
+    chosen = settings()
     catalog = open_catalog(chosen)
     try:
         asked = request.model_dump(mode="json")
-        fingerprint = digest_of_json(["dub", asked])
+        fingerprint = digest_of_json([kind, asked])
         job = catalog.unfinished_job(fingerprint)
         progress = StreamProgress()
         if job is not None:
@@ -63,7 +77,7 @@ def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
         else:
             job_id = new_job_id()
             out = request.out or str(Path("out").absolute() / job_id)
-            job = catalog.add_job("dub", asked, fingerprint, out, job_id=job_id)
+            job = catalog.add_job(kind, asked, fingerprint, out, job_id=job_id)
         return run_job(job.id, chosen, catalog, progress, prefect=prefect)
     finally:
         catalog.close()
@@ -76,7 +90,7 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
     try:
         job = catalog.job(job_id)
         if line_ids:
-            targets = job_request(job).targets
+            targets = job.request.get("targets", [])
             catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)
         elif job.state.is_completed:
             return Outcome(job.id, job.state, Path(job.out))  # nothing is stale
@@ -85,22 +99,19 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
         catalog.close()
 
 
-def absolute(request: DubbingRequest) -> DubbingRequest:
+PATHS = ("source", "script", "glossary", "bed", "out", "cast", "show", "lexicon")
+
+
+def absolute(request: Request) -> Request:
     """The request with its paths made absolute, so that it means the same wherever it is resumed."""
 
     def whole(path: str | None) -> str | None:
         return None if path is None else path if "://" in path else str(Path(path).expanduser().absolute())
 
-    return request.model_copy(
-        update={
-            "source": whole(request.source),
-            "script": whole(request.script),
-            "glossary": whole(request.glossary),
-            "bed": whole(request.bed),
-            "out": whole(request.out),
-            "translations": {tag: whole(file) for tag, file in request.translations.items()},
-        }
-    )
+    update: dict[str, Any] = {name: whole(getattr(request, name)) for name in PATHS if hasattr(request, name)}
+    if isinstance(request, DubbingRequest):
+        update["translations"] = {tag: whole(file) for tag, file in request.translations.items()}
+    return request.model_copy(update=update)
 
 
 def run_job(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, *, prefect: bool) -> Outcome:
@@ -116,9 +127,7 @@ def run_job(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress,
 
             run_with_prefect(job_id, chosen, catalog, progress)
         else:
-            from flows.dubbing import run_dubbing
-
-            run_dubbing(job_id, chosen, catalog, progress)
+            runner(catalog.job(job_id))(job_id, chosen, catalog, progress)
     job = catalog.job(job_id)
     return Outcome(job.id, job.state, Path(job.out))
 
@@ -168,7 +177,3 @@ def _end(catalog: Catalog, job_id: str, state: JobState, **detail: str) -> None:
         catalog.move_job(job_id, state, **detail)
     except (SpeechmillError, OSError):
         return
-
-
-def job_request(job: Job) -> DubbingRequest:
-    return DubbingRequest.model_validate(job.request)

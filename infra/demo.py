@@ -29,8 +29,10 @@ def main() -> int:
     target = report["targets"]["es"]
     lines, reviewed = target["lines"], [line for line in target["lines"] if line["verdict"] != "passed"]
     loudness = target["loudness"]
-    say(f"{len(lines)} lines dubbed, {len(reviewed)} for a person to look at; "
-        f"{loudness['integrated_lufs']:.1f} LUFS, {loudness['true_peak_dbtp']:.1f} dBTP")
+    say(
+        f"{len(lines)} lines dubbed, {len(reviewed)} for a person to look at; "
+        f"{loudness['integrated_lufs']:.1f} LUFS, {loudness['true_peak_dbtp']:.1f} dBTP"
+    )
     say("")
     for what, name in (
         ("the dubbed film", target["outputs"]["video"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from speechmill.abilities import Speaks, Transcribes, Utterance
@@ -81,18 +81,21 @@ def first_takes(
 
 def next_take(done: Assignment, take: Take, room_samples: int, speaks: Speaks, profile: Profile) -> Assignment | None:
     """The take to try after this one, or ``None`` where another would not be better."""
-    if done.number >= MOST_TAKES:
-        return None
     utterance = done.utterance
     if take.measured is not None and take.measured.speech_samples > room_samples * HURRY_AGAIN:
         wanted = utterance.pace * take.measured.speech_samples / room_samples
         pace = min(round(wanted, 2), profile.stretch.most)
         if pace > utterance.pace:
             return assign(done.line, done.voice, replace(utterance, pace=pace), done.number + 1, speaks)
+    return another_seed(done, take, speaks)
+
+
+def another_seed(done: Assignment, take: Take, speaks: Speaks) -> Assignment | None:
+    """The same line said otherwise, where the engine can and the take was not good."""
     again = take.verdict is Verdict.FAILED or WORTH_HEARING_AGAIN & set(take.reasons)
-    if again and speaks.varies:
-        return assign(done.line, done.voice, replace(utterance, seed=utterance.seed + 1), done.number + 1, speaks)
-    return None
+    if not again or not speaks.varies:
+        return None
+    return assign(done.line, done.voice, replace(done.utterance, seed=done.utterance.seed + 1), done.number + 1, speaks)
 
 
 def speak_all(
@@ -105,34 +108,49 @@ def speak_all(
     length_samples: int,
     language: str,
 ) -> dict[str, list[Take]]:
-    """Takes by line id, best first. One bad line never stops the others."""
+    """Takes by line id, best first, of lines that have a room to fit into."""
     ordered = spoken_lines(lines)
     spans = timing.rooms([_anchor(line) for line in ordered], length_samples, profile.timing)
     rooms = {line.id: room + early for line, (room, early) in zip(ordered, spans, strict=True)}
-    seeds = place.catalog.seeds(place.job, language)
-    waiting = first_takes(lines, cast, seeds, speaks, profile, length_samples)
-    takes: dict[str, list[Take]] = {line.id: [] for line in ordered}
+    first = first_takes(lines, cast, place.catalog.seeds(place.job, language), speaks, profile, length_samples)
+
+    def following(done: Assignment, take: Take) -> Assignment | None:
+        return next_take(done, take, rooms[take.line_id], speaks, profile)
+
+    takes = speak_takes(place, language, first, following, speaks, ear)
+    return {line_id: sorted(tried, key=lambda t: rank(t, rooms[line_id])) for line_id, tried in takes.items()}
+
+
+def speak_takes(
+    place: Workplace,
+    language: str,
+    first: Sequence[Assignment],
+    following: Callable[[Assignment, Take], Assignment | None],
+    speaks: Speaks,
+    ear: Transcribes | None,
+) -> dict[str, list[Take]]:
+    """All takes by line id, in the order they were made: the first of every line, and those that ``following`` asks
+    for, up to ``MOST_TAKES``. One bad line never stops the others."""
+    takes: dict[str, list[Take]] = {assignment.line.id: [] for assignment in first}
+    waiting = list(first)
     with place.stages(f"speak {language}", len(waiting)) as advance:
-        round_number = 1
-        while waiting:
+        for number in range(1, MOST_TAKES + 1):
+            if not waiting:
+                break
             place.catalog.order_takes(place.job, language, [(a.line.id, a.number, a.recipe.digest) for a in waiting])
             made = in_process(
                 lambda assignment: speak_line(place.store, assignment, speaks, ear),
                 waiting,
                 threads=place.settings.threads,
-                done=advance if round_number == 1 else lambda _: None,
+                done=advance if number == 1 else lambda _: None,
                 check=place.stop_if_cancelled,
             )
             place.catalog.put_takes(place.job, language, made)
             for take in made:
                 takes[take.line_id].append(take)
-            following = [
-                next_take(assignment, take, rooms[take.line_id], speaks, profile)
-                for assignment, take in zip(waiting, made, strict=True)
-            ]
-            waiting = [assignment for assignment in following if assignment]
-            round_number += 1
-    return {line_id: sorted(tried, key=lambda t: _rank(t, rooms[line_id])) for line_id, tried in takes.items()}
+            wanted = [following(assignment, take) for assignment, take in zip(waiting, made, strict=True)]
+            waiting = [assignment for assignment in wanted if assignment]
+    return takes
 
 
 def speak_line(store: ArtifactStore, assignment: Assignment, speaks: Speaks, ear: Transcribes | None) -> Take:
@@ -151,10 +169,12 @@ def speak_line(store: ArtifactStore, assignment: Assignment, speaks: Speaks, ear
     )
 
 
-def _rank(take: Take, room_samples: int) -> tuple[int, int, float, int]:
+def rank(take: Take, room_samples: int | None = None) -> tuple[int, int, float, int]:
     """Best first: heard at all, nothing a person should look at, closest to its room, earliest."""
     order = [Verdict.PASSED, Verdict.REVIEW, Verdict.FAILED]
-    excess = 0.0 if take.measured is None else max(1.0, take.measured.speech_samples / max(1, room_samples))
+    excess = 1.0
+    if take.measured is not None and room_samples is not None:
+        excess = max(1.0, take.measured.speech_samples / max(1, room_samples))
     heard = 0 if take.audio is not None and take.verdict is not Verdict.FAILED else 1
     return heard, order.index(take.verdict), excess, take.number
 
