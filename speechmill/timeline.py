@@ -20,6 +20,7 @@ class Clip:
     to_samples: int
     stretch: float = 1.0  # speech is this many times faster than it was spoken
     gain_db: float = 0.0
+    fade_samples: int = 0  # at its end it grows soft over this much: somebody talks over it
 
     @property
     def end_samples(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model_worker.engines.registry import Choice
+from speechmill.episodes import EpisodeScript
 from speechmill.voices import Cast, Speaker, Voice
 from tasks.workplace import Workplace
 
@@ -19,3 +20,8 @@ def cast(place: Workplace, speakers: Sequence[Speaker], language: str, crew: Cho
         chosen[speaker.id] = speaks.voice(speaker, language, list(chosen.values()))
     place.catalog.put_cast(place.job, language, chosen)
     return chosen
+
+
+def speakers_of(script: EpisodeScript) -> list[Speaker]:
+    """Those who speak in an episode. Nothing was measured of them: the engine keeps them apart by ear."""
+    return [Speaker(speaker) for speaker in script.speakers]

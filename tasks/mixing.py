@@ -34,6 +34,7 @@ that much softer than the dub is masked by it, and the room it was spoken in is 
 RAMP_SAMPLES = samples_of_ms(70)  # raised cosine of 60 to 80 ms: shorter is heard as a switch, longer as a swell
 BRIDGE_SAMPLES = samples_of_ms(500)  # a shorter pause stays ducked: a bed that comes up for half a second pumps
 FADE_SAMPLES = samples_of_ms(4)  # of the silence around a take, so that a noise floor does not begin with a click
+FADED_DB = -15.0  # where one who is talked over ends: still there, no longer in the way
 CACHED_SAMPLES = 12_000_000  # clips kept ready, about 48 MB
 
 
@@ -82,7 +83,15 @@ class Mix:
     def described(self, start: int, end: int) -> dict[str, Json]:
         """All that decides how ``start:end`` sounds, relative to ``start``: parameters for a recipe."""
         clips: list[Json] = [
-            [c.take, c.start_samples - start, c.length_samples, c.from_samples, c.to_samples, round(c.gain_db, 4)]
+            [
+                c.take,
+                c.start_samples - start,
+                c.length_samples,
+                c.from_samples,
+                c.to_samples,
+                round(c.gain_db, 4),
+                *([c.fade_samples] if c.fade_samples else []),
+            ]
             for c in self.clips(start, end)
         ]
         ducked: list[Json] = [
@@ -236,4 +245,8 @@ def heard(clip: Clip, take: Path) -> tuple[int, Sound]:
     )
     if clip.gain_db:
         whole *= np.float32(amplitude(clip.gain_db))
+    if clip.fade_samples:
+        whole[len(lead) + clip.length_samples :] *= np.float32(amplitude(FADED_DB))
+        faded = whole[len(lead) : len(lead) + clip.length_samples][-clip.fade_samples :]
+        faded *= 10 ** (np.linspace(0, FADED_DB, len(faded), dtype=np.float32) / 20)
     return clip.start_samples - len(lead), whole

@@ -1,0 +1,251 @@
+"""The release of an episode: all that a podcast job leaves, made beside its place, checked, and put there at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from model_worker.engines.registry import Choice
+from speechmill.episodes import PodcastRequest, ScriptLine
+from speechmill.lines import seconds
+from speechmill.profiles import Profile, profile
+from speechmill.reports import (
+    ChapterMark,
+    Check,
+    EngineUsed,
+    Episode,
+    EpisodeLine,
+    EpisodeReport,
+    EpisodeSource,
+    Loudness,
+    Stage,
+    State,
+    Work,
+    state_of_episode,
+)
+from speechmill.takes import Verdict, verdict_of
+from speechmill.voices import Cast
+from storage.catalog import JobState
+from storage.objects import copy_file
+from tasks import checks, ffmpeg, publishing
+from tasks.episode import chapters, content, cover, feed, shownotes, transcript
+from tasks.episode.sound import encoded_mp3, write_mp3
+from tasks.manuscripts import Manuscript
+from tasks.recording import Recording
+from tasks.report.episode import write_episode_page
+from tasks.report.sound import Sound as PageTrack
+from tasks.report.sound import episode_sound
+from tasks.workplace import Workplace
+
+STATES = {State.COMPLETED: JobState.COMPLETED, State.COMPLETED_WITH_REVIEW: JobState.COMPLETED_WITH_REVIEW}
+MP3_FRAMES_S = 2 * 1152 / 48_000  # an MP3 ends with a frame, and begins with the encoder's run-up
+CHAPTER_OFF_S = 0.02
+NOWHERE = (
+    "https://example.invalid/"  # base address of a feed whose show names none: RFC 2606 says that it leads nowhere
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The files of an episode; CONTRACT's names."""
+
+    audio: str = "episode.mp3"
+    archive: str = "episode.flac"
+    transcript_vtt: str = "transcript.vtt"
+    transcript_srt: str = "transcript.srt"
+    transcript_json: str = "transcript.json"
+    chapters: str = "chapters.json"
+    shownotes: str = "shownotes.md"
+    script: str = "script.json"
+    cover: str = "cover.jpg"
+    feed: str = "feed.xml"
+
+
+NAMES = Names()
+
+
+def release(
+    place: Workplace,
+    request: PodcastRequest,
+    manuscript: Manuscript,
+    recorded: Recording,
+    cast: Cast,
+    crew: Choice,
+    out: Path,
+) -> JobState:
+    """Encode, tag, write, check and publish; the state that this amounts to."""
+    chosen = profile(request.profile)
+    with place.stages("encode"):
+        mp3 = encoded_mp3(place.store, recorded.master.flac.sha256)
+    with place.stages("measure"):
+        loudness = checks.measure_encoded(place.store, mp3.sha256, threads=place.settings.threads)
+    made = episode_of(recorded)
+    with publishing.staging(out) as staging:
+        with place.stages("package"):
+            package(place, staging, made, recorded, place.store.path(mp3.sha256))
+        found = check(staging, made, recorded, chosen, loudness)
+        checks.raise_if_broken(found)
+        report = reported(place, manuscript, recorded, cast, crew, chosen, loudness, found)
+        with place.stages("report page"):
+            track = episode_sound(place.store, PageTrack(mp3.sha256, NAMES.audio), made.duration_s)
+        report = report.model_copy(update={"stages": stage_rows(place)})
+        (staging / "report.json").write_text(report.to_json(), "utf-8")
+        write_episode_page(report, track, staging / "report.html")
+        publishing.publish(staging, out)
+    place.catalog.put_delivery(
+        place.job, manuscript.script.language, report.episode.outputs, [c.model_dump() for c in found], report.state
+    )
+    return STATES[report.state]
+
+
+def episode_of(recorded: Recording) -> content.Episode:
+    """The episode as the package writes it down, every time from sample counts."""
+    script, clips = recorded.script, recorded.conversation.clips
+    said = [
+        content.Said(line.id, script.name_of(line.speaker), line.text, clips[line.id].start_samples,
+                     clips[line.id].end_samples)
+        for line in script.lines
+        if line.id in clips
+    ]  # fmt: skip
+    return content.Episode(
+        title=script.title,
+        language=script.language,
+        length_samples=recorded.conversation.timeline.length_samples,
+        lines=tuple(said),
+        chapters=tuple(content.Chapter(title, start) for start, title in recorded.conversation.chapters),
+        description=script.description,
+        link=script.source if script.source.startswith("https://") else "",
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+    )
+
+
+def package(place: Workplace, staging: Path, made: content.Episode, recorded: Recording, mp3: Path) -> None:
+    """Write every file of the episode but the report."""
+    cover.draw_cover(made.title, staging / NAMES.cover)
+    write_mp3(mp3, made, staging / NAMES.audio, cover=staging / NAMES.cover, guid=place.job)
+    copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
+    transcript.write_vtt(made, staging / NAMES.transcript_vtt)
+    transcript.write_srt(made, staging / NAMES.transcript_srt)
+    transcript.write_json(made, staging / NAMES.transcript_json)
+    (staging / NAMES.chapters).write_text(chapters.to_json(made.spans, made.title), "utf-8")
+    (staging / NAMES.shownotes).write_text(shownotes.to_markdown(made, NAMES.audio), "utf-8")
+    (staging / NAMES.script).write_text(recorded.script.to_json(), "utf-8")
+    write_feed(staging, made, place.job)
+
+
+def write_feed(staging: Path, made: content.Episode, guid: str) -> None:
+    """A feed of this one episode; a show's own feed comes with its ``show.toml``."""
+    now = datetime.now(UTC)
+    channel = feed.Channel(
+        title=made.show or made.title,
+        description=made.description or made.title,
+        language=made.language,
+        base_url=NOWHERE,
+        image_url=feed.address(NOWHERE, NAMES.cover),
+    )
+    size = (staging / NAMES.audio).stat().st_size
+    item = feed.Item(
+        guid=guid,
+        title=made.title,
+        published=now,
+        description=made.description or made.title,
+        enclosure=feed.Enclosure(feed.address(NOWHERE, NAMES.audio), size, "audio/mpeg"),
+        duration_s=made.duration_s,
+        chapters_url=feed.address(NOWHERE, NAMES.chapters),
+        spans=made.spans,
+    )
+    feed.update_feed(staging, channel, item, now=now)
+
+
+def check(
+    staging: Path, made: content.Episode, recorded: Recording, chosen: Profile, loudness: Loudness
+) -> list[Check]:
+    """The episode as it lies there, opened again: what it is, how long, how loud, its chapters and its feed."""
+    found = ffmpeg.probe(staging / NAMES.audio)
+    stream = next(s for s in found["streams"] if s["codec_type"] == "audio")
+    length_s = float(found["format"]["duration"])
+    marks = [float(chapter["start_time"]) for chapter in found["chapters"]]
+    wanted = [seconds(span.start_samples) for span in made.spans]
+    off_s = max((abs(a - b) for a, b in zip(marks, wanted, strict=False)), default=0.0)
+    layout = recorded.mix.layout
+    encoded = checks.Encoded(made.language, staging / NAMES.audio, layout.channels, layout.name, loudness)
+    return [
+        Check(id="audio-codec", passed=stream["codec_name"] == "mp3", measured=stream["codec_name"], required="mp3",
+              about="Codec of the episode"),
+        Check(id="audio-length", passed=abs(length_s - made.duration_s) <= MP3_FRAMES_S, measured=round(length_s, 3),
+              required=f"{made.duration_s:.3f} ± {MP3_FRAMES_S:.3f} s", about="Length of the episode"),
+        Check(id="chapters", passed=len(marks) == len(wanted) and off_s <= CHAPTER_OFF_S, measured=round(off_s, 4),
+              required=f"≤ {CHAPTER_OFF_S} s", about="How far a chapter mark is from the first sample of its section"),
+        *checks.check_loudness(encoded, chosen),
+    ]  # fmt: skip
+
+
+def reported(
+    place: Workplace,
+    manuscript: Manuscript,
+    recorded: Recording,
+    cast: Cast,
+    crew: Choice,
+    chosen: Profile,
+    loudness: Loudness,
+    found: list[Check],
+) -> EpisodeReport:
+    """``report.json`` of the episode."""
+    script, talk, tally = recorded.script, recorded.conversation, place.store.tally
+    assert crew.speaks is not None
+    engine = crew.speaks
+    lines = tuple(_line(recorded, line, cast[line.speaker].name, engine.name) for line in script.lines)
+    spoken_s = sum(seconds(count) for count in talk.speaking.values())
+    words = sum(len(line.said.split()) for line in script.lines if line.id in talk.clips)
+    episode = Episode(
+        outputs={name: getattr(NAMES, name) for name in NAMES.__dataclass_fields__},
+        duration_s=round(seconds(talk.timeline.length_samples), 3),
+        channels=recorded.mix.layout.channels,
+        loudness=loudness,
+        profile=chosen.name,
+        required_loudness=chosen.loudness,
+        checks=tuple(found),
+        chapters=tuple(ChapterMark(start_s=round(seconds(start), 3), title=title) for start, title in talk.chapters),
+        lines=lines,
+        names={speaker: script.name_of(speaker) for speaker in script.speakers},
+        speaking={speaker: round(seconds(count), 2) for speaker, count in talk.speaking.items()},
+        words_per_minute=round(words / spoken_s * 60, 1) if spoken_s else None,
+    )
+    return EpisodeReport(
+        job=place.job,
+        state=state_of_episode(episode, script.writing),
+        source=EpisodeSource(
+            name=manuscript.name, sha256=manuscript.sha256, title=script.title, language=script.language
+        ),
+        engine=EngineUsed(
+            name=engine.name, version=engine.version, abilities={"speak": f"{engine.name} {engine.version}"}
+        ),
+        episode=episode,
+        writing=script.writing,
+        work=Work(speak_calls=tally["speak", "made"]),
+    )
+
+
+def _line(recorded: Recording, line: ScriptLine, voice: str, engine: str) -> EpisodeLine:
+    tried, clip = recorded.takes.get(line.id, ()), recorded.conversation.clips.get(line.id)
+    take = tried[0] if tried else None
+    return EpisodeLine(
+        id=line.id,
+        speaker=line.speaker,
+        text=line.text,
+        spoken=line.spoken,
+        placed_start_s=round(seconds(clip.start_samples), 6) if clip else None,
+        placed_end_s=round(seconds(clip.end_samples), 6) if clip else None,
+        verdict=verdict_of(take.reasons) if take and clip else Verdict.FAILED,
+        reasons=take.reasons if take else (),
+        takes=len(tried),
+        voice=voice,
+        engine=engine,
+        error_rate=take.measured.error_rate if take and take.measured else None,
+        loudness_lufs=take.measured.loudness_lufs if take and take.measured else None,
+    )
+
+
+def stage_rows(place: Workplace) -> tuple[Stage, ...]:
+    return tuple(Stage(name=r.name, seconds=r.seconds, made=r.made, reused=r.reused) for r in place.stages.records)
