@@ -174,6 +174,12 @@ def numbers(folder: Path, feed_name: str = FEED) -> dict[str, int]:
     return {guid: int(number) for guid, number in found if number.isdecimal()}
 
 
+def published(folder: Path, guid: str, feed_name: str = FEED) -> datetime | None:
+    """When an episode of a feed was published first; None where the feed does not have it."""
+    dates = (_published(item) for item in read_items(folder, feed_name) if trees.text(item, "guid") == guid)
+    return next((date for date in dates if date != OLDEST), None)
+
+
 def with_item(items: Sequence[etree._Element], item: Item) -> list[etree._Element]:
     """Items with this one among them, newest first; the earlier form of the same episode goes."""
     others = [element for element in items if trees.text(element, "guid") != item.guid]
@@ -223,7 +229,7 @@ def _page(channel: Channel, items: Sequence[etree._Element], number: int, count:
     etree.indent(rss, " ")
     # The prefixes of this feed, also in items that another one came with.
     etree.cleanup_namespaces(rss, top_nsmap=NAMESPACES, keep_ns_prefixes=list(NAMESPACES))
-    return bytes(etree.tostring(rss, xml_declaration=True, encoding="UTF-8"))
+    return bytes(etree.tostring(rss, xml_declaration=True, encoding="UTF-8")) + b"\n"
 
 
 def _describe(top: etree._Element, channel: Channel, now: datetime) -> None:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from speechmill import languages
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
 from tasks.episode.categories import CATEGORIES, is_known
-from tasks.episode.feed import FEED, Channel, alone
+from tasks.episode.feed import FEED, Channel, alone, published
 
 HERE = "http://localhost:8000/"
 """Where `python -m http.server` serves the folder: the base address until the show has one of its own."""
@@ -194,6 +194,14 @@ def enlist(show_file: Path, show: Show, key: str, title: str, *, now: datetime, 
     except OSError as error:
         raise from_os_error(error) from error
     return entry
+
+
+def lone_entry(show: Show, key: str, title: str, *, now: datetime, earlier: Path | None = None) -> Entry:
+    """For an episode that is no show's, so that nothing remembers it: the guid follows from the key, and the date is
+    that of the feed in ``earlier`` where an earlier run has left one."""
+    guid = episode_guid(show, key)
+    before = published(earlier, guid) if earlier else None
+    return Entry(number=1, guid=guid, published=before or now.astimezone(UTC).replace(microsecond=0), title=title)
 
 
 def memory_file(show_file: Path) -> Path:

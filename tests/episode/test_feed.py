@@ -20,7 +20,7 @@ from tasks.episode import feed, package, trees
 from tasks.episode.content import Episode
 from tasks.episode.feed import Channel, Enclosure, Item
 from tasks.episode.lint import RULES, Severity, lint_feed, passes
-from tasks.episode.shows import Entry, Show
+from tasks.episode.shows import Entry, Show, lone_entry
 from tasks.episode.trees import UnreadableFeed
 
 NOW = datetime(2026, 5, 6, tzinfo=UTC)
@@ -128,6 +128,19 @@ def test_episode_without_a_show_or_an_address_of_its_own_passes_too(
     made = package.write_package(tmp_path, alone, encoded, package.show_of(alone), entry, now=NOW)
     assert passes(made.findings)
     assert [finding.rule for finding in made.findings] == ["URL-02"]  # nobody but this machine can hear it
+
+
+def test_lone_episode_that_is_made_again_keeps_its_guid_and_date(
+    tmp_path: Path, episode: Episode, encoded: Path
+) -> None:
+    alone = replace(episode, show="", number=None)
+    show = package.show_of(alone)
+    for day in (0, 5):
+        entry = lone_entry(show, "job-1", alone.title, now=NOW + timedelta(days=day), earlier=tmp_path)
+        package.write_package(tmp_path, alone, encoded, show, entry, now=NOW + timedelta(days=day))
+    (found,) = feed.read_items(tmp_path)
+    assert trees.text(found, "pubDate") == "Wed, 06 May 2026 00:00:00 +0000"
+    assert (tmp_path / "feed.xml").read_text().count("Mon, 11 May 2026") == 1  # that the feed was built again is told
 
 
 def test_earlier_episodes_stay_as_they_were(tmp_path: Path, channel: Channel) -> None:
