@@ -105,11 +105,11 @@ def exchange(
     kind = _Encrypted if parts.scheme == "https" else _Plain
     connection = kind(host, port, to, min(CONNECT_S, deadline_s))
     late = threading.Event()
+    open_socket: list[socket.socket] = []  # http.client lets go of its own as soon as the headers are read
 
     def stop() -> None:
         late.set()
-        sock = connection.sock
-        if sock is not None:
+        for sock in open_socket:
             try:
                 sock.shutdown(socket.SHUT_RDWR)  # wakes whoever reads, however slowly the server drips
             except OSError:
@@ -122,6 +122,7 @@ def exchange(
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         sent = {"User-Agent": AGENT, "Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
         connection.connect()
+        open_socket.append(connection.sock)
         connection.sock.settimeout(deadline_s)
         connection.request(method, target, body=body, headers=sent)
         response = connection.getresponse()

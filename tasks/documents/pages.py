@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
+import re
 from typing import Any
 
 from tasks.documents.archives import parse_html
 from tasks.documents.blocks import Dropped, Kind, Piece, clean
 from tasks.documents.markup import attribute, inline, is_hidden, local, pieces
 
+CHARSET = re.compile(rb"<meta[^>]{1,200}?charset\s*=\s*[\"']?([\w-]{2,40})", re.IGNORECASE)
 ARTICLE_SHARE = 0.3  # an extraction that keeps less of the page's running text than this has lost the article
 FIELDS = {"title": "title", "author": "author", "date": "date", "sitename": "site", "description": "description",
           "image": "image", "url": "address", "language": "language"}  # fmt: skip
 
 
-def read(data: bytes, name: str, address: str = "") -> tuple[list[Piece | Dropped], dict[str, str]]:
+def decoded(data: bytes, charset: str = "") -> str:
+    """The text of a page, as the server, its mark, the page itself or its bytes say that it is encoded."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    declared = CHARSET.search(data[:4096])
+    for encoding in filter(None, (charset, declared and declared[1].decode("ascii", "ignore"), "utf-8-sig")):
+        try:
+            return data.decode(encoding)
+        except (LookupError, UnicodeDecodeError):
+            continue  # pages often claim what they are not
+    return data.decode("cp1252", "replace")
+
+
+def read(data: bytes, name: str, address: str = "", charset: str = "") -> tuple[list[Piece | Dropped], dict[str, str]]:
     """The pieces of a page and its metadata. Raises ``UnreadableDocument``."""
-    root = parse_html(data, name)
+    root = parse_html(decoded(data, charset), name)
     language = attribute(root, "lang")
     body = next((e for e in root.iter() if local(e) == "body"), root)
     whole = list(pieces(body, "page"))

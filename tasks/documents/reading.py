@@ -47,6 +47,7 @@ class _Source:
     name: str
     language: str | None
     address: str = ""
+    charset: str = ""  # as a server says
 
 
 def read_document(source: str | Path, settings: Settings, *, language: str | None = None) -> Document:
@@ -66,12 +67,13 @@ def read_document(source: str | Path, settings: Settings, *, language: str | Non
             hint="set SPEECHMILL_ALLOW_HTTPS=1, or save the page and give the file",
         )
     reply = fetch(text, most_bytes=MOST_PAGE_BYTES, deadline_s=FETCH_S)
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    ending = TYPES.get(kind) or Path(urlsplit(reply.address).path).suffix.lower() or ".html"
+    kind, _, parameters = reply.headers.get("content-type", "").lower().partition(";")
+    charset = parameters.partition("charset=")[2].partition(";")[0].strip("\"' ")
+    ending = TYPES.get(kind.strip()) or Path(urlsplit(reply.address).path).suffix.lower() or ".html"
     with Scratch(settings.scratch).folder() as folder:
         path = folder / f"document{ending}"
         path.write_bytes(reply.body)
-        return _read(_Source(path, text, language, reply.address))
+        return _read(_Source(path, text, language, reply.address, charset))
 
 
 def _read(source: _Source) -> Document:
@@ -166,7 +168,7 @@ def _captions(source: _Source) -> Found:
 def _html(source: _Source) -> Found:
     from tasks.documents import pages
 
-    return pages.read(source.path.read_bytes(), source.name, source.address)
+    return pages.read(source.path.read_bytes(), source.name, source.address, source.charset)
 
 
 def _pdf(source: _Source) -> Found:
