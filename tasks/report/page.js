@@ -5,14 +5,21 @@
   const $ = (id) => document.getElementById(id);
   const all = (selector) => [...document.querySelectorAll(selector)];
   const peaks = (track) => ({ perS: track.perS, peaks: Uint8Array.from(atob(track.peaks), (c) => c.charCodeAt(0)) });
-  const original = peaks(data.original);
+  const original = data.original && peaks(data.original);
   const worse = { failed: 2, review: 1, passed: 0 };
   const plain = (text) => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
 
   let language = null; // the shown one: tag, lines, rows, dub, audio
-  let hear = 'dub';
+  let hear = data.sounds.at(-1);
   let selected = -1;
   let playing = null; // { audio, until, button }
+  const made = { span: (line) => [line.ps, line.pe], text: (line) => line.txt, language: () => language.tag, audio: () => language.audio };
+  const SOUNDS = { // what can be heard: a dub beside its original, or an episode alone
+    original: { title: 'Original', of: 'original of ', key: 'o', span: (line) => [line.s, line.e], text: (line) => line.src,
+      language: () => data.language, audio: () => $('sound-original') },
+    dub: { title: 'Dub', of: 'dub of ', key: 'd', ...made },
+    episode: { title: 'Play', of: '', key: 'p', ...made },
+  };
   let show = 'all', order = 'time';
   const languages = new Map();
 
@@ -33,16 +40,16 @@
   const hue = (name) => HUES[data.speakers.indexOf(name) % HUES.length];
 
   function hearButton(at, lane, line) {
-    const button = element('button', { className: 'hear', type: 'button', title: lane === 'dub' ? 'Dub' : 'Original' });
+    const button = element('button', { className: 'hear', type: 'button', title: SOUNDS[lane].title });
     button.append($('play').firstElementChild.cloneNode(true));
-    button.setAttribute('aria-label', `Play ${lane} of line ${line.id}`);
+    button.setAttribute('aria-label', `Play ${SOUNDS[lane].of}line ${line.id}`);
     button.addEventListener('click', () => { select(at); playing?.button === button ? pause() : playLine(at, lane); });
     return button;
   }
 
-  function said(at, lane, line, lang) {
-    const text = element('p', { textContent: lane === 'dub' ? line.txt : line.src, lang, dir: 'auto' });
-    const heard = lane === 'original' || line.ps !== null;
+  function said(at, lane, line) {
+    const text = element('p', { textContent: SOUNDS[lane].text(line), lang: SOUNDS[lane].language(), dir: 'auto' });
+    const heard = SOUNDS[lane].span(line)[0] !== null;
     return element('div', { className: 'said ' + lane }, heard ? hearButton(at, lane, line) : element('span'), text);
   }
 
@@ -50,20 +57,28 @@
     const first = element('div', {}, element('span', { className: 'chip ' + line.verdict, textContent: line.verdict }));
     const made = element('div', { className: 'fit' }, first);
     if (line.ps === null) return made;
-    const meter = element('span', { className: 'meter' + (line.stretch > data.easy ? ' review' : ''), title: 'speed' });
-    const bar = element('i');
-    bar.style.setProperty('--fill', Math.min(100, Math.max(4, (line.stretch - .9) / .45 * 100)) + '%');
-    meter.append(line.stretch.toFixed(2) + '×', bar);
-    const late = Math.round((line.ps - line.s) * 1000);
+    if (line.stretch) first.append(speed(line));
     const more = [
-      Math.abs(late) < 10 ? 'on time' : `${Math.abs(late)} ms ${late > 0 ? 'late' : 'early'}`,
+      ...(line.facts || [arrival(line)]),
       line.takes > 1 ? `${line.takes} takes` : '',
       line.heard === null ? '' : `${line.heard} % understood`,
       line.lost ? `${line.lost} ms lost` : '',
     ];
-    first.append(meter);
     made.append(element('div', { className: 'more', textContent: more.filter(Boolean).join(' · ') }));
     return made;
+  }
+
+  function speed(line) {
+    const meter = element('span', { className: 'meter' + (line.stretch > data.easy ? ' review' : ''), title: 'speed' });
+    const bar = element('i');
+    bar.style.setProperty('--fill', Math.min(100, Math.max(4, (line.stretch - .9) / .45 * 100)) + '%');
+    meter.append(line.stretch.toFixed(2) + '×', bar);
+    return meter;
+  }
+
+  function arrival(line) {
+    const late = Math.round((line.ps - line.s) * 1000);
+    return Math.abs(late) < 10 ? 'on time' : `${Math.abs(late)} ms ${late > 0 ? 'late' : 'early'}`;
   }
 
   function rowOf(at) {
@@ -75,7 +90,7 @@
     row.append(
       element('div', { className: 'who' }, element('span', { className: 'id', textContent: line.id }),
         element('time', { textContent: `${clock(line.s, true)} – ${clock(line.e, true)}` }), line.who ? name : ''),
-      said(at, 'original', line, data.language), said(at, 'dub', line, language.tag), fit(line));
+      ...data.sounds.map((lane) => said(at, lane, line)), fit(line));
     const why = [
       ...line.reasons.map((text) => element('li', { className: 'reason', textContent: text })),
       ...line.notes.map((text) => element('li', { textContent: text })),
@@ -91,7 +106,7 @@
       const line = language.lines[at];
       if (show === 'review' ? line.verdict === 'passed' : show === 'failed' && line.verdict !== 'failed') return false;
       if (speaker && line.who !== speaker) return false;
-      line.words ??= plain([line.id, line.who, line.src, line.txt, ...line.reasons, ...line.notes].join(' '));
+      line.words ??= plain([line.id, line.who, ...data.sounds.map((lane) => SOUNDS[lane].text(line)), ...line.reasons, ...line.notes].join(' '));
       return words.every((word) => line.words.includes(word));
     });
   }
@@ -108,7 +123,11 @@
     (function more() { // a screen at once, the rest while nobody waits for it
       if (mine !== arranging) return;
       const part = document.createDocumentFragment();
-      for (const end = Math.min(found.length, next + (next ? 200 : 40)); next < end; next++) part.append(rowOf(found[next]));
+      for (const end = Math.min(found.length, next + (next ? 200 : 40)); next < end; next++) {
+        const chapter = order === 'time' && chapterAt.get(found[next]);
+        if (chapter) part.append(element('li', { className: 'chapter', textContent: chapter.title, dir: 'auto' }));
+        part.append(rowOf(found[next]));
+      }
       $('list').append(part);
       if (next < found.length) setTimeout(more);
     })();
@@ -132,8 +151,8 @@
 
   /* ---- player ---- */
 
-  const audioOf = (lane) => lane === 'original' ? $('sound-original') : language.audio;
-  const spanOf = (line, lane) => lane === 'original' ? [line.s, line.e] : [line.ps, line.pe];
+  const audioOf = (lane) => SOUNDS[lane].audio();
+  const spanOf = (line, lane) => SOUNDS[lane].span(line);
 
   function playLine(at, lane) {
     const line = language.lines[at];
@@ -199,7 +218,7 @@
     });
     if (now !== saying) {
       saying = now;
-      $('said').textContent = now ? (hear === 'dub' ? now.txt : now.src) : '';
+      $('said').textContent = now ? SOUNDS[hear].text(now) : '';
     }
   }
 
@@ -232,11 +251,11 @@
       const given = data.languages[tag];
       for (const line of given.lines) {
         const late = line.ps === null ? 0 : Math.abs(line.ps - line.s);
-        line.worst = worse[line.verdict] * 1e4 + line.lost * 10 + line.reasons.length * 100 + (line.stretch - 1) * 100 + late * 10;
+        line.worst = worse[line.verdict] * 1e4 + line.lost * 10 + line.reasons.length * 100 + ((line.stretch || 1) - 1) * 100 + late * 10;
       }
       const audio = document.querySelector(`[data-sound="${CSS.escape(tag)}"]`);
       audio.addEventListener('timeupdate', stopInBackground);
-      languages.set(tag, { tag, lines: given.lines, rows: [], dub: peaks(given), audio });
+      languages.set(tag, { tag, lines: given.lines, rows: [], sound: peaks(given), audio });
     }
     language = languages.get(tag);
     selected = -1;
@@ -248,8 +267,24 @@
     const count = (test) => language.lines.filter(test).length;
     const counts = { all: language.lines.length, review: count((l) => l.verdict !== 'passed'), failed: count((l) => l.verdict === 'failed') };
     for (const button of all('[data-show]')) button.querySelector('span').textContent = counts[button.dataset.show];
-    timeline.show(data.duration, original, language.dub, language.lines);
+    timeline.show(data.duration, lanes(), language.lines, data.chapters || []);
     arrange();
+  }
+
+  const ROWS_MOST = 6; // of speakers; with more of them the timeline says who speaks in its text
+  function lanes() {
+    const { sound } = language;
+    if (original) {
+      return [
+        { name: 'original', sound: original, of: (l) => [l.s, l.e], text: (l) => l.src, tone: 'original' },
+        { name: 'dub', sound, of: (l) => l.ps === null && l.verdict === 'failed' ? [l.s, l.e] : [l.ps, l.pe], text: (l) => l.txt },
+      ];
+    }
+    const own = { name: 'episode', of: (l) => [l.ps, l.pe], hue: (l) => hue(l.who) };
+    if (data.speakers.length > ROWS_MOST) return [{ ...own, sound, text: (l) => `${l.who}: ${l.txt}` }];
+    $('timeline').style.height = 160 + 28 * data.speakers.length + 'px';
+    return [{ ...own, sound, text: () => '' }, ...data.speakers.map((who) => (
+      { ...own, tall: 24, text: (l) => l.txt, of: (l) => l.who === who ? own.of(l) : [null] }))];
   }
 
   function stopInBackground() { // animation frames stand still in a hidden tab
@@ -261,7 +296,7 @@
     return button.dataset[group];
   }
 
-  $('sound-original').addEventListener('timeupdate', stopInBackground);
+  $('sound-original')?.addEventListener('timeupdate', stopInBackground);
   for (const button of all('[data-show]')) button.addEventListener('click', () => { show = choose(button, 'show'); arrange(); });
   for (const button of all('[data-order]')) button.addEventListener('click', () => { order = choose(button, 'order'); arrange(); });
   for (const button of all('[data-hear]')) button.addEventListener('click', () => swap(button.dataset.hear));
@@ -297,18 +332,30 @@
     if (typing && event.key === 'Escape') event.target.blur();
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const keys = {
-      j: () => step(1), k: () => step(-1), o: () => playLine(Math.max(0, selected), 'original'),
-      d: () => playLine(Math.max(0, selected), 'dub'), x: () => swap(hear === 'dub' ? 'original' : 'dub'),
-      '/': () => $('find').focus(), ' ': toggle,
+      j: () => step(1), k: () => step(-1), '/': () => $('find').focus(), ' ': toggle,
+      x: () => swap(data.sounds.find((lane) => lane !== hear) || hear),
     };
+    for (const lane of data.sounds) keys[SOUNDS[lane].key] = () => playLine(Math.max(0, selected), lane);
     if (!keys[event.key] || (event.key === ' ' && event.target.matches('button, a'))) return;
     event.preventDefault();
     keys[event.key]();
   });
 
-  const asked = decodeURIComponent(location.hash.slice(1)); // report.html#es:0012, or #0012
-  const [tag, id] = asked.includes(':') ? asked.split(':') : [null, asked];
+  /* report.html#es:0012 or #0012 is a line, #t=65.2 a time; a link to a time plays from there. */
+  function go(asked) {
+    const time = asked.startsWith('t=') ? parseFloat(asked.slice(2)) : NaN;
+    const wanted = language.lines.findIndex((line) => time >= 0 ? line.e > time : line.id === asked.split(':').at(-1));
+    if (wanted >= 0) select(wanted, true);
+    if (time >= 0) { timeline.look(time); at(time, false); }
+    return time;
+  }
+
+  const asked = decodeURIComponent(location.hash.slice(1)), [tag] = asked.split(':');
+  const chapterAt = new Map();
+  for (const name of all('.legend .speaker')) name.style.setProperty('--hue', hue(name.textContent));
+  for (const chapter of data.chapters || []) chapterAt.set(chapter.line, chapter);
+  for (const link of all('a[href^="#t="]')) link.addEventListener('click', () => play(hear, go(decodeURIComponent(link.hash.slice(1))), Infinity));
+  addEventListener('hashchange', () => go(decodeURIComponent(location.hash.slice(1))));
   speak(data.languages[tag] ? tag : Object.keys(data.languages)[0]);
-  const wanted = language.lines.findIndex((line) => line.id === id);
-  if (wanted >= 0) select(wanted, true);
+  go(asked);
 })();

@@ -59,7 +59,7 @@ class PageSound:
 
 
 def embeds(duration_s: float, languages: int) -> bool:
-    """Whether a page holds its sound itself."""
+    """Whether a page holds its sound itself: one programme, and its dubs in so many languages."""
     return duration_s * (1 + languages) <= EMBED_MOST_S
 
 
@@ -99,6 +99,20 @@ def page_sound(
             for language, sound in dubs.items()
         }
     return PageSound(heard, tracks, beside)
+
+
+def episode_track(
+    store: ArtifactStore, audio: Digest, duration_s: float, *, file_name: str = "episode.mp3", threads: int = 2
+) -> Track:
+    """What the page of an episode hears: a preview that it holds itself, or ``file_name`` beside it where the episode
+    is too long for that. ``audio`` is the whole programme in any file that libsndfile reads."""
+    inside = embeds(duration_s, 0)
+    with ThreadPoolExecutor(threads) as pool:
+        made = pool.submit(preview, store, audio) if inside else None
+        wave = pool.submit(waveform, store, audio, duration_s)
+        drawn = store.path(wave.result().sha256).read_bytes()
+        heard = store.path(made.result().sha256).read_bytes() if made else b""
+    return Track(drawn, peaks_per_s(duration_s), embedded=heard, url="" if inside else file_name)
 
 
 def preview(store: ArtifactStore, audio: Digest) -> Artifact:

@@ -1,6 +1,8 @@
 'use strict';
-/* The timeline: original and dub, one above the other, over their waveforms. Drawn on a canvas, so that thousands of
+/* The timeline: lines in lanes, one above the other, over their waveforms: original and dub, or an episode's sound and
+   its speakers. Drawn on a canvas, so that thousands of
    lines stay smooth; everything it shows is also in the list of lines. Times are seconds. */
+const CHAPTER = 20; // px, for the titles of chapters
 const NARROW = 4; // px: a block below this is a mere mark
 const COARSE = 32; // peaks in one of the coarse waveform
 
@@ -21,15 +23,17 @@ class Timeline {
   theme() {
     const style = getComputedStyle(document.documentElement);
     this.colour = {};
-    for (const name of ['paper', 'card', 'ink', 'soft', 'line', 'accent', 'original', 'dub', 'review', 'failed', 'wave'])
+    for (const name of ['paper', 'card', 'ink', 'soft', 'line', 'accent', 'original', 'dub', 'review', 'failed', 'wave', 'speaker'])
       this.colour[name] = style.getPropertyValue('--' + name).trim();
     this.colour.passed = this.colour.dub;
     this.font = getComputedStyle(document.body).fontFamily;
   }
 
-  /* original, dub: { peaks: Uint8Array, perS } */
-  show(duration, original, dub, lines) {
-    Object.assign(this, { duration, original, dub, lines });
+  /* A lane: { name: what is heard there, of(line): [from, to], text(line), sound?: { peaks: Uint8Array, perS }, tone?: a
+     colour's name, or hue(line), where a line that passed has one of its own; tall?: px, else they share what is left }.
+     The last but lanes without sound is drawn as the whole. Chapters: { s, title }. */
+  show(duration, lanes, lines, chapters) {
+    Object.assign(this, { duration, lanes, lines, chapters });
     this.selected = -1;
     const span = Math.min(duration, Math.max(12, this.canvas.clientWidth / 30)); // wide enough to read first words
     if (this.view.to <= 1 || this.view.to > duration) this.view = { from: 0, to: span };
@@ -61,12 +65,16 @@ class Timeline {
     const { g, width, height } = this.context(this.canvas);
     this.width = width;
     if (!width || !this.lines) return;
-    const top = 22, gap = 10, tall = (height - top - gap - 8) / 2;
-    this.lanes = [
-      { name: 'original', sound: this.original, y: top, tall, of: (l) => [l.s, l.e], text: (l) => l.src },
-      { name: 'dub', sound: this.dub, y: top + tall + gap, tall, of: (l) => l.ps === null && l.verdict === 'failed' ? [l.s, l.e] : [l.ps, l.pe], text: (l) => l.txt },
-    ];
-    this.ruler(g, width, height, top);
+    const top = 22 + (this.chapters.length ? CHAPTER : 0), gap = this.lanes.length > 2 ? 4 : 10;
+    const given = this.lanes.filter((lane) => lane.tall), shared = this.lanes.length - given.length;
+    const left = height - top - 8 - gap * (this.lanes.length - 1) - given.reduce((sum, lane) => sum + lane.tall, 0);
+    let y = top;
+    for (const lane of this.lanes) {
+      Object.assign(lane, { y, height: lane.tall || left / shared });
+      y += lane.height + gap;
+    }
+    this.ruler(g, width, height);
+    this.heads(g, width, height);
     const seen = [];
     this.lines.forEach((line, at) => {
       const first = Math.min(line.s, line.ps ?? line.s), last = Math.max(line.e, line.pe ?? line.e);
@@ -75,17 +83,17 @@ class Timeline {
     for (const lane of this.lanes) {
       this.drawn = '';
       for (const [line, at] of seen) this.block(g, lane, line, at);
-      this.wave(g, lane.sound, 0, width, lane.y + 17, lane.tall - 18, this.view.from, this.view.to, this.colour.wave);
+      this.wave(g, lane.sound, 0, width, lane.y + 17, lane.height - 18, this.view.from, this.view.to, this.colour.wave);
       for (const [line, at] of seen) this.ink(g, lane, line, at);
     }
-    for (const [line] of seen) this.link(g, line);
+    if (this.lanes[0].name === 'original') for (const [line] of seen) this.link(g, line);
     const x = this.x(this.head);
     g.fillStyle = this.colour.ink;
-    g.fillRect(x - .75, top - 8, 1.5, height - top + 2);
-    g.beginPath(); g.arc(x, top - 8, 4, 0, 7); g.fill();
+    g.fillRect(x - .75, 14, 1.5, height - 20);
+    g.beginPath(); g.arc(x, 14, 4, 0, 7); g.fill();
   }
 
-  ruler(g, width, height, top) {
+  ruler(g, width, height) {
     const span = this.view.to - this.view.from;
     const steps = [.1, .2, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
     const step = steps.find((s) => s / span * width >= 74) || 7200;
@@ -96,11 +104,32 @@ class Timeline {
       g.fillStyle = this.colour.line;
       g.fillRect(x, 4, 1, height);
       g.fillStyle = this.colour.soft;
-      g.fillText(clock(n * step, step < 1), x + 4, top - 8);
+      g.fillText(clock(n * step, step < 1), x + 4, 14);
     }
   }
 
-  tone(lane, line) { return lane.name === 'original' ? this.colour.original : this.colour[line.verdict]; }
+  /* Where chapters begin, and their titles; the title of the one that goes on stays in sight. */
+  heads(g, width, height) {
+    this.chapters.forEach((chapter, n) => {
+      const from = this.x(chapter.s), to = this.x(this.chapters[n + 1]?.s ?? this.duration);
+      if (to < 0 || from > width) return;
+      g.fillStyle = this.colour.accent;
+      g.fillRect(from, 20, 1.5, height);
+      const left = Math.max(0, from), room = Math.min(width, to) - left - 10;
+      if (room < 20) return;
+      g.save();
+      g.beginPath(); g.rect(left, 20, room + 6, CHAPTER); g.clip();
+      g.font = '600 11.5px ' + this.font;
+      g.fillText(chapter.title, left + 6, 34);
+      g.restore();
+    });
+  }
+
+  tone(lane, line) {
+    if (lane.tone) return this.colour[lane.tone];
+    if (lane.hue && line.verdict === 'passed') return `hsl(${lane.hue(line)} 46% ${this.colour.speaker})`;
+    return this.colour[line.verdict];
+  }
 
   box(lane, line) {
     const [from, to] = lane.of(line);
@@ -117,13 +146,13 @@ class Timeline {
     g.fillStyle = tone;
     if (box.w < NARROW) {
       const drawn = Math.round(box.x) + tone; // of many lines in one pixel one is enough
-      if (drawn !== this.drawn || at === this.selected) g.fillRect(Math.round(box.x), lane.y, Math.ceil(box.w), lane.tall);
+      if (drawn !== this.drawn || at === this.selected) g.fillRect(Math.round(box.x), lane.y, Math.ceil(box.w), lane.height);
       this.drawn = drawn;
       g.globalAlpha = 1;
       return;
     }
     g.beginPath();
-    g.roundRect(box.x, lane.y, box.w, lane.tall, Math.min(5, box.w / 3));
+    g.roundRect(box.x, lane.y, box.w, lane.height, Math.min(5, box.w / 3));
     g.fill();
     g.globalAlpha = 1;
   }
@@ -135,7 +164,7 @@ class Timeline {
     const left = Math.max(0, box.x), right = Math.min(this.width, box.x + box.w);
     if (right <= left) return;
     const tone = this.tone(lane, line);
-    this.wave(g, lane.sound, left, right, lane.y + 17, lane.tall - 18, this.time(left), this.time(right), tone);
+    this.wave(g, lane.sound, left, right, lane.y + 17, lane.height - 18, this.time(left), this.time(right), tone);
     g.fillStyle = tone;
     g.fillRect(box.x, lane.y, box.w, at === this.selected ? 4 : 2.5);
     if (right - left < 44) return;
@@ -154,14 +183,14 @@ class Timeline {
     g.strokeStyle = Math.abs(line.ps - line.s) > .12 ? this.colour.review : this.colour.soft;
     g.globalAlpha = .7;
     g.beginPath();
-    g.moveTo(this.x(line.s) + .5, a.y + a.tall);
+    g.moveTo(this.x(line.s) + .5, a.y + a.height);
     g.lineTo(this.x(line.ps) + .5, b.y);
     g.stroke();
     g.globalAlpha = 1;
   }
 
   wave(g, sound, left, right, y, tall, from, to, colour) {
-    if (!sound.peaks.length) return;
+    if (!sound?.peaks.length) return;
     sound.coarse ??= coarse(sound);
     const far = (to - from) / (right - left) * sound.perS > 4 * COARSE;
     const { peaks, perS } = far ? sound.coarse : sound;
@@ -185,12 +214,14 @@ class Timeline {
     const at = (time) => time / this.duration * width;
     const same = [this.lines, this.colour, this.whole.width, this.whole.height];
     if (!this.ground || same.some((part, n) => part !== this.ground.same[n])) {
-      this.wave(g, this.dub, 0, width, 2, height - 9, 0, this.duration, this.colour.wave);
+      this.wave(g, this.lanes.findLast((lane) => lane.sound).sound, 0, width, 2, height - 9, 0, this.duration, this.colour.wave);
       for (const line of this.lines) {
         if (line.verdict === 'passed') continue;
         g.fillStyle = this.colour[line.verdict];
         g.fillRect(at(line.ps ?? line.s), height - 6, Math.max(2, at(line.e - line.s)), 6);
       }
+      g.fillStyle = this.colour.accent;
+      for (const chapter of this.chapters) g.fillRect(at(chapter.s), 0, 1.5, height);
       const kept = document.createElement('canvas');
       [kept.width, kept.height] = [this.whole.width, this.whole.height];
       kept.getContext('2d').drawImage(this.whole, 0, 0);
@@ -244,13 +275,15 @@ class Timeline {
   under(event) {
     const bounds = this.canvas.getBoundingClientRect();
     const x = event.clientX - bounds.left, y = event.clientY - bounds.top;
-    const lane = this.lanes.find((l) => y >= l.y && y <= l.y + l.tall) || null;
+    const lane = this.lanes.find((l) => y >= l.y && y <= l.y + l.height) || null;
     let found = -1;
     if (lane) this.lines.forEach((line, at) => {
       const box = this.box(lane, line);
       if (box && x >= box.x - 1.5 && x <= box.x + box.w + 1.5) found = at;
     });
-    return { x, y, lane: lane?.name, time: Math.min(this.duration, Math.max(0, this.time(x))), found };
+    const time = Math.min(this.duration, Math.max(0, this.time(x)));
+    const chapter = y > 20 && y < this.lanes[0].y && this.chapters.findLast(({ s }) => s <= time);
+    return { x, y, lane: lane?.name, time: chapter ? chapter.s : time, found };
   }
 
   listen() {
@@ -328,7 +361,7 @@ class Timeline {
       const head = document.createElement('b');
       head.textContent = [line.id, line.who, clock(line.s, true), line.stretch > 1.005 ? line.stretch.toFixed(2) + '×' : '']
         .filter(Boolean).join(' · ');
-      const texts = [line.src, line.txt].map((text) => {
+      const texts = [line.src, line.txt].filter(Boolean).map((text) => {
         const p = document.createElement('p');
         p.dir = 'auto';
         p.textContent = text;
