@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SENTENCE_END = re.compile(r"[.!?…。！？।؟]['\"”’»)\]」』]*$")
 CLAUSE_END = re.compile(r"[,;:，；：、،–—]['\"”’»)\]」』]*$")
@@ -84,16 +85,16 @@ def pages(text: str, most: int, lines: int, *, at_least: int = 1, unspaced: bool
     """A text as pages of at most ``lines`` lines of at most ``most`` characters: as few as possible, but about
     ``at_least``, broken where a reader would pause and as even as that allows."""
     units = atoms(text, most, unspaced=unspaced)
-    whole = width(join(units))
+    ruler = _Ruler(units)
+    whole = ruler.width(0, len(units))
     fewest = -(-whole // (most * lines))
     needed = max(at_least, fewest)
     room = most * lines if at_least <= fewest else min(most * lines, -(-whole // at_least) + most // 2)
 
     def fits(first: int, end: int) -> bool:
-        page = units[first:end]
-        return end - first == 1 or (width(join(page)) <= room and _lines_needed(page, most) <= lines)
+        return end - first == 1 or (ruler.width(first, end) <= room and ruler.lines(first, end, most) <= lines)
 
-    return [_broken(units[a:b], most) for a, b in _partition(units, fits, whole / needed, PAGE_BREAK)]
+    return [_broken(units[a:b], most) for a, b in _partition(units, ruler, fits, whole / needed, PAGE_BREAK)]
 
 
 def join(units: Sequence[Atom]) -> str:
@@ -101,38 +102,55 @@ def join(units: Sequence[Atom]) -> str:
     return "".join((" " if unit.spaced and n else "") + unit.text for n, unit in enumerate(units))
 
 
+class _Ruler:
+    """How wide runs of atoms are, by running sums: a long text is measured once, not once for every way to break it."""
+
+    def __init__(self, units: Sequence[Atom]) -> None:
+        self._spaces = [int(unit.spaced) for unit in units]
+        self._wide = [width(unit.text) for unit in units]
+        self._until = [0]
+        for space, wide in zip(self._spaces, self._wide, strict=True):
+            self._until.append(self._until[-1] + space + wide)
+
+    def width(self, first: int, end: int) -> int:
+        """Of ``join(units[first:end])``."""
+        return self._until[end] - self._until[first] - self._spaces[first] if end > first else 0
+
+    def lines(self, first: int, end: int, most: int) -> int:
+        """How many lines of at most ``most`` characters they need."""
+        count, used = 1, 0
+        for at in range(first, end):
+            wide, space = self._wide[at], self._spaces[at]
+            if used and used + space + wide > most:
+                count, used = count + 1, wide
+            else:
+                used += wide + (space if used else 0)
+        return count
+
+
 def _broken(page: Sequence[Atom], most: int) -> tuple[str, ...]:
+    ruler = _Ruler(page)
+
     def fits(first: int, end: int) -> bool:
-        return end - first == 1 or width(join(page[first:end])) <= most
+        return end - first == 1 or ruler.width(first, end) <= most
 
-    target = width(join(page)) / _lines_needed(page, most)
-    return tuple(join(page[a:b]) for a, b in _partition(page, fits, target, LINE_BREAK))
-
-
-def _lines_needed(page: Sequence[Atom], most: int) -> int:
-    count, used = 1, 0
-    for unit in page:
-        wide = width(unit.text)
-        if used and used + unit.spaced + wide > most:
-            count, used = count + 1, wide
-        else:
-            used += wide + (unit.spaced if used else 0)
-    return count
+    target = ruler.width(0, len(page)) / ruler.lines(0, len(page), most)
+    return tuple(join(page[a:b]) for a, b in _partition(page, ruler, fits, target, LINE_BREAK))
 
 
 def _partition(
-    units: Sequence[Atom], fits: Callable[[int, int], bool], target: float, weight: float
+    units: Sequence[Atom], ruler: _Ruler, fits: Callable[[int, int], bool], target: float, weight: float
 ) -> list[tuple[int, int]]:
     """The cheapest way to cut ``units`` into parts that fit; a single unit always does. By dynamic programming."""
     best: list[tuple[float, int]] = [(0.0, 0)]  # cost of the units before, and where the last part starts
+    broken = [0.0, *(weight * _badness(before, after) for before, after in pairwise(units))]
     for end in range(1, len(units) + 1):
         choices: list[tuple[float, int]] = []
         for first in range(end - 1, -1, -1):
             if not fits(first, end):
                 break
-            uneven = (width(join(units[first:end])) - target) / max(1.0, target)
-            broken = weight * _badness(units[first - 1], units[first]) if first else 0.0
-            choices.append((best[first][0] + ONE_MORE + uneven * uneven + broken, first))
+            uneven = (ruler.width(first, end) - target) / max(1.0, target)
+            choices.append((best[first][0] + ONE_MORE + uneven * uneven + broken[first], first))
         best.append(min(choices))
     parts: list[tuple[int, int]] = []
     end = len(units)
