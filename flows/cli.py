@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -185,6 +186,7 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
     help="What the episode is like.",
 )
 @click.option("--language", metavar="LANG", help="Language of the document, where it does not say.")
+@click.option("--show", metavar="FILE", help="show.toml: the show that the episode belongs to.")
 @click.option("--minutes", type=float, metavar="N", help="Length that the episode is to have.")
 @click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
@@ -206,6 +208,25 @@ def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **aske
     from flows.start import start_podcast
 
     return _finish(start_podcast(request, prefect=not no_prefect), as_json=as_json, strict=strict)
+
+
+@cli.command("lint-feed")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def lint_feed(file: Path, as_json: bool) -> int:
+    """Check any podcast feed against the rules of apps and directories."""
+    from dataclasses import asdict
+
+    from tasks.episode.lint import Severity
+    from tasks.episode.lint import lint_feed as lint
+
+    findings = lint(file)
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}, ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    return 3 if any(finding.severity is Severity.ERROR for finding in findings) else 0
 
 
 @cli.command()

@@ -29,21 +29,20 @@ from speechmill.voices import Cast
 from storage.catalog import JobState
 from storage.objects import copy_file
 from tasks import checks, ffmpeg, publishing
-from tasks.episode import chapters, content, cover, feed, shownotes, transcript
-from tasks.episode.sound import encoded_mp3, write_mp3
+from tasks.episode import content
+from tasks.episode.lint import Severity
+from tasks.episode.package import Package, show_of, write_package
+from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
+from tasks.episode.sound import encoded_mp3
 from tasks.manuscripts import Manuscript
 from tasks.recording import Recording
 from tasks.report.episode import write_episode_page
-from tasks.report.sound import Sound as PageTrack
-from tasks.report.sound import episode_sound
+from tasks.report.sound import episode_track
 from tasks.workplace import Workplace
 
 STATES = {State.COMPLETED: JobState.COMPLETED, State.COMPLETED_WITH_REVIEW: JobState.COMPLETED_WITH_REVIEW}
 MP3_FRAMES_S = 2 * 1152 / 48_000  # an MP3 ends with a frame, and begins with the encoder's run-up
 CHAPTER_OFF_S = 0.02
-NOWHERE = (
-    "https://example.invalid/"  # base address of a feed whose show names none: RFC 2606 says that it leads nowhere
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +79,27 @@ def release(
         mp3 = encoded_mp3(place.store, recorded.master.flac.sha256)
     with place.stages("measure"):
         loudness = checks.measure_encoded(place.store, mp3.sha256, threads=place.settings.threads)
-    made = episode_of(recorded)
+    now = datetime.now(UTC)
+    show = shown(request, recorded)
+    entry = entered(request, show, recorded.script.title, place.job, out, now)
+    made = episode_of(recorded, show if request.show else None, entry if request.show else None)
     with publishing.staging(out) as staging:
         with place.stages("package"):
-            package(place, staging, made, recorded, place.store.path(mp3.sha256))
-        found = check(staging, made, recorded, chosen, loudness)
+            encoded = place.store.path(mp3.sha256)
+            packed = write_package(staging, made, encoded, show, entry, now=now, earlier=out if out.exists() else None)
+            copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
+            (staging / NAMES.script).write_text(recorded.script.to_json(), "utf-8")
+        found = [*check(staging, made, recorded, chosen, loudness), *linted(packed)]
         checks.raise_if_broken(found)
         report = reported(place, manuscript, recorded, cast, crew, chosen, loudness, found)
         with place.stages("report page"):
-            track = episode_sound(place.store, PageTrack(mp3.sha256, NAMES.audio), made.duration_s)
+            track = episode_track(
+                place.store,
+                recorded.master.flac.sha256,
+                made.duration_s,
+                file_name=NAMES.audio,
+                threads=place.settings.threads,
+            )
         report = report.model_copy(update={"stages": stage_rows(place)})
         (staging / "report.json").write_text(report.to_json(), "utf-8")
         write_episode_page(report, track, staging / "report.html")
@@ -99,15 +110,34 @@ def release(
     return STATES[report.state]
 
 
-def episode_of(recorded: Recording) -> content.Episode:
+def shown(request: PodcastRequest, recorded: Recording) -> Show:
+    """The show that the episode belongs to, or the one that it makes up alone."""
+    if request.show:
+        return read_show(Path(request.show))
+    return show_of(episode_of(recorded, None, None))
+
+
+def entered(request: PodcastRequest, show: Show, title: str, job: str, out: Path, now: datetime) -> Entry:
+    """The episode's number, guid and date: the same each time the job is run."""
+    if request.show:
+        return enlist(Path(request.show), show, job, title, now=now)
+    return lone_entry(show, job, title, now=now, earlier=out)
+
+
+def episode_of(recorded: Recording, show: Show | None, entry: Entry | None) -> content.Episode:
     """The episode as the package writes it down, every time from sample counts."""
     script, clips = recorded.script, recorded.conversation.clips
     said = [
-        content.Said(line.id, script.name_of(line.speaker), line.text, clips[line.id].start_samples,
-                     clips[line.id].end_samples)
+        content.Said(
+            line.id,
+            script.name_of(line.speaker),
+            line.text,
+            clips[line.id].start_samples,
+            clips[line.id].end_samples,
+        )
         for line in script.lines
         if line.id in clips
-    ]  # fmt: skip
+    ]
     return content.Episode(
         title=script.title,
         language=script.language,
@@ -116,46 +146,12 @@ def episode_of(recorded: Recording) -> content.Episode:
         chapters=tuple(content.Chapter(title, start) for start, title in recorded.conversation.chapters),
         description=script.description,
         link=script.source if script.source.startswith("https://") else "",
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        show=show.title if show else "",
+        author=show.author if show else "",
+        number=entry.number if entry else None,
+        season=entry.season if entry else None,
+        date=f"{entry.published:%Y-%m-%d}" if entry else "",
     )
-
-
-def package(place: Workplace, staging: Path, made: content.Episode, recorded: Recording, mp3: Path) -> None:
-    """Write every file of the episode but the report."""
-    cover.draw_cover(made.title, staging / NAMES.cover)
-    write_mp3(mp3, made, staging / NAMES.audio, cover=staging / NAMES.cover, guid=place.job)
-    copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
-    transcript.write_vtt(made, staging / NAMES.transcript_vtt)
-    transcript.write_srt(made, staging / NAMES.transcript_srt)
-    transcript.write_json(made, staging / NAMES.transcript_json)
-    (staging / NAMES.chapters).write_text(chapters.to_json(made.spans, made.title), "utf-8")
-    (staging / NAMES.shownotes).write_text(shownotes.to_markdown(made, NAMES.audio), "utf-8")
-    (staging / NAMES.script).write_text(recorded.script.to_json(), "utf-8")
-    write_feed(staging, made, place.job)
-
-
-def write_feed(staging: Path, made: content.Episode, guid: str) -> None:
-    """A feed of this one episode; a show's own feed comes with its ``show.toml``."""
-    now = datetime.now(UTC)
-    channel = feed.Channel(
-        title=made.show or made.title,
-        description=made.description or made.title,
-        language=made.language,
-        base_url=NOWHERE,
-        image_url=feed.address(NOWHERE, NAMES.cover),
-    )
-    size = (staging / NAMES.audio).stat().st_size
-    item = feed.Item(
-        guid=guid,
-        title=made.title,
-        published=now,
-        description=made.description or made.title,
-        enclosure=feed.Enclosure(feed.address(NOWHERE, NAMES.audio), size, "audio/mpeg"),
-        duration_s=made.duration_s,
-        chapters_url=feed.address(NOWHERE, NAMES.chapters),
-        spans=made.spans,
-    )
-    feed.update_feed(staging, channel, item, now=now)
 
 
 def check(
@@ -179,6 +175,20 @@ def check(
               required=f"≤ {CHAPTER_OFF_S} s", about="How far a chapter mark is from the first sample of its section"),
         *checks.check_loudness(encoded, chosen),
     ]  # fmt: skip
+
+
+def linted(packed: Package) -> list[Check]:
+    """What is wrong with the feed, as one check; what is only advisable is advice."""
+    errors = [f for f in packed.findings if f.severity is Severity.ERROR]
+    return [
+        Check(
+            id="feed",
+            passed=not errors,
+            measured=", ".join(sorted({f.rule for f in errors})) or "no errors",
+            required="no errors",
+            about="Rules of podcast feeds that the feed breaks",
+        )
+    ]
 
 
 def reported(
