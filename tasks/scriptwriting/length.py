@@ -95,23 +95,19 @@ def fit(parts: Sequence[Part], minutes: float, characters_per_s: float) -> tuple
     """
     wanted_s = minutes * 60
     order = sorted(range(len(parts)), key=lambda at: (parts[at].position, at))
-    costs = [_cost(part, characters_per_s) for part in parts]
-    total = (PAUSES.lead_ms + PAUSES.tail_ms) / 1000
-    kept: set[int] = set()
-    for at in order:
-        if kept and abs(total + costs[at] - wanted_s) >= abs(total - wanted_s):
-            break
-        kept.add(at)
-        total += costs[at]
+
+    def seconds(count: int) -> float:
+        chosen = sorted(order[:count])
+        return episode_s([draft for at in chosen for draft in parts[at].drafts], characters_per_s)
+
+    low, high = 1, len(parts)  # more parts are never shorter
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if seconds(middle) < wanted_s else (low, middle)
+    if low > 1 and wanted_s - seconds(low - 1) < seconds(low) - wanted_s:
+        low -= 1
+    kept = set(order[:low])
     return (
         [part for at, part in enumerate(parts) if at in kept],
         [part for at, part in enumerate(parts) if at not in kept],
     )
-
-
-def _cost(part: Part, characters_per_s: float) -> float:
-    total = 0.0
-    for draft in part.drafts:
-        silence = PAUSES.thought_ms if draft.gap_ms is None else draft.gap_ms
-        total += line_s(draft.said, draft.pace, characters_per_s) + silence / 1000
-    return total

@@ -29,7 +29,8 @@ OUTLINE_CHARACTERS = (
 )
 SECTION_CHARACTERS = 24_000
 SAID_LINES = 12  # of what was said last
-MOST_ROUNDS = 4  # of going on with a section that is too short
+MOST_ROUNDS = 6  # of going on with a section that is too short
+FILLED = 0.05  # of a section's words may be missing; half of what an episode may
 LENGTH_TOLERANCE = 0.15  # of one section; what is missing or too much is made up for in the next
 DEFAULT_MINUTES = (3.0, 15.0)  # an episode is at least and at most so long, where nobody says
 CONVERSATION = 1.15  # talking about a text takes a little longer than reading it
@@ -210,7 +211,7 @@ class _Writer:
         for round_number in range(MOST_ROUNDS):
             have = sum(words(draft.text, self.language) for draft in self.done.drafts[start:])
             missing = wanted - have
-            if round_number and missing < LENGTH_TOLERANCE * wanted:
+            if round_number and missing < max(FILLED * wanted, WORDS_A_LINE // 2):
                 return
             reply = self._ask(section, cited, missing, first=first and not round_number, last=last)
             before = len(self.done.drafts)

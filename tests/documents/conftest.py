@@ -94,7 +94,8 @@ def docx_file(path: Path, body: str, *, footnotes: str = "") -> Path:
         file.writestr(
             "word/styles.xml",
             f'<w:styles xmlns:w="{W}"><w:docDefaults><w:rPrDefault><w:rPr><w:lang w:val="fr-FR"/></w:rPr>'
-            '</w:rPrDefault></w:docDefaults><w:style w:styleId="Titre1"><w:name w:val="heading 1"/></w:style></w:styles>',
+            '</w:rPrDefault></w:docDefaults><w:style w:styleId="Titre1"><w:name w:val="heading 1"/></w:style>'
+            "</w:styles>",
         )
         if footnotes:
             file.writestr("word/footnotes.xml", f'<w:footnotes xmlns:w="{W}">{footnotes}</w:footnotes>')
