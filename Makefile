@@ -27,4 +27,7 @@ lint: install-test  ## ruff, mypy, the rooms' import rules, shell scripts
 bench: install  ## the benchmark table, as ratios within one run
 	@$(PYTHON) bench/dubbing.py
 
-.PHONY: help install install-test demo test lint bench
+bench-mimo: install-test  ## MiMo-Audio on this machine's CPU, batch by batch, beside a plain loop
+	@$(PYTHON) bench/mimo_cpu.py
+
+.PHONY: help install install-test demo test lint bench bench-mimo
