@@ -38,14 +38,14 @@ class LocalMemory:
     """Keys and values of the passes of one group; filled from the front, fresh for every group."""
 
     def __init__(self, layers: int, rows: int, heads: int, steps: int, head_dim: int, like: Tensor) -> None:
-        self.kept = like.new_empty(layers, 2, rows, heads, steps, head_dim)
+        self.kept = [layer.unbind() for layer in like.new_empty(layers, 2, rows, heads, steps, head_dim).unbind()]
         self.step = 0
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         keys, values = self.kept[layer]
-        keys[:, :, self.step : self.step + 1] = k
-        values[:, :, self.step : self.step + 1] = v
         end = self.step + 1
+        keys[:, :, self.step : end] = k
+        values[:, :, self.step : end] = v
         return functional.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end])
 
 
@@ -61,7 +61,7 @@ class LocalDecoder(nn.Module):
             config.local_dim // config.local_heads, config.local_ffn_dim, config.rms_norm_eps, config.rope_theta,
             config.local_steps,
         )  # fmt: skip
-        self.heads = nn.Parameter(torch.empty(sum(config.speech_vocab), config.local_dim), requires_grad=False)
+        self.heads = Projection(config.local_dim, sum(config.speech_vocab))
         differs = config.input_dim != config.local_dim
         self.to_local = Projection(config.input_dim, config.local_dim) if differs else None
         self.passes: list[list[Run]] = []
@@ -71,7 +71,7 @@ class LocalDecoder(nn.Module):
     def parts(self, prefix: str) -> Parts:
         yield from parts_of(self.stack, f"{prefix}local_transformer.")
         sizes = [self.config.speech_vocab[channel] for channel in self.order]
-        for channel, rows in zip(self.order, torch.split(self.heads.data, sizes), strict=True):
+        for channel, rows in zip(self.order, torch.split(self.heads.weight.data, sizes), strict=True):
             yield f"{prefix}local_transformer_lm_heads.{channel}.weight", rows
         if self.to_local is not None:
             yield from parts_of(self.to_local, f"{prefix}speech_embeddings_to_local.")
@@ -143,7 +143,11 @@ class LocalDecoder(nn.Module):
             memory.step = step
             hidden = self.stack.normed(self.stack(x, slice(step, step + 1), memory)[:, 0])
             # one product for all channels of the pass: they are neighbours in the joined heads
-            logits = project(hidden, self.heads[runs[0].heads.start : runs[-1].heads.stop]).float() if runs else hidden
+            logits = (
+                project(hidden, self.heads.weight[runs[0].heads.start : runs[-1].heads.stop]).float()
+                if runs
+                else hidden
+            )
             ids: list[Tensor] = []
             cells: list[Tensor] = []
             for run in runs:

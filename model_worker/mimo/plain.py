@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from .groups import Groups
 from .lm import SpeechLm
-from .local import Run
 from .projection import ordinary_products
 from .sampler import GREEDY, Sampling, SamplingRows, choose, gumbel, seed_words
 
@@ -70,14 +69,39 @@ def generate(
         codes = lm.empty_codes.expand(1, lm.config.group_size, -1)
         if chosen == empty_id:
             sounds = None if audio.greedy else gumbel(words, counter, 1, lm.local.sites)
-
-            def pick(run: Run, scores: Tensor, sounds: Tensor | None = sounds) -> Tensor:
-                part = None if sounds is None else sounds[:, run.noise].view(scores.shape)
-                return choose(scores, audio_how, part, run.forbidden)
-
-            codes = lm.local(lm.local_state(hidden), lm.speech_table, pick)
+            codes = _audio_group(lm, lm.local_state(hidden), audio_how, sounds)
         latest = Groups(torch.tensor([chosen]), codes.cpu())
         made.append(latest)
         if chosen in stops and len(made) >= min_new:
             break
     return Groups.joined(made) if made else prompt[:0]
+
+
+def _audio_group(lm: SpeechLm, state: Tensor, how: SamplingRows, sounds: Tensor | None) -> Tensor:
+    """The codes [1, frames, channels] of one group, pass by pass and channel by channel."""
+    config = lm.config
+    codes = torch.zeros(1, config.group_size, config.channels, dtype=torch.long, device=state.device)
+    heads, tables = _by_channel(lm)
+    memory = GrowingMemory()
+    x = state[:, None]
+    for step, runs in enumerate(lm.local.passes):
+        hidden = lm.local.stack.normed(lm.local.stack(x, slice(step, step + 1), memory)[:, 0])
+        summed = torch.zeros(1, 1, config.input_dim, dtype=state.dtype, device=state.device)
+        for run in runs:
+            for place, (channel, frame) in enumerate(zip(run.channels, run.frames, strict=True)):
+                logits = functional.linear(hidden, heads[channel]).float()
+                noise = None
+                if sounds is not None:
+                    noise = sounds[:, run.noise].view(1, -1, run.vocab)[:, place]
+                chosen = choose(logits, how, noise, run.forbidden[place])
+                codes[:, frame, channel] = chosen
+                summed = summed + tables[channel][chosen]
+        x = summed if lm.local.to_local is None else lm.local.to_local(summed)
+    return codes
+
+
+def _by_channel(lm: SpeechLm) -> tuple[dict[int, Tensor], list[Tensor]]:
+    """Heads and embedding tables of each channel, as the checkpoint has them."""
+    sizes = list(lm.config.speech_vocab)
+    heads = torch.split(lm.local.heads.weight, [sizes[channel] for channel in lm.local.order])
+    return dict(zip(lm.local.order, heads, strict=True)), list(torch.split(lm.speech_table, sizes))

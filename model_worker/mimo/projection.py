@@ -43,15 +43,22 @@ def ordinary_products() -> Iterator[None]:
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x`` [..., inputs] times ``weight`` [outputs, inputs] transposed, plus ``bias``: [..., outputs]."""
+    """``x`` [..., inputs] times ``weight`` [outputs, inputs] transposed, plus ``bias`` [outputs]: [..., outputs]."""
     outputs, inputs = weight.shape
     rows = x.numel() // inputs
-    few = 1 < rows <= FEW_ROWS and x.device.type == "cpu" and x.dtype == torch.float32
-    if not few or not weight.is_contiguous() or _ordinary.get():
+    if _ordinary.get() or not _few(x, rows):
         return functional.linear(x, weight, bias)
+    if rows == 1 or not weight.is_contiguous():  # as linear does it, without its detours
+        flat = x.reshape(rows, inputs)
+        product = torch.mm(flat, weight.t()) if bias is None else torch.addmm(bias, flat, weight.t())
+        return product.view(*x.shape[:-1], outputs)
     columns = x.reshape(rows, inputs).contiguous().t()
     product = torch.mm(weight, columns) if bias is None else torch.addmm(bias[:, None], weight, columns)
     return product.t().reshape(*x.shape[:-1], outputs)
+
+
+def _few(x: Tensor, rows: int) -> bool:
+    return rows <= FEW_ROWS and x.device.type == "cpu" and x.dtype == torch.float32
 
 
 class Projection(nn.Module):
@@ -64,6 +71,14 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return project(x, self.weight, self.bias)
+
+    def onto(self, x: Tensor, base: Tensor) -> Tensor:
+        """``base`` [rows, outputs] plus the layer's answer to ``x`` [rows, inputs], without a kernel of its own."""
+        if _ordinary.get():
+            return base + functional.linear(x, self.weight)
+        if _few(x, len(x)) and len(x) > 1 and self.weight.is_contiguous():
+            return torch.addmm(base.t(), self.weight, x.contiguous().t()).t()
+        return torch.addmm(base, x, self.weight.t())
 
 
 def lay_out(module: nn.Module, *, rows: int) -> None:

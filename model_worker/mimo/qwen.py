@@ -66,25 +66,36 @@ class QwenBlock(nn.Module):
         yield f"{prefix}input_layernorm.weight", self.attention_norm.data
         yield f"{prefix}post_attention_layernorm.weight", self.ffn_norm.data
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, memory: Memory, layer: int) -> Tensor:
-        """``x`` [rows, steps, width]; ``cos``, ``sin`` [rows or 1, steps, 1, head_dim]."""
-        rows, steps, width = x.shape
-        qkv = self.qkv(functional.rms_norm(x, (width,), self.attention_norm, self.eps))
-        qkv = qkv.view(rows, steps, self.heads + 2 * self.kv_heads, self.head_dim)
-        turned = rotate(qkv[:, :, : self.heads + self.kv_heads], cos, sin).transpose(1, 2)
-        q, k = torch.split(turned, [self.heads, self.kv_heads], 1)
-        v = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
-        seen = memory.attend(layer, q, k, v)
-        x = x + self.o_proj(seen.transpose(1, 2).reshape(rows, steps, self.heads * self.head_dim))
-        gate, up = self.gate_up(functional.rms_norm(x, (width,), self.ffn_norm, self.eps)).chunk(2, -1)
-        out: Tensor = x + self.down_proj(functional.silu(gate) * up)
-        return out
+    def forward(self, x: Tensor, steps: int, cos: Tensor, sin: Tensor, memory: Memory, layer: int) -> Tensor:
+        """``x`` [rows * steps, width]; ``cos``, ``sin`` [rows or 1, 1, steps, head_dim]."""
+        turning = self.heads + self.kv_heads
+        qkv = self.qkv(rms_norm(x, self.attention_norm, self.eps))
+        if steps == 1:
+            qkv = qkv.view(-1, turning + self.kv_heads, 1, self.head_dim)
+        else:
+            qkv = qkv.view(-1, steps, turning + self.kv_heads, self.head_dim).transpose(1, 2)
+        turned = rotate(qkv[:, :turning], cos, sin)
+        seen = memory.attend(layer, turned[:, : self.heads], turned[:, self.heads :], qkv[:, turning:])
+        if steps > 1:
+            seen = seen.transpose(1, 2)
+        x = self.o_proj.onto(seen.reshape(len(x), self.heads * self.head_dim), x)
+        gate, up = self.gate_up(rms_norm(x, self.ffn_norm, self.eps)).chunk(2, 1)
+        return self.down_proj.onto(functional.silu(gate) * up, x)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """``x`` [rows, width] over its root mean square, times ``weight``."""
+    width = x.shape[-1]
+    if len(x) == 1 and x.device.type == "cpu" and x.dtype == torch.float32:
+        flat = x.view(width)  # three small kernels instead of eight, where launching them is what costs
+        return (x * weight).mul_((float(flat.dot(flat)) / width + eps) ** -0.5)
+    return functional.rms_norm(x, (width,), weight, eps)
 
 
 class QwenStack(nn.Module):
     """Layers with the final norm and a rotary table of ``positions``."""
 
-    cos: Tensor  # [positions, 1, head_dim]
+    cos: Tensor  # [positions, head_dim]
     sin: Tensor
 
     def __init__(
@@ -112,19 +123,22 @@ class QwenStack(nn.Module):
     def make_tables(self, device: torch.device, dtype: torch.dtype) -> None:
         """Compute the rotary table; it is not part of a checkpoint."""
         frequencies = inverse_frequencies(self._head_dim, self._theta, device)
-        cos, sin = rotary_table(frequencies, self._positions, dtype)
-        self.cos, self.sin = cos[:, None], sin[:, None]
+        self.cos, self.sin = rotary_table(frequencies, self._positions, dtype)
 
     def forward(self, x: Tensor, positions: slice | Tensor, memory: Memory) -> Tensor:
         """Run all layers on [rows, steps, width], without the final norm.
 
         ``positions`` are a slice that holds for all rows, or [rows, steps].
         """
+        rows, steps, width = x.shape
         cos, sin = self.cos[positions], self.sin[positions]
+        if cos.dim() == 3:
+            cos, sin = cos[:, None], sin[:, None]
+        x = x.reshape(rows * steps, width)
         for number, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, memory, number)
-        return x
+            x = layer(x, steps, cos, sin, memory, number)
+        return x.view(rows, steps, width)
 
     def normed(self, x: Tensor) -> Tensor:
-        """The final norm."""
-        return functional.rms_norm(x, (self.width,), self.norm, self.eps)
+        """The final norm of [..., width]."""
+        return rms_norm(x.reshape(-1, self.width), self.norm, self.eps).view(x.shape)

@@ -65,9 +65,9 @@ def _samples(path: Path, body: bytes, kind: int, channels: int, bits: int) -> ND
     if kind == FLOAT and bits in (32, 64):
         flat = np.frombuffer(body, dtype=f"<f{width}").astype(np.float32)
     elif kind == PCM and bits == 8:
-        flat = (np.frombuffer(body, dtype=np.uint8).astype(np.float32) - 128) / 128
+        flat = (np.frombuffer(body, dtype=np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
     elif kind == PCM and bits in (16, 32):
-        flat = np.asarray(np.ldexp(np.frombuffer(body, dtype=f"<i{width}"), 1 - bits), dtype=np.float32)
+        flat = (np.frombuffer(body, dtype=f"<i{width}") / np.float64(2 ** (bits - 1))).astype(np.float32)
     elif kind == PCM and bits == 24:
         bytes3 = np.frombuffer(body, dtype=np.uint8).reshape(-1, 3)
         padded = np.zeros((len(bytes3), 4), dtype=np.uint8)
