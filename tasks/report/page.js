@@ -352,7 +352,7 @@
 
   const asked = decodeURIComponent(location.hash.slice(1)), [tag] = asked.split(':');
   const chapterAt = new Map();
-  for (const name of all('.legend .speaker')) name.style.setProperty('--hue', hue(name.textContent));
+  for (const named of all('[data-speaker]')) named.style.setProperty('--hue', hue(named.dataset.speaker));
   for (const chapter of data.chapters || []) chapterAt.set(chapter.line, chapter);
   for (const link of all('a[href^="#t="]')) link.addEventListener('click', () => play(hear, go(decodeURIComponent(link.hash.slice(1))), Infinity));
   addEventListener('hashchange', () => go(decodeURIComponent(location.hash.slice(1))));

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from playwright.sync_api import Browser, sync_playwright
 
 from speechmill.lines import RATE_HZ
 from speechmill.profiles import profile
 from speechmill.recipes import Artifact, Digest
+from speechmill.repairs import Repair
 from speechmill.reports import (
     Check,
     DubbedLine,
@@ -20,7 +23,6 @@ from speechmill.reports import (
     EngineUsed,
     Loudness,
     Outputs,
-    Repair,
     Source,
     Stage,
     State,
@@ -32,6 +34,7 @@ from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
 from tasks.report.page import write_page
 from tasks.report.sound import Sound, page_sound
+from tests.report.browsing import ARGUMENTS, CHROMIUM
 
 TEXTS = (
     ("ANNA", "Good evening, and welcome to the water mill.", "Buenas tardes, y bienvenidos al molino de agua."),
@@ -185,3 +188,11 @@ def _report(lines: list[DubbedLine], duration_s: float) -> DubbingReport:
 @pytest.fixture(scope="session")
 def programme(tmp_path_factory: pytest.TempPathFactory) -> Programme:
     return make_programme(tmp_path_factory.mktemp("programme"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()

@@ -6,67 +6,26 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
-from speechmill.reports import DubbingReport, Repair
+from speechmill.repairs import Repair
+from speechmill.reports import DubbingReport
 from tasks.report.page import page, write_page
 from tasks.report.sound import PageSound, Track
+from tests.report.browsing import CHROMIUM, NASTY, Visit
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-dev-shm-usage", "--no-first-run"]  # fmt: skip
-NASTY = "</script><img src=x onerror=\"document.title='broken'\"><!-- {{ 7*7 }} &amp; \u2028 “a” 'b' \\ " + "ä" * 90
 SILENCE = PageSound(Track(b"\0" * 100, 1.0), {"es": Track(b"\0" * 100, 1.0)})
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def written(programme: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return programme.write(tmp_path_factory.mktemp("page") / "report.html")
-
-
-class Visit:
-    """One opened page, with everything it said and asked for."""
-
-    def __init__(self, browser: Browser, file: Path, width: int = 1280, scheme: str = "light") -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(file.as_uri())
-
-    def __enter__(self) -> Visit:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.context.close()
-
-    def time(self, track: str = '[data-sound="es"]') -> float:
-        return float(self.page.evaluate(f"document.querySelector('{track}').currentTime"))
-
-    def wait(self, condition: str) -> None:
-        """By asking again and again: the page's own policy forbids what Playwright would put into it."""
-        until = time.monotonic() + 15
-        while not self.page.evaluate(condition):
-            assert time.monotonic() < until, condition
-            self.page.wait_for_timeout(20)
 
 
 def test_playing_a_line_sounds_from_its_start_to_its_end_and_stops(
@@ -168,44 +127,15 @@ def test_everything_can_be_done_from_the_keyboard(browser: Browser, written: Pat
 def test_nothing_is_wider_than_a_phone(browser: Browser, programme: Any, tmp_path: Path, scheme: str) -> None:
     write_page(_with_text(programme.report, NASTY), SILENCE, tmp_path / "report.html")
     with Visit(browser, tmp_path / "report.html", width=375, scheme=scheme) as visit:
-        assert visit.page.evaluate("document.documentElement.scrollWidth") == 375
-        wide = """[...document.querySelectorAll('main *, header *, #player *')].filter(e => e.offsetParent &&
-            !e.closest('.scroll, .tabs, #hint, .off, select') && e.getBoundingClientRect().right > 376)
-            .map(e => e.outerHTML.slice(0, 90))"""
-        assert visit.page.evaluate(wide) == []
-        small = """[...document.querySelectorAll('button')].filter(e => e.offsetParent && e.offsetHeight < 30)
-            .map(e => e.outerHTML.slice(0, 80))"""
-        assert visit.page.evaluate(small) == []
+        visit.assert_fits_a_phone()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_text_can_be_read_against_its_ground(browser: Browser, written: Path, scheme: str) -> None:
-    """WCAG 2 AA: 4.5 to 1 for text."""
-    faint = """() => {
-      const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
-      const light = (c) => { const [r, g, b] = c.map((v) =>
-          (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-        return .2126 * r + .7152 * g + .0722 * b; };
-      const ground = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-        if (c[3] === 1) return c; } return [255, 255, 255, 1]; };
-      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), bad = [];
-      for (let node; node = walker.nextNode();) {
-        const e = node.parentElement;
-        if (!node.data.trim() || !e.offsetParent || e.closest('.off, .skip, script, option')) continue;
-        let opacity = 1;
-        for (let up = e; up; up = up.parentElement) opacity *= getComputedStyle(up).opacity;
-        const back = ground(e), over = parse(getComputedStyle(e).color);
-        const mixed = over.slice(0, 3).map((v, n) => v * opacity + back[n] * (1 - opacity));
-        const [a, b] = [light(mixed), light(back.slice(0, 3))].sort((x, y) => y - x);
-        const ratio = (a + .05) / (b + .05);
-        if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${e.className} ${node.data.trim().slice(0, 30)}`);
-      }
-      return bad;
-    }"""
     with Visit(browser, written, scheme=scheme) as visit:
         visit.page.get_by_label("Play dub of line 0001").click()
         visit.page.wait_for_timeout(300)
-        assert visit.page.evaluate(faint) == []
+        visit.assert_can_be_read()
 
 
 def test_texts_are_shown_as_they_are_and_never_run(browser: Browser, programme: Any, tmp_path: Path) -> None:
