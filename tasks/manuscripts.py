@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_worker.engines.registry import engine
+from speechmill.abilities import Ability
 from speechmill.episodes import EpisodeScript, PodcastRequest
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
 from speechmill.settings import Settings
@@ -36,11 +38,14 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
 
 
 def written(request: PodcastRequest, settings: Settings) -> tuple[Document | None, EpisodeScript]:
-    """The document, where the source is one, and the script."""
+    """The document, where the source is one, and the script; its minutes by how fast the chosen engine speaks."""
+    speaks = engine(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
+    pace = speaks.characters_per_s if speaks else None
     if is_script(Path(request.source)):
-        return None, read_script(Path(request.source), language=request.language)
+        return None, read_script(Path(request.source), language=request.language, characters_per_s=pace)
     document = read_document(request.source, settings, language=request.language)
-    return document, write_script(document, request.format, settings, minutes=request.minutes)
+    script = write_script(document, request.format, settings, minutes=request.minutes, characters_per_s=pace)
+    return document, script
 
 
 def previewed(request: PodcastRequest, settings: Settings) -> str:

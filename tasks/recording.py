@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from model_worker.engines.registry import Choice, judge_of
 from speechmill.abilities import Utterance
-from speechmill.episodes import EpisodeScript, PodcastRequest
+from speechmill.episodes import EpisodeScript, PodcastRequest, ScriptLine
 from speechmill.lines import Line
 from speechmill.profiles import profile
 from speechmill.takes import Take
@@ -16,6 +16,7 @@ from tasks import conversation, layouts, mastering
 from tasks.conversation import Conversation, Pauses, Turn
 from tasks.mixing import Background, Mix
 from tasks.speaking import another_seed, assign, rank, speak_takes
+from tasks.spoken import spoken_form
 from tasks.workplace import Workplace
 
 
@@ -46,10 +47,15 @@ def keep_script(place: Workplace, script: EpisodeScript) -> EpisodeScript:
     ]
     place.catalog.put_lines(place.job, script.language, lines)
     kept = {stored.line.id: stored.line for stored in place.catalog.lines(place.job, script.language)}
-    edited = tuple(
-        line.model_copy(update={"text": kept[line.id].text, "spoken": kept[line.id].spoken}) for line in script.lines
-    )
+    edited = tuple(_as_edited(line, kept[line.id].text, script.language) for line in script.lines)
     return script.model_copy(update={"lines": edited})
+
+
+def _as_edited(line: ScriptLine, text: str, language: str) -> ScriptLine:
+    if text == line.text:
+        return line
+    said = spoken_form(text, line.language or language)
+    return line.model_copy(update={"text": text, "spoken": said if said != text else ""})
 
 
 def record(place: Workplace, request: PodcastRequest, script: EpisodeScript, cast: Cast, crew: Choice) -> Recording:

@@ -38,6 +38,7 @@ from tasks.manuscripts import Manuscript
 from tasks.recording import Recording
 from tasks.report.episode import write_episode_page
 from tasks.report.sound import episode_track
+from tasks.scriptwriting.keeping import script_json
 from tasks.workplace import Workplace
 
 STATES = {State.COMPLETED: JobState.COMPLETED, State.COMPLETED_WITH_REVIEW: JobState.COMPLETED_WITH_REVIEW}
@@ -88,7 +89,7 @@ def release(
             encoded = place.store.path(mp3.sha256)
             packed = write_package(staging, made, encoded, show, entry, now=now, earlier=out if out.exists() else None)
             copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
-            (staging / NAMES.script).write_text(recorded.script.to_json(), "utf-8")
+            (staging / NAMES.script).write_text(script_json(recorded.script), "utf-8")
         found = [*check(staging, made, recorded, chosen, loudness), *linted(packed)]
         checks.raise_if_broken(found)
         report = reported(place, manuscript, recorded, cast, crew, chosen, loudness, found)
