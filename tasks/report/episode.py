@@ -69,10 +69,10 @@ def _overview(episode: Episode) -> dict[str, Any]:
 
 def _names(episode: Episode) -> dict[str, str]:
     """What every speaker is called on the page; two of the same name are told apart by their ids."""
-    speakers = list(dict.fromkeys(line.speaker for line in episode.lines))
-    shown = Counter(episode.names.get(speaker, speaker) for speaker in speakers)
+    speakers = dict.fromkeys([*(line.speaker for line in episode.lines), *episode.speaking])
     names = {speaker: episode.names.get(speaker) or speaker for speaker in speakers}
-    return {speaker: name if shown[name] == 1 else f"{name} ({speaker})" for speaker, name in names.items()}
+    bearers = Counter(names.values())
+    return {speaker: name if bearers[name] == 1 else f"{name} ({speaker})" for speaker, name in names.items()}
 
 
 def _chapters(episode: Episode) -> Iterator[dict[str, Any]]:
@@ -123,7 +123,7 @@ def _speaking(episode: Episode, names: dict[str, str]) -> list[dict[str, Any]]:
     most_s, together_s = max(episode.speaking.values(), default=0.0), sum(episode.speaking.values())
     return [
         {
-            "name": names.get(speaker, speaker),
+            "name": names[speaker],
             "time": parts.clock(spoken_s),
             "share": round(100 * spoken_s / together_s) if together_s else 0,
             "percent": round(100 * spoken_s / most_s, 1) if most_s else 0,

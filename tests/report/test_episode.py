@@ -112,6 +112,19 @@ def test_a_click_on_a_chapter_of_the_timeline_plays_from_its_beginning(
         assert visit.time("[data-sound]") < second + 1.2
 
 
+def test_a_line_stands_between_its_speaker_and_its_verdict_with_its_reasons_below(
+    browser: Browser, written: Path
+) -> None:
+    with Visit(browser, written) as visit:
+        row = visit.page.locator(".row", has_text="0004")
+        boxes = [row.locator(part).bounding_box() for part in (".who", ".said", ".fit", ".why")]
+        who, said, fit, why = (box for box in boxes if box is not None)
+        assert who["x"] < said["x"] < fit["x"]
+        assert said["width"] > 2 * fit["width"]
+        assert why["y"] >= said["y"] + said["height"]
+        assert why["x"] < fit["x"]
+
+
 def test_worst_lines_come_first_and_say_why(browser: Browser, written: Path) -> None:
     with Visit(browser, written) as visit:
         visit.page.get_by_role("button", name="Worst first").click()
