@@ -142,7 +142,7 @@ class Timeline {
     const box = this.box(lane, line);
     if (!box) return;
     const tone = this.tone(lane, line);
-    g.globalAlpha = at === this.selected ? .42 : at === this.over ? .32 : .18;
+    g.globalAlpha = at === this.selected ? .42 : at === this.over ? .32 : lane.sound || box.w >= NARROW ? .18 : .6; // what has no wave is seen from afar, too
     g.fillStyle = tone;
     if (box.w < NARROW) {
       const drawn = Math.round(box.x) + tone; // of many lines in one pixel one is enough
