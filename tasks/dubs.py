@@ -14,8 +14,8 @@ from speechmill.requests import DubbingRequest
 from speechmill.takes import Reason, Take, Verdict, verdict_of
 from speechmill.timeline import Timeline
 from speechmill.voices import Cast
-from tasks import layouts, levelling, mastering, mixing, timing, translating
-from tasks.checks import measure_encoded
+from tasks import layouts, levelling, mastering, timing, translating
+from tasks.finishing import finish
 from tasks.glossaries import Glossary, read_glossary
 from tasks.loudness import Energies
 from tasks.mixing import Background, Mix
@@ -24,9 +24,6 @@ from tasks.scripts import is_spoken, read_translation
 from tasks.sources import measure_source
 from tasks.speaking import speak_all
 from tasks.workplace import Workplace
-
-CEILING_TRIES = 2  # after this, a peak that lossy coding raised over the limit is for a person
-CEILING_SPARE_DB = 0.1  # below what was just too high
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,45 +112,9 @@ def mastered(
         heard = measure_source(original.sound.digest, place.store, place.settings.threads)
         plan = planned(original, version.lines, takes, chosen, heard)
     mix = mixed(request, original, script, plan.timeline)
-    spans = mixing.spoken(plan.timeline) if chosen.loudness.dialogue_gated else None
-    ceiling: float | None = None
-    again = ""
-    for _ in range(CEILING_TRIES + 1):
-        made = _master(place, mix, chosen, language, ceiling, again)
-        with place.stages(f"measure {language}{again}"):
-            loudness = measure_encoded(place.store, made.aac.sha256, threads=place.settings.threads, spans=spans)
-        over = loudness.true_peak_dbtp - chosen.loudness.true_peak_dbtp
-        if over <= 0:
-            break
-        ceiling, again = made.ceiling_db - over - CEILING_SPARE_DB, " again"
+    made, loudness = finish(place, mix, chosen, language, lambda master: master.aac.sha256)
     lines = lines_of(script, version, takes, plan)
     return Dub(language, version.lines, lines, mix, made, loudness, version.repairs)
-
-
-def _master(
-    place: Workplace, mix: Mix, chosen: Profile, language: str, ceiling_db: float | None, again: str
-) -> mastering.Master:
-    facts = place.catalog.job(place.job).facts
-    parts = 0
-    with place.stages(f"master {language}{again}") as advance:
-
-        def on_part(done: int, of: int) -> None:
-            nonlocal parts
-            advance(done - parts, of)
-            parts = done
-
-        made = mastering.master(
-            mix,
-            chosen,
-            place.store,
-            language=language,
-            threads=place.settings.threads,
-            ceiling_db=ceiling_db,
-            previous_gain_db=facts.get("gain_db", {}).get(language),
-            on_part=on_part,
-        )
-    place.catalog.set_job_facts(place.job, gain_db={**facts.get("gain_db", {}), language: made.gain_db})
-    return made
 
 
 def planned(

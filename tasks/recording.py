@@ -10,10 +10,14 @@ from speechmill.abilities import Utterance
 from speechmill.episodes import EpisodeScript, PodcastRequest, ScriptLine
 from speechmill.lines import Line
 from speechmill.profiles import profile
+from speechmill.recipes import Digest
+from speechmill.reports import Loudness
 from speechmill.takes import Take
 from speechmill.voices import Cast
 from tasks import conversation, layouts, mastering
 from tasks.conversation import Conversation, Pauses, Turn
+from tasks.episode.sound import encoded_mp3
+from tasks.finishing import finish
 from tasks.mixing import Background, Mix
 from tasks.speaking import another_seed, assign, rank, speak_takes
 from tasks.spoken import spoken_form
@@ -29,6 +33,8 @@ class Recording:
     conversation: Conversation
     mix: Mix
     master: mastering.Master
+    mp3: Digest  # without its tag
+    loudness: Loudness  # of the MP3
 
 
 def keep_script(place: Workplace, script: EpisodeScript) -> EpisodeScript:
@@ -76,7 +82,12 @@ def record(place: Workplace, request: PodcastRequest, script: EpisodeScript, cas
         gains = conversation.speaker_gains(turns)
         talk = conversation.plan(turns, Pauses(), gains)
     mix = Mix(timeline=talk.timeline, layout=layouts.of_name("mono"), background=Background.DROP)
-    return Recording(script, takes, talk, mix, mastered(place, request, script, mix))
+
+    def encoded(master: mastering.Master) -> Digest:
+        return encoded_mp3(place.store, master.flac.sha256).sha256
+
+    made, loudness = finish(place, mix, profile(request.profile), script.language, encoded)
+    return Recording(script, takes, talk, mix, made, encoded(made), loudness)
 
 
 def spoken(place: Workplace, script: EpisodeScript, cast: Cast, crew: Choice) -> dict[str, list[Take]]:
@@ -105,26 +116,3 @@ def spoken(place: Workplace, script: EpisodeScript, cast: Cast, crew: Choice) ->
     ear = judge.transcribes if judge else None
     takes = speak_takes(place, script.language, first, lambda done, take: another_seed(done, take, speaks), speaks, ear)
     return {line_id: sorted(tried, key=lambda take: rank(take)) for line_id, tried in takes.items()}
-
-
-def mastered(place: Workplace, request: PodcastRequest, script: EpisodeScript, mix: Mix) -> mastering.Master:
-    with place.stages("master") as advance:
-        parts = 0
-
-        def on_part(done: int, of: int) -> None:
-            nonlocal parts
-            advance(done - parts, of)
-            parts = done
-
-        facts = place.catalog.job(place.job).facts
-        made = mastering.master(
-            mix,
-            profile(request.profile),
-            place.store,
-            language=script.language,
-            threads=place.settings.threads,
-            previous_gain_db=facts.get("gain_db"),
-            on_part=on_part,
-        )
-    place.catalog.set_job_facts(place.job, gain_db=made.gain_db)
-    return made

@@ -18,7 +18,6 @@ from speechmill.reports import (
     EpisodeLine,
     EpisodeReport,
     EpisodeSource,
-    Loudness,
     Stage,
     State,
     Work,
@@ -33,7 +32,6 @@ from tasks.episode import content
 from tasks.episode.lint import Severity
 from tasks.episode.package import Package, show_of, write_package
 from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
-from tasks.episode.sound import encoded_mp3
 from tasks.manuscripts import Manuscript
 from tasks.recording import Recording
 from tasks.report.episode import write_episode_page
@@ -76,23 +74,19 @@ def release(
 ) -> JobState:
     """Encode, tag, write, check and publish; the state that this amounts to."""
     chosen = profile(request.profile)
-    with place.stages("encode"):
-        mp3 = encoded_mp3(place.store, recorded.master.flac.sha256)
-    with place.stages("measure"):
-        loudness = checks.measure_encoded(place.store, mp3.sha256, threads=place.settings.threads)
     now = datetime.now(UTC)
     show = shown(request, recorded)
     entry = entered(request, show, recorded.script.title, place.job, out, now)
     made = episode_of(recorded, show if request.show else None, entry if request.show else None)
     with publishing.staging(out) as staging:
         with place.stages("package"):
-            encoded = place.store.path(mp3.sha256)
+            encoded = place.store.path(recorded.mp3)
             packed = write_package(staging, made, encoded, show, entry, now=now, earlier=out if out.exists() else None)
             copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
             (staging / NAMES.script).write_text(script_json(recorded.script), "utf-8")
-        found = [*check(staging, made, recorded, chosen, loudness), *linted(packed)]
+        found = [*check(staging, made, recorded, chosen), *linted(packed)]
         checks.raise_if_broken(found)
-        report = reported(place, manuscript, recorded, cast, crew, chosen, loudness, found)
+        report = reported(place, manuscript, recorded, cast, crew, chosen, found)
         with place.stages("report page"):
             track = episode_track(
                 place.store,
@@ -155,9 +149,7 @@ def episode_of(recorded: Recording, show: Show | None, entry: Entry | None) -> c
     )
 
 
-def check(
-    staging: Path, made: content.Episode, recorded: Recording, chosen: Profile, loudness: Loudness
-) -> list[Check]:
+def check(staging: Path, made: content.Episode, recorded: Recording, chosen: Profile) -> list[Check]:
     """The episode as it lies there, opened again: what it is, how long, how loud, its chapters and its feed."""
     found = ffmpeg.probe(staging / NAMES.audio)
     stream = next(s for s in found["streams"] if s["codec_type"] == "audio")
@@ -166,7 +158,7 @@ def check(
     wanted = [seconds(span.start_samples) for span in made.spans]
     off_s = max((abs(a - b) for a, b in zip(marks, wanted, strict=False)), default=0.0)
     layout = recorded.mix.layout
-    encoded = checks.Encoded(made.language, staging / NAMES.audio, layout.channels, layout.name, loudness)
+    encoded = checks.Encoded(made.language, staging / NAMES.audio, layout.channels, layout.name, recorded.loudness)
     return [
         Check(id="audio-codec", passed=stream["codec_name"] == "mp3", measured=stream["codec_name"], required="mp3",
               about="Codec of the episode"),
@@ -199,7 +191,6 @@ def reported(
     cast: Cast,
     crew: Choice,
     chosen: Profile,
-    loudness: Loudness,
     found: list[Check],
 ) -> EpisodeReport:
     """``report.json`` of the episode."""
@@ -213,7 +204,7 @@ def reported(
         outputs={name: getattr(NAMES, name) for name in NAMES.__dataclass_fields__},
         duration_s=round(seconds(talk.timeline.length_samples), 3),
         channels=recorded.mix.layout.channels,
-        loudness=loudness,
+        loudness=recorded.loudness,
         profile=chosen.name,
         required_loudness=chosen.loudness,
         checks=tuple(found),

@@ -1,0 +1,67 @@
+"""Finishing: a mix mastered, encoded, and measured after encoding; again where coding has raised a peak too far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from speechmill.profiles import Profile
+from speechmill.recipes import Digest
+from speechmill.reports import Loudness
+from tasks import mastering, mixing
+from tasks.checks import measure_encoded
+from tasks.mastering import Master
+from tasks.mixing import Mix
+from tasks.workplace import Workplace
+
+CEILING_TRIES = 3  # after this, a peak that lossy coding raised over the limit is for a person
+CEILING_SPARE_DB = 0.1  # below what was just too high
+
+
+def finish(
+    place: Workplace, mix: Mix, chosen: Profile, language: str, encoded: Callable[[Master], Digest]
+) -> tuple[Master, Loudness]:
+    """The master, and what ``encoded`` (the lossy file that it is delivered as) measures."""
+    spans = mixing.spoken(mix.timeline) if chosen.loudness.dialogue_gated else None
+    made, loudness = _tried(place, mix, chosen, language, encoded, spans, "", None)
+    for _ in range(CEILING_TRIES - 1):
+        over_db = loudness.true_peak_dbtp - chosen.loudness.true_peak_dbtp
+        if over_db <= 0:
+            break
+        ceiling_db = made.ceiling_db - over_db - CEILING_SPARE_DB
+        made, loudness = _tried(place, mix, chosen, language, encoded, spans, " again", ceiling_db)
+    return made, loudness
+
+
+def _tried(
+    place: Workplace,
+    mix: Mix,
+    chosen: Profile,
+    language: str,
+    encoded: Callable[[Master], Digest],
+    spans: Iterable[tuple[int, int]] | None,
+    again: str,
+    ceiling_db: float | None,
+) -> tuple[Master, Loudness]:
+    # The gain of an earlier run is kept while it serves: then an edited line leaves all other parts as they were.
+    gains = place.catalog.job(place.job).facts.get("gain_db", {})
+    parts = 0
+    with place.stages(f"master {language}{again}") as advance:
+
+        def on_part(done: int, of: int) -> None:
+            nonlocal parts
+            advance(done - parts, of)
+            parts = done
+
+        made = mastering.master(
+            mix,
+            chosen,
+            place.store,
+            language=language,
+            threads=place.settings.threads,
+            ceiling_db=ceiling_db,
+            previous_gain_db=gains.get(language),
+            on_part=on_part,
+        )
+    place.catalog.set_job_facts(place.job, gain_db={**gains, language: made.gain_db})
+    with place.stages(f"measure {language}{again}"):
+        return made, measure_encoded(place.store, encoded(made), threads=place.settings.threads, spans=spans)
