@@ -23,7 +23,7 @@ from speechmill.reports import (
     Work,
     state_of_episode,
 )
-from speechmill.takes import Verdict, verdict_of
+from speechmill.takes import Reason, Verdict, verdict_of
 from speechmill.voices import Cast
 from storage.catalog import JobState
 from storage.objects import copy_file
@@ -232,6 +232,8 @@ def reported(
 def _line(recorded: Recording, line: ScriptLine, voice: str, engine: str) -> EpisodeLine:
     tried, clip = recorded.takes.get(line.id, ()), recorded.conversation.clips.get(line.id)
     take = tried[0] if tried else None
+    doubted = any(line.id == unsupported.line_id for unsupported in recorded.script.writing.unsupported)
+    reasons = (*(take.reasons if take else ()), *([Reason.UNSUPPORTED] if doubted else []))
     return EpisodeLine(
         id=line.id,
         speaker=line.speaker,
@@ -239,8 +241,8 @@ def _line(recorded: Recording, line: ScriptLine, voice: str, engine: str) -> Epi
         spoken=line.spoken,
         placed_start_s=round(seconds(clip.start_samples), 6) if clip else None,
         placed_end_s=round(seconds(clip.end_samples), 6) if clip else None,
-        verdict=verdict_of(take.reasons) if take and clip else Verdict.FAILED,
-        reasons=take.reasons if take else (),
+        verdict=verdict_of(reasons) if take and clip else Verdict.FAILED,
+        reasons=reasons,
         takes=len(tried),
         voice=voice,
         engine=engine,
