@@ -115,8 +115,23 @@ def floor(film: Path, folder: Path) -> float:
 def dub(film: Path, minutes: int, folder: Path, env: dict[str, str]) -> Run:
     script, translation = make_scripts(minutes, folder)
     return timed(
-        [*COMMAND, "dub", str(film), "--to", "es", "--engine", "rehearsal", "--script", str(script),
-         "--translation", f"es={translation}", "--out", str(folder / f"out{minutes}"), "--json", "--no-prefect"],
+        [
+            *COMMAND,
+            "dub",
+            str(film),
+            "--to",
+            "es",
+            "--engine",
+            "rehearsal",
+            "--script",
+            str(script),
+            "--translation",
+            f"es={translation}",
+            "--out",
+            str(folder / f"out{minutes}"),
+            "--json",
+            "--no-prefect",
+        ],
         env,
     )
 
@@ -148,8 +163,14 @@ def main() -> int:
         sample = make_sample(folder)
         film = make_film(sample, minutes, folder / f"programme{minutes}.mp4")
         rows.append(Row("`speechmill --help`", timed([*COMMAND, "--help"], env).seconds, MOST_FIRST_WORD_S, " s"))
-        rows.append(Row("first word of `speechmill dub`", first_word_s(
-            [*COMMAND, "dub", str(sample), "--to", "es", "--engine", "rehearsal"], env), MOST_FIRST_WORD_S, " s"))
+        rows.append(
+            Row(
+                "first word of `speechmill dub`",
+                first_word_s([*COMMAND, "dub", str(sample), "--to", "es", "--engine", "rehearsal"], env),
+                MOST_FIRST_WORD_S,
+                " s",
+            )
+        )
 
         floor_s = floor(film, folder)
         say(f"floor: {floor_s:.1f} s")
@@ -160,8 +181,12 @@ def main() -> int:
         rows.append(Row(what, full.seconds / floor_s, MOST_OF_FLOOR))
         rows.append(Row(f"largest process, {minutes} min", full.peak_mb, MOST_RESIDENT_MB, " MB"))
 
-        subprocess.run([*COMMAND, "edit", full.result["job"], f"{lines // 2:04}", "--lang", "es", "--text",
-                        "Esto es otra cosa."], check=True, env=env, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [*COMMAND, "edit", full.result["job"], f"{lines // 2:04}", "--lang", "es", "--text", "Esto es otra cosa."],
+            check=True,
+            env=env,
+            stderr=subprocess.DEVNULL,
+        )
         again = timed([*COMMAND, "retake", full.result["job"], "--json", "--no-prefect"], env)
         say(f"retake: {again.seconds:.1f} s; {stages(again)}")
         rows.append(Row("one edited line: retake / full run", again.seconds / full.seconds, MOST_OF_RUN))

@@ -26,8 +26,26 @@ SPANISH = (
 def make_film(sample: Path, minutes: int, out: Path) -> Path:
     """The sample film, again and again until it is ``minutes`` long; packets are copied, so this is quick."""
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-nostdin", "-stream_loop", "-1", "-i", str(sample), "-t", str(minutes * 60),
-         "-map", "0:v:0", "-map", "0:a:0", "-c", "copy", "-y", str(out)],
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-nostdin",
+            "-stream_loop",
+            "-1",
+            "-i",
+            str(sample),
+            "-t",
+            str(minutes * 60),
+            "-map",
+            "0:v:0",
+            "-map",
+            "0:a:0",
+            "-c",
+            "copy",
+            "-y",
+            str(out),
+        ],
         check=True,
     )
     return out
