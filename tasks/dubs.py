@@ -126,7 +126,7 @@ def planned(
     for line in lines:
         take = best.get(line.id)
         if take is not None and take.measured is not None and line.anchor is not None:
-            there = heard.over([(line.anchor.start_samples, line.anchor.end_samples)])
+            there = heard.of_span(line.anchor.start_samples, line.anchor.end_samples)
             levels.append(levelling.Level(line.id, line.speaker, there, take.measured.loudness_lufs))
     gains = levelling.level(levels)
     cues = [

@@ -98,6 +98,13 @@ class Energies:
             chosen = self.mean_squares[inside > 0]
         return lufs(_gated(chosen))
 
+    def of_span(self, start_samples: int, end_samples: int) -> float:
+        """``over`` of one span, looking at nothing but the steps around it: thousands of lines ask a long programme."""
+        first = max(0, start_samples // STEP_SAMPLES - GATING_STEPS)
+        last = -(-end_samples // STEP_SAMPLES) + GATING_STEPS
+        offset = first * STEP_SAMPLES
+        return Energies(self.mean_squares[first:last]).over([(start_samples - offset, end_samples - offset)])
+
 
 def coverage(spans: Iterable[tuple[int, int]], steps: int) -> Numbers:
     """How much of each step of 100 ms lies in the spans (disjoint, in samples), 0 to 1."""

@@ -59,7 +59,13 @@ class Takes(Leases):
         ``LeaseLost``: the line was changed meanwhile. A worker that still holds one has lost it."""
         if not takes:
             return
-        query = sa.select(TakeRow.line_id, TakeRow.number, TakeRow.recipe).where(*_of(job_id, language))
+        # Only the rows of these lines are locked, and always in one order: so writers wait for each other in a row.
+        lines = sorted({take.line_id for take in takes})
+        query = (
+            sa.select(TakeRow.line_id, TakeRow.number, TakeRow.recipe)
+            .where(*_of(job_id, language), TakeRow.line_id.in_(lines))
+            .order_by(TakeRow.line_id, TakeRow.number)
+        )
         with self._database.writing() as session:
             ordered = set(session.execute(query.with_for_update()))
             for take in takes:

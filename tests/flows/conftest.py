@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class Speechmill:
             text=True,
             env=self.env,
             cwd=self.home.parent,
+            # A suite that runs in the background of a shell has Ctrl-C ignored; a user's command has not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -71,6 +71,31 @@ def test_the_dub_is_heard_where_the_report_says(speechmill: Speechmill, folder: 
     assert not loud.any()  # and nowhere else
 
 
+def test_a_bed_lies_untouched_under_the_dub(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+    rate = 48_000
+    bed = np.random.default_rng(7).normal(0, 0.03, (10 * rate, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "bed.wav", bed, rate, subtype="FLOAT")
+    ran = rehearse(speechmill, folder, tmp_path / "out", "--bed", str(tmp_path / "bed.wav"))
+    assert ran.code == 0, ran.err
+    master, _ = soundfile.read(tmp_path / "out" / "talk.es.flac", dtype="float32")
+    outside = np.ones(len(master), bool)
+    for line in ran.report["targets"]["es"]["lines"]:
+        outside[round((line["placed_start_s"] - 0.1) * rate) : round((line["placed_end_s"] + 0.1) * rate)] = False
+    heard, laid = master[outside], bed[outside]
+    gain = float((heard * laid).sum() / (laid * laid).sum())
+    rest = heard - gain * laid
+    assert 10 * np.log10((rest**2).mean() / (heard**2).mean()) < -60
+
+
+def test_a_glossary_is_spoken_as_it_says(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "terms.csv").write_text("source,target,spoken\nmap,MAPA,eme a pe a\n", "utf-8")
+    ran = rehearse(speechmill, folder, tmp_path / "out", "--glossary", str(tmp_path / "terms.csv"))
+    assert ran.code == 0, ran.err
+    lines = ran.report["targets"]["es"]["lines"]
+    assert "MAPA" in lines[2]["text"]
+    assert "eme" not in lines[2]["text"]
+
+
 def test_several_languages_share_everything_up_to_the_translation(
     speechmill: Speechmill, folder: Path, tmp_path: Path
 ) -> None:

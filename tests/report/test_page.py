@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from speechmill.repairs import Repair
 from speechmill.reports import DubbingReport
@@ -161,12 +161,12 @@ def test_several_languages_stand_side_by_side(browser: Browser, programme: Any, 
     sound = PageSound(SILENCE.original, {"es": SILENCE.dubs["es"], "pt-BR": SILENCE.dubs["es"]})
     write_page(report, sound, tmp_path / "report.html")
     with Visit(browser, tmp_path / "report.html") as visit:
-        assert "Buenas tardes" in visit.page.locator("#list").inner_text()
+        expect(visit.page.locator("#list")).to_contain_text("Buenas tardes")
         visit.page.get_by_role("tab", name=re.compile("Portuguese")).click()
-        assert visit.page.locator(".said.dub p").first.inner_text() == "Le moulin"
-        assert visit.page.locator("[data-for='es']:visible").count() == 0
+        expect(visit.page.locator(".said.dub p").first).to_have_text("Le moulin")
+        expect(visit.page.locator("[data-for='es']:visible")).to_have_count(0)
         visit.page.keyboard.press("ArrowLeft")
-        assert "Buenas tardes" in visit.page.locator("#list").inner_text()
+        expect(visit.page.locator("#list")).to_contain_text("Buenas tardes")
         assert visit.complaints == []
 
 

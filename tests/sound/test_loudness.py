@@ -163,3 +163,9 @@ def test_silence_has_no_loudness():
     silent = energies(np.zeros((RATE_HZ, 2), np.float32), (1.0, 1.0))
     assert (silent.integrated_lufs, silent.range_lu) == (-70, 0)
     assert energies(np.zeros((10, 2), np.float32), (1.0, 1.0)).integrated_lufs == -70
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 200 * STEP_SAMPLES), st.integers(1, 40 * STEP_SAMPLES))
+def test_one_span_is_measured_alike_alone_and_among_all(seed, start, length):
+    found = Energies(np.random.default_rng(seed).lognormal(-8, 2, 220))
+    assert found.of_span(start, start + length) == pytest.approx(found.over([(start, start + length)]), abs=1e-9)
