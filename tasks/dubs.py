@@ -114,7 +114,7 @@ def mastered(
     mix = mixed(request, original, script, plan.timeline)
     made, loudness = finish(place, mix, chosen, language, lambda master: master.aac.sha256)
     lines = lines_of(script, version, takes, plan)
-    return Dub(language, version.lines, lines, mix, made, loudness, version.repairs)
+    return Dub(language, version.lines, lines, mix, made, loudness, (*script.repairs, *version.repairs))
 
 
 def planned(

@@ -87,13 +87,26 @@ def test_a_bed_lies_untouched_under_the_dub(speechmill: Speechmill, folder: Path
     assert 10 * np.log10((rest**2).mean() / (heard**2).mean()) < -60
 
 
-def test_a_glossary_is_spoken_as_it_says(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+def test_a_term_of_the_glossary_is_shown_as_it_is_written_not_as_it_is_said(
+    speechmill: Speechmill, folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "terms.csv").write_text("source,target,spoken\nmap,MAPA,eme a pe a\n", "utf-8")
     ran = rehearse(speechmill, folder, tmp_path / "out", "--glossary", str(tmp_path / "terms.csv"))
     assert ran.code == 0, ran.err
     lines = ran.report["targets"]["es"]["lines"]
     assert "MAPA" in lines[2]["text"]
     assert "eme" not in lines[2]["text"]
+
+
+def test_what_was_repaired_in_a_script_is_reported(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.srt"
+    broken.write_text((folder / "talk.en.srt").read_text("utf-8").replace("00:00:06,500", "00:00:03,500"), "utf-8")
+    ran = speechmill(
+        "dub", folder / "talk.mp4", "--to", "es", "--engine", "rehearsal", "--script", broken,
+        "--out", tmp_path / "out", "--no-prefect", "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert [repair["line_id"] for repair in ran.report["targets"]["es"]["repairs"]] == ["0002"]
 
 
 def test_several_languages_share_everything_up_to_the_translation(
