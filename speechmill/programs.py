@@ -1,6 +1,6 @@
 """Running other people's programs: always a list of arguments, a deadline, limits, and the tail of what they said.
 
-Every external program of the house runs through ``run``; ffmpeg's own argument lists are built in ``tasks.ffmpeg``.
+Every external program of the house runs through ``run``; ffmpeg's argument lists are built in ``tasks.media.ffmpeg``.
 """
 
 from __future__ import annotations

@@ -20,10 +20,11 @@ from speechmill.profiles import Profile
 from speechmill.recipes import Digest
 from speechmill.reports import Check, Loudness
 from storage.artifacts import ArtifactStore
-from tasks import boxes, ffmpeg, metering, pictures
-from tasks.layouts import AAC_AS
-from tasks.media import Media, Picture
-from tasks.packing import Packed, Stream
+from tasks.media import boxes, ffmpeg, pictures
+from tasks.media.packing import Packed, Stream
+from tasks.media.probing import Media, Picture
+from tasks.sound import metering
+from tasks.sound.layouts import AAC_AS
 
 AAC_FRAME_S = 1024 / RATE_HZ  # a recording has no frames of its own: what an encoder may add at the end
 TICK_S = 0.0005  # containers count in ticks of their own: half a millisecond is no difference

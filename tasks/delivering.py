@@ -25,14 +25,16 @@ from speechmill.requests import DubbingRequest
 from storage.artifacts import ArtifactStore
 from storage.catalog import JobState
 from storage.objects import copy_file
-from tasks import checks, packing, publishing, subtitles
+from tasks import checks
 from tasks.dubs import Dub
+from tasks.media import packing, publishing
+from tasks.media.packing import film_name, safe_stem
 from tasks.originals import Original, SourceScript
-from tasks.packing import film_name, safe_stem
 from tasks.report.page import write_page
 from tasks.report.sound import Sound as PageTrack
 from tasks.report.sound import page_sound
-from tasks.subtitles import Caption
+from tasks.text import subtitles
+from tasks.text.subtitles import Caption
 from tasks.workplace import Workplace
 
 STATES = {State.COMPLETED: JobState.COMPLETED, State.COMPLETED_WITH_REVIEW: JobState.COMPLETED_WITH_REVIEW}

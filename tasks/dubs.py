@@ -14,15 +14,16 @@ from speechmill.requests import DubbingRequest
 from speechmill.takes import Reason, Take, Verdict, verdict_of
 from speechmill.timeline import Timeline
 from speechmill.voices import Cast
-from tasks import layouts, levelling, mastering, timing, translating
-from tasks.finishing import finish
-from tasks.glossaries import Glossary, read_glossary
-from tasks.loudness import Energies
-from tasks.mixing import Background, Mix
+from tasks import timing, translating
 from tasks.originals import Original, SourceScript
-from tasks.scripts import is_spoken, read_translation
-from tasks.sources import measure_source
+from tasks.sound import layouts, levelling, mastering
+from tasks.sound.finishing import finish
+from tasks.sound.loudness import Energies
+from tasks.sound.mixing import Background, Mix
+from tasks.sound.sources import measure_source
 from tasks.speaking import speak_all
+from tasks.text.glossaries import Glossary, read_glossary
+from tasks.text.scripts import is_spoken, read_translation
 from tasks.workplace import Workplace
 
 

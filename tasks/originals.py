@@ -11,13 +11,13 @@ from speechmill.lines import Anchor, Line
 from speechmill.reports import Repair
 from speechmill.requests import DubbingRequest
 from speechmill.voices import Speaker
-from tasks.extraction import Sound, extract
-from tasks.media import Media, probe
-from tasks.scripts import read_script
-from tasks.speakers import label
-from tasks.speech import chunks, speech_spans
+from tasks.media.extraction import Sound, extract
+from tasks.media.probing import Media, probe
+from tasks.speech.activity import chunks, speech_spans
+from tasks.speech.speakers import label
+from tasks.text.scripts import read_script
+from tasks.text.transcripts import Passage, lines_from_passages
 from tasks.transcribing import transcribe
-from tasks.transcripts import Passage, lines_from_passages
 from tasks.workplace import Workplace
 
 SOMEBODY = "S1"  # who speaks where nobody is named

@@ -14,13 +14,14 @@ from speechmill.recipes import Digest
 from speechmill.reports import Loudness
 from speechmill.takes import Take
 from speechmill.voices import Cast
-from tasks import conversation, layouts, mastering
+from tasks import conversation
 from tasks.conversation import Conversation, Pauses, Turn
 from tasks.episode.sound import encoded_mp3
-from tasks.finishing import finish
-from tasks.mixing import Background, Mix
+from tasks.sound import layouts, mastering
+from tasks.sound.finishing import finish
+from tasks.sound.mixing import Background, Mix
 from tasks.speaking import another_seed, assign, rank, speak_takes
-from tasks.spoken import spoken_form
+from tasks.text.spoken import spoken_form
 from tasks.workplace import Workplace
 
 

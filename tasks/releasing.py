@@ -27,12 +27,13 @@ from speechmill.takes import Reason, Verdict, verdict_of
 from speechmill.voices import Cast
 from storage.catalog import JobState
 from storage.objects import copy_file
-from tasks import checks, ffmpeg, publishing
+from tasks import checks
 from tasks.episode import content
 from tasks.episode.lint import Severity
 from tasks.episode.package import Package, show_of, write_package
 from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
 from tasks.manuscripts import Manuscript
+from tasks.media import ffmpeg, publishing
 from tasks.recording import Recording
 from tasks.report.episode import write_episode_page
 from tasks.report.sound import episode_track

@@ -15,8 +15,8 @@ from speechmill.voices import Cast, Voice
 from storage.artifacts import ArtifactStore
 from tasks import timing
 from tasks.dispatch import in_process
-from tasks.judging import judge, measure, read_take
-from tasks.scripts import is_spoken
+from tasks.speech.judging import judge, measure, read_take
+from tasks.text.scripts import is_spoken
 from tasks.transcribing import hear_take
 from tasks.workplace import Workplace
 

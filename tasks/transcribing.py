@@ -15,9 +15,9 @@ from speechmill.lines import RATE_HZ, Word
 from speechmill.recipes import Digest, Recipe
 from storage.artifacts import ArtifactStore
 from tasks.dispatch import in_process
-from tasks.extraction import Sound
-from tasks.sound import read
-from tasks.speech import Chunk
+from tasks.media.extraction import Sound
+from tasks.speech.activity import Chunk
+from tasks.speech.mono import read
 from tasks.workplace import Workplace
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from speechmill.abilities import Phrase, Translates, Translation
 from speechmill.lines import Doubt, Line
 from speechmill.recipes import Json, Recipe
-from tasks.glossaries import Glossary
-from tasks.scripts import is_spoken
+from tasks.text.glossaries import Glossary
+from tasks.text.scripts import is_spoken
 from tasks.workplace import Workplace
 
 BATCH = 64  # phrases that go to the engine at a time: progress shows, and a killed run keeps what is done

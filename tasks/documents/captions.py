@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from speechmill.lines import samples_of_ms
-from tasks.cues import UNSPACED, read_cues
 from tasks.documents.blocks import Dropped, Kind, Piece
-from tasks.scripts import clock
-from tasks.wrapping import SENTENCE_END
+from tasks.text.cues import UNSPACED, read_cues
+from tasks.text.scripts import clock
+from tasks.text.wrapping import SENTENCE_END
 
 PARAGRAPH_CHARACTERS = 400  # after so many the next end of a sentence ends the paragraph
 LONG_SILENCE_MS = 4_000  # parts paragraphs, as a pause of that length does for a listener

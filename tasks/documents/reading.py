@@ -13,8 +13,8 @@ from speechmill.settings import Settings
 from storage.scratch import Scratch
 from tasks.documents.blocks import Document, Dropped, Piece, assemble
 from tasks.documents.tongues import language_of
-from tasks.texts import read_text
-from tasks.web import fetch
+from tasks.documents.web import fetch
+from tasks.text.texts import read_text
 
 MOST_FILE_BYTES = 256 * 2**20  # books with pictures
 MOST_PAGE_BYTES = 16 * 2**20

@@ -15,9 +15,9 @@ from speechmill.languages import iso639_2t
 from speechmill.lines import RATE_HZ
 from speechmill.recipes import Artifact, Digest, Recipe
 from storage.artifacts import ArtifactStore
-from tasks import ffmpeg
 from tasks.episode import chapters, id3
 from tasks.episode.content import Episode
+from tasks.media import ffmpeg
 
 VERSION = "1"
 _COPY_BYTES = 1 << 22

@@ -14,7 +14,7 @@ from pathlib import Path
 from speechmill.lines import Word
 from speechmill.profiles import Subtitles
 from tasks.episode.content import Episode, Said, to_ms
-from tasks.subtitles import Caption, Cue, subtitles
+from tasks.text.subtitles import Caption, Cue, subtitles
 
 AS_HEARD = Subtitles(min_s=0.0, gap_ms=0, lines=2, characters_per_s=1000.0, characters_per_s_cjk=1000.0)
 """A transcript is read along with the sound: nothing stays longer than it is said, and nothing is too fast."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from speechmill.recipes import Artifact, Digest, Recipe
 from storage.artifacts import ArtifactStore
-from tasks import ffmpeg
+from tasks.media import ffmpeg
 
 PREVIEW_RATE_HZ = 24_000
 PREVIEW_KBPS = 32

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from speechmill.errors import BadInput, Unavailable
 from speechmill.settings import Settings
-from tasks.web import Reply, exchange
+from tasks.documents.web import Reply, exchange
 
 TRIES = 3  # for one question; a model that failed three times goes on failing
 RETRIES = 2  # of one request that a busy server turned away

@@ -9,7 +9,7 @@ from speechmill.episodes import EpisodeScript, Format, LeftOut, ScriptLine, Scri
 from speechmill.reports import Repair
 from tasks.documents.blocks import Document, excerpt
 from tasks.scriptwriting.length import TOLERANCE, Draft, Part, episode_s, words
-from tasks.spoken import spoken_form
+from tasks.text.spoken import spoken_form
 
 TITLE_CHARACTERS = 300
 DESCRIPTION_CHARACTERS = 4_000

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from speechmill.languages import base
-from tasks.cues import UNSPACED
+from tasks.text.cues import UNSPACED
 
 QUOTED = re.compile(r"“([^“”]+)”|\"([^\"]+)\"|«([^«»]+)»|„([^„“”]+)[“”]|「([^「」]+)」")
 QUOTE_WORDS = 3  # fewer words between quotation marks are a name or irony

@@ -15,8 +15,8 @@ from speechmill.errors import UnreadableScript
 from speechmill.reports import Repair
 from tasks.scriptwriting.drafting import line_id
 from tasks.scriptwriting.length import Draft, episode_s, pace_of, words
-from tasks.spoken import spoken_form
-from tasks.texts import read_text
+from tasks.text.spoken import spoken_form
+from tasks.text.texts import read_text
 
 FIELDS = frozenset(EpisodeScript.model_fields) - {"writing"}
 LINE_FIELDS = frozenset(ScriptLine.model_fields)

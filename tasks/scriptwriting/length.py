@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from speechmill.episodes import LineKind, Span
 from speechmill.languages import base
 from tasks.conversation import Pauses
-from tasks.cues import UNSPACED
+from tasks.text.cues import UNSPACED
 
 CHARACTERS_PER_S = 15.0  # about 150 words a minute, which podcasts are spoken at
 CHARACTERS_PER_S_UNSPACED = 4.5  # about 270 characters a minute, ordinary Mandarin

@@ -16,9 +16,9 @@ import pytest
 
 from speechmill.errors import BadInput, LimitExceeded, SpeechmillError, Unavailable
 from speechmill.settings import Settings
-from tasks import web
+from tasks.documents import web
 from tasks.documents.reading import read_document
-from tasks.web import exchange, is_public
+from tasks.documents.web import exchange, is_public
 from tests.documents.conftest import docx_file, epub_file, pdf_bytes
 
 

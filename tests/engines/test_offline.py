@@ -20,8 +20,8 @@ from speechmill.abilities import Phrase, Utterance
 from speechmill.errors import MissingTool, ToolFailed
 from speechmill.lines import RATE_HZ, Doubt
 from speechmill.voices import Speaker, Voice
-from tasks.pitch import median_pitch_hz
-from tasks.sound import lowered
+from tasks.speech.mono import lowered
+from tasks.speech.pitch import median_pitch_hz
 
 from .conftest import Flite
 

@@ -14,8 +14,8 @@ from model_worker.engines.waves import write_mono
 from speechmill.abilities import Phrase, Utterance
 from speechmill.lines import RATE_HZ, Doubt
 from speechmill.voices import Speaker
-from tasks.pitch import median_pitch_hz
-from tasks.sound import lowered
+from tasks.speech.mono import lowered
+from tasks.speech.pitch import median_pitch_hz
 
 TONE = Tone()
 

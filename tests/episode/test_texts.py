@@ -15,9 +15,9 @@ from PIL import Image, ImageStat
 
 from speechmill.errors import BadInput
 from speechmill.lines import RATE_HZ
-from tasks.cues import read_cues
 from tasks.episode import chapters, cover, shownotes, transcript
 from tasks.episode.content import Chapter, Episode, clock
+from tasks.text.cues import read_cues
 
 CUE = re.compile(r"(\d\d):(\d\d):(\d\d)[.,](\d{3}) --> (\d\d):(\d\d):(\d\d)[.,](\d{3})")
 

@@ -17,9 +17,10 @@ from speechmill.lines import RATE_HZ
 from speechmill.recipes import digest_of_bytes
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
-from tasks import extraction, layouts, pictures
-from tasks.extraction import Sound, extract
-from tasks.media import Media, probe
+from tasks.media import extraction, pictures
+from tasks.media.extraction import Sound, extract
+from tasks.media.probing import Media, probe
+from tasks.sound import layouts
 
 Make = Callable[..., Path]
 Inputs = Callable[..., list[str]]

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from speechmill.errors import BadInput, LimitExceeded, TruncatedMedia, UnreadableMedia
 from speechmill.settings import Settings
-from tasks import media
-from tasks.media import probe
-from tasks.sniffing import as_text, sniff
+from tasks.media import probing
+from tasks.media.probing import probe
+from tasks.media.sniffing import as_text, sniff
 
 Make = Callable[..., Path]
 Inputs = Callable[..., list[str]]
@@ -199,7 +199,7 @@ def test_a_bomb_that_says_nothing_of_its_length_is_measured(make: Make, settings
 
 
 def test_a_picture_larger_than_any_memory(film: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MOST_PIXELS", 160 * 90 - 1)
+    monkeypatch.setattr(probing, "MOST_PIXELS", 160 * 90 - 1)
     refused(film, settings, LimitExceeded, "talk.mp4", "160×90")
 
 

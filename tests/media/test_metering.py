@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from storage.artifacts import ArtifactStore
-from tasks import metering
 from tasks.checks import measure_encoded
-from tasks.metering import Part, cut
+from tasks.sound import metering
+from tasks.sound.metering import Part, cut
 
 Make = Callable[..., Path]
 

@@ -22,12 +22,13 @@ from speechmill.profiles import profile
 from speechmill.reports import Check, Loudness
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
-from tasks import checks, packing
-from tasks import ffmpeg as tool
+from tasks import checks
 from tasks.checks import Encoded, check_audio, check_delivery, check_film, raise_if_broken
-from tasks.extraction import extract
-from tasks.media import AudioTrack, Media, Picture, probe
-from tasks.packing import Dub, Packed, Subtitle, film_name, pack, safe_stem
+from tasks.media import ffmpeg as tool
+from tasks.media import packing
+from tasks.media.extraction import extract
+from tasks.media.packing import Dub, Packed, Subtitle, film_name, pack, safe_stem
+from tasks.media.probing import AudioTrack, Media, Picture, probe
 
 Make = Callable[..., Path]
 Inputs = Callable[..., list[str]]

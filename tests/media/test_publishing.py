@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from speechmill.errors import BadInput, Conflict, DiskFull
-from tasks import publishing
-from tasks.publishing import MANIFEST, publish, staging
+from tasks.media import publishing
+from tasks.media.publishing import MANIFEST, publish, staging
 
 OLD = {"talk.es.mp4": "old film", "talk.fr.srt": "old French", "report.html": "old page", "report.json": "old"}
 NEW = {"talk.es.mp4": "new film", "talk.es.srt": "new subtitles", "report.html": "new page", "report.json": "new"}
@@ -145,7 +145,7 @@ def test_a_list_that_was_tampered_with_reaches_nowhere_else(tmp_path: Path) -> N
 KILLED = """
 import os, sys
 from pathlib import Path
-from tasks.publishing import publish, staging
+from tasks.media.publishing import publish, staging
 out, left, files = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "ctypes.dlsym", "fcntl.flock"}
 def die(event, arguments):

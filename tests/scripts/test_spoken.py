@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.spoken import spoken_form
+from tasks.text.spoken import spoken_form
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from speechmill.profiles import profile
-from tasks import encoding, layouts
-from tasks.encoding import FRAME_SAMPLES, Frames
+from tasks.sound import encoding, layouts
+from tasks.sound.encoding import FRAME_SAMPLES, Frames
 
 ENCODING = profile("youtube").encoding
 

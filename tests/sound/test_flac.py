@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import flac
+from tasks.sound import flac
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])

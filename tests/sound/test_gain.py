@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.gain import GAIN_STEP_DB, KEEP_LU, MOST_GAIN_DB, MOST_LIMITING_DB, Measured, at_gain, settle
-from tasks.loudness import OFFSET_LU
+from tasks.sound.gain import GAIN_STEP_DB, KEEP_LU, MOST_GAIN_DB, MOST_LIMITING_DB, Measured, at_gain, settle
+from tasks.sound.loudness import OFFSET_LU
 
 BLOCKS_PER_S = 750
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.levelling import AROUND_MEDIAN_LU, DIALOGUE_LUFS, MOST_DB, Level, level
+from tasks.sound.levelling import AROUND_MEDIAN_LU, DIALOGUE_LUFS, MOST_DB, Level, level
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.limiting import NODE_SAMPLES, REACH_NODES, curve, kept_energy, limit
-from tasks.loudness import TAPS_EACH_SIDE, true_peaks
+from tasks.sound.limiting import NODE_SAMPLES, REACH_NODES, curve, kept_energy, limit
+from tasks.sound.loudness import TAPS_EACH_SIDE, true_peaks
 
 QUIET = np.zeros((TAPS_EACH_SIDE, 2), np.float32)
 

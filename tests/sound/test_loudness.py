@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechmill.lines import RATE_HZ
-from tasks import layouts
-from tasks.loudness import (
+from tasks.sound import layouts
+from tasks.sound.loudness import (
     PEAK_SAMPLES,
     PREROLL_SAMPLES,
     STEP_SAMPLES,

@@ -13,10 +13,10 @@ import soundfile
 from speechmill.lines import RATE_HZ
 from speechmill.profiles import Profile, profile
 from speechmill.timeline import Clip, Timeline
-from tasks import layouts, mastering
-from tasks.gain import KEEP_LU
-from tasks.loudness import amplitude, decibels
-from tasks.mixing import FADE_SAMPLES, RAMP_SAMPLES, Background, Mix
+from tasks.sound import layouts, mastering
+from tasks.sound.gain import KEEP_LU
+from tasks.sound.loudness import amplitude, decibels
+from tasks.sound.mixing import FADE_SAMPLES, RAMP_SAMPLES, Background, Mix
 
 SECONDS = 26
 
@@ -89,8 +89,8 @@ def test_other_layouts_meet_it_as_well(layout, store, keep, clips, make_music, j
 
 
 def test_dialogue_gated_profiles_are_met_over_the_lines(store, keep, clips, make_music):
-    from tasks.mixing import spoken
-    from tasks.sources import measure_source
+    from tasks.sound.mixing import spoken
+    from tasks.sound.sources import measure_source
 
     mix = mix_of(clips()[:2], keep(make_music(SECONDS) * 3), background=Background.BED)
     found = make(mix, profile("netflix"), store)
@@ -215,8 +215,8 @@ from speechmill.recipes import Artifact
 from speechmill.timeline import Clip, Timeline
 from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
-from tasks import gain, layouts, mastering
-from tasks.mixing import Background, Mix, Renderer
+from tasks.sound import gain, layouts, mastering
+from tasks.sound.mixing import Background, Mix, Renderer
 
 class Index(dict):
     recall = dict.get

@@ -14,9 +14,9 @@ from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.timeline import Clip, Timeline
 from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
-from tasks import layouts
-from tasks.loudness import amplitude
-from tasks.mixing import (
+from tasks.sound import layouts
+from tasks.sound.loudness import amplitude
+from tasks.sound.mixing import (
     BRIDGE_SAMPLES,
     DUCK_DB,
     FADE_SAMPLES,

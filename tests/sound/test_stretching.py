@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechmill.lines import RATE_HZ
-from tasks.stretching import stretched
+from tasks.sound.stretching import stretched
 
 RATES = (0.90, 1.03, 1.10, 1.20, 1.35)
 

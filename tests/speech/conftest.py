@@ -17,7 +17,7 @@ from speechmill.lines import RATE_HZ, Anchor
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.objects import FolderStore
-from tasks.extraction import Sound
+from tasks.media.extraction import Sound
 
 Wave = NDArray[np.float32]
 Say = Callable[[str, str], Wave]

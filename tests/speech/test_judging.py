@@ -16,7 +16,7 @@ from speechmill.abilities import Utterance
 from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.takes import Reason, Verdict
 from speechmill.voices import Voice
-from tasks.judging import comparable, distance, error_rate, judge, measure, read_take, says_twice, understood
+from tasks.speech.judging import comparable, distance, error_rate, judge, measure, read_take, says_twice, understood
 
 from .conftest import Say, Wave
 

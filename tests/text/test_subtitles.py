@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from speechmill.lines import RATE_HZ, Word, samples_of_ms
 from speechmill.profiles import Subtitles
-from tasks.scripts import read_script
-from tasks.subtitles import Caption, Cue, lint, subtitles, write_srt, write_vtt
-from tasks.wrapping import pages, width
+from tasks.text.scripts import read_script
+from tasks.text.subtitles import Caption, Cue, lint, subtitles, write_srt, write_vtt
+from tasks.text.wrapping import pages, width
 
 LIMITS = Subtitles()
 GAP = samples_of_ms(LIMITS.gap_ms)

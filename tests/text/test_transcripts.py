@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Word
-from tasks.transcripts import (
+from tasks.text.transcripts import (
     MOST_CHARACTERS,
     MOST_SAMPLES,
     PAUSE_SAMPLES,

@@ -44,7 +44,7 @@ OWN_PITCH_HZ = {
     "": 102.0, "m3": 106.0, "m7": 108.0, "m2": 101.0, "m6": 101.0, "m1": 94.0,
     "f2": 196.0, "f5": 205.0, "f4": 180.0, "f3": 209.0, "f1": 178.0,
 }  # fmt: skip
-"""Median pitch of each variant at the middle setting, measured with ``tasks.pitch`` on eSpeak NG 1.51."""
+"""Median pitch of each variant at the middle setting, measured with ``tasks.speech.pitch`` on eSpeak NG 1.51."""
 PITCH_SETTINGS = (0, 20, 40, 50, 60, 80, 99)
 PITCH_RATIOS = (0.67, 0.77, 0.91, 1.0, 1.105, 1.35, 1.65)
 """How settings move a variant's pitch: the same for all variants within 3 %, measured likewise."""

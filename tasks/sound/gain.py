@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.limiting import NODE_SAMPLES, Curve, curve, kept_energy
-from tasks.loudness import SILENCE_LUFS, STEP_SAMPLES, Energies, Numbers, Sound, amplitude, coarse, decibels
-from tasks.mixing import Span
+from tasks.sound.limiting import NODE_SAMPLES, Curve, curve, kept_energy
+from tasks.sound.loudness import SILENCE_LUFS, STEP_SAMPLES, Energies, Numbers, Sound, amplitude, coarse, decibels
+from tasks.sound.mixing import Span
 
 GAIN_STEP_DB = 0.1  # an edited line changes the programme's loudness by less, so mostly its gain stays what it was
 KEEP_LU = 0.25  # half of the tightest profile's tolerance; a gain that was used before is kept within this

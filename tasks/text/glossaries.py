@@ -10,8 +10,8 @@ from pathlib import Path
 
 from speechmill.errors import UnreadableScript
 from speechmill.languages import base
-from tasks.cues import UNSPACED
-from tasks.texts import read_text
+from tasks.text.cues import UNSPACED
+from tasks.text.texts import read_text
 
 HEADERS = frozenset({"source", "term", "original", "from"})  # a first row that begins with one of these is a header
 MOST_TERMS = 20_000

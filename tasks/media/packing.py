@@ -15,8 +15,8 @@ from pathlib import Path
 from speechmill import languages
 from speechmill.errors import DiskFull, ToolFailed
 from speechmill.programs import Limits
-from tasks import boxes, ffmpeg
-from tasks.media import AudioTrack, Media, Picture
+from tasks.media import boxes, ffmpeg
+from tasks.media.probing import AudioTrack, Media, Picture
 
 PICTURES_IN_MP4 = frozenset({
     "h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "png", "jpeg2000", "vc1",

@@ -1,8 +1,8 @@
 """The master: a mix at its loudness and under its peak, in parts that are made on all cores and only once.
 
 First every part of the mix is measured; from the numbers follow the programme gain and the limiter's curve
-(``tasks.gain``); then every part is rendered once more and for good. Each part is an artifact of what sounds in it
-and nothing else: an edited line renders the part it is in.
+(``tasks.sound.gain``); then every part is rendered once more and for good. Each part is an artifact of what sounds in
+it and nothing else: an edited line renders the part it is in.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 from speechmill.profiles import Profile
 from speechmill.recipes import Artifact, Digest, Json, Recipe, digest_of_bytes
 from storage.artifacts import ArtifactStore
-from tasks import encoding, flac, gain, limiting, mixing
-from tasks.encoding import Frames
-from tasks.gain import Level, Measured
-from tasks.limiting import NODE_SAMPLES
-from tasks.loudness import PREROLL_SAMPLES, TAPS_EACH_SIDE, Meter, Sound, amplitude, true_peaks
-from tasks.mixing import Mix, Renderer, Span
+from tasks.sound import encoding, flac, gain, limiting, mixing
+from tasks.sound.encoding import Frames
+from tasks.sound.gain import Level, Measured
+from tasks.sound.limiting import NODE_SAMPLES
+from tasks.sound.loudness import PREROLL_SAMPLES, TAPS_EACH_SIDE, Meter, Sound, amplitude, true_peaks
+from tasks.sound.mixing import Mix, Renderer, Span
 
 VERSION = "1"
 

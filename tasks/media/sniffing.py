@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from speechmill.errors import BadInput, LimitExceeded, TruncatedMedia, UnreadableMedia
-from tasks import boxes
+from tasks.media import boxes
 
 HEAD_BYTES = 4096
 

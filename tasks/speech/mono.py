@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechmill.lines import RATE_HZ
-from tasks import layouts
+from tasks.sound import layouts
 
 Mono = NDArray[np.float32]
 

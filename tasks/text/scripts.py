@@ -12,8 +12,8 @@ from speechmill.errors import UnreadableScript
 from speechmill.languages import base
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Line, samples_of_ms, seconds
 from speechmill.reports import Repair
-from tasks.cues import UNSPACED, Cue, read_cues
-from tasks.texts import read_text
+from tasks.text.cues import UNSPACED, Cue, read_cues
+from tasks.text.texts import read_text
 
 SHORTEST_SAMPLES = samples_of_ms(200)  # shorter than any spoken word: what a repair leaves of a line is at least this
 GUESSED_CHARACTERS_PER_S = 15.0  # an ordinary pace, for lines whose times say nothing

@@ -23,7 +23,7 @@ from speechmill.abilities import Utterance
 from speechmill.languages import base
 from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.takes import Measurements, Reason, Verdict, verdict_of
-from tasks.loudness import SILENCE_LUFS, STEP_SAMPLES, Meter, coarse, decibels
+from tasks.sound.loudness import SILENCE_LUFS, STEP_SAMPLES, Meter, coarse, decibels
 
 Mono = NDArray[np.float32]
 

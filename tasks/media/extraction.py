@@ -17,9 +17,10 @@ from speechmill.lines import RATE_HZ, samples, seconds
 from speechmill.programs import Limits, Ran, raise_for
 from speechmill.recipes import Digest, Recipe
 from storage.artifacts import ArtifactStore
-from tasks import ffmpeg, layouts, pictures
-from tasks.media import AudioTrack, Media, Picture
-from tasks.sniffing import COPY_AGAIN, TOLERATED_S, UNTOLD, name, truncated
+from tasks.media import ffmpeg, pictures
+from tasks.media.probing import AudioTrack, Media, Picture
+from tasks.media.sniffing import COPY_AGAIN, TOLERATED_S, UNTOLD, name, truncated
+from tasks.sound import layouts
 
 VERSION = "1"
 SAMPLE_BYTES = 4
@@ -39,7 +40,7 @@ class Sound:
     channels: int
     layout: str  # ffmpeg's name for it
     length_samples: int
-    packets: Digest | None = None  # list of the picture's packets (``tasks.pictures``); None where there is no picture
+    packets: Digest | None = None  # list of the picture's packets (``tasks.media.pictures``), where there is one
 
 
 def extract(media: Media, track: int, store: ArtifactStore) -> Sound:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from speechmill.recipes import Digest, Recipe
 from speechmill.reports import Loudness
 from storage.artifacts import ArtifactStore
-from tasks import ffmpeg, loudness
+from tasks.media import ffmpeg
+from tasks.sound import loudness
 
 VERSION = "1"
 STEP_S = 0.1

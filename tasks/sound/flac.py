@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from speechmill.errors import ToolFailed
 from speechmill.lines import RATE_HZ
-from tasks.loudness import Sound
+from tasks.sound.loudness import Sound
 
 BITS = 24
 FRAME_SAMPLES = 4096  # what libFLAC takes at 48 kHz; parts are whole multiples of it

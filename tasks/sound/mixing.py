@@ -22,9 +22,9 @@ from speechmill.lines import samples_of_ms
 from speechmill.recipes import Digest, Json
 from speechmill.timeline import Clip, Timeline
 from storage.artifacts import ArtifactStore
-from tasks.layouts import Layout
-from tasks.loudness import Sound, amplitude
-from tasks.stretching import stretched
+from tasks.sound.layouts import Layout
+from tasks.sound.loudness import Sound, amplitude
+from tasks.sound.stretching import stretched
 
 VERSION = "1"  # of everything that decides what a sample of the mix is
 

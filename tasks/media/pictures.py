@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from speechmill.programs import Limits
 from speechmill.recipes import Recipe
-from tasks import ffmpeg
-from tasks.media import Media, Picture
+from tasks.media import ffmpeg
+from tasks.media.probing import Media, Picture
 
 VERSION = "1"
 ANNEX_B_CONTAINERS = frozenset({"mpegts", "mpeg", "avi"})

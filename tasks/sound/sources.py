@@ -10,8 +10,8 @@ import soundfile
 
 from speechmill.recipes import Digest, Recipe
 from storage.artifacts import ArtifactStore
-from tasks import layouts
-from tasks.loudness import PREROLL_SAMPLES, STEP_SAMPLES, Energies, Meter
+from tasks.sound import layouts
+from tasks.sound.loudness import PREROLL_SAMPLES, STEP_SAMPLES, Energies, Meter
 
 VERSION = "1"
 PART_SAMPLES = 600 * STEP_SAMPLES  # a minute: parts are whole steps, so their energies join

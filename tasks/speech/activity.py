@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from speechmill.lines import RATE_HZ, Anchor, samples_of_ms
 from speechmill.recipes import Recipe
 from storage.artifacts import ArtifactStore
-from tasks import silero, sound
+from tasks.speech import mono, silero
 
 if TYPE_CHECKING:
-    from tasks.extraction import Sound
+    from tasks.media.extraction import Sound
 
 VERSION = "silero-6+1"  # of the model, and of what is done here with its probabilities
 
@@ -31,8 +31,8 @@ PAD_SAMPLES = samples_of_ms(60)  # soft beginnings and ends of words, which the 
 
 MOST_SAMPLES = 30 * RATE_HZ  # what engines take at a time
 JOIN_SAMPLES = samples_of_ms(500)
-"""A longer silence ends an utterance (and a line, in ``tasks.transcripts``), and the chunk with it: over music, Sphinx
-hears 10 % of words wrong in chunks of 30 s with several voices, and 4 % in chunks of one utterance."""
+"""A longer silence ends an utterance (and a line, in ``tasks.text.transcripts``), and the chunk with it: over music,
+Sphinx hears 10 % of words wrong in chunks of 30 s with several voices, and 4 % in chunks of one utterance."""
 AROUND_SAMPLES = samples_of_ms(150)  # of silence that a recogniser hears on each side, to settle; of music, words
 
 FACTOR = RATE_HZ // silero.RATE_HZ
@@ -79,17 +79,17 @@ def speech_spans(sound: Sound, store: ArtifactStore, threads: int = 1) -> tuple[
 def measure(path: Path, layout: str, length_samples: int, threads: int = 1) -> Frames:
     """Listen to a whole 48 kHz file, part by part; ``threads`` parts are made ready while another is listened to."""
     memory = silero.Memory()
-    margin = sound.margin_samples(FACTOR)
+    margin = mono.margin_samples(FACTOR)
 
     def ready(part: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         start, end = part
         end = start + -(-(end - start) // FRAME_SAMPLES) * FRAME_SAMPLES
-        low = sound.lowered(sound.read(path, layout, start - margin, end + margin), FACTOR, margin)
+        low = mono.lowered(mono.read(path, layout, start - margin, end + margin), FACTOR, margin)
         power = (low.reshape(-1, silero.FRAME_SAMPLES) ** 2).mean(axis=1)
         return silero.gates(low), power
 
     probability, power = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
-    for inward, level in _in_order(ready, list(sound.parts(length_samples, PART_SAMPLES)), threads):
+    for inward, level in _in_order(ready, list(mono.parts(length_samples, PART_SAMPLES)), threads):
         probability.append(silero.probabilities(inward, memory))
         power.append(level)
     return Frames(np.concatenate(probability), np.concatenate(power))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from speechmill.profiles import Profile
 from speechmill.recipes import Digest
 from speechmill.reports import Loudness
-from tasks import mastering, mixing
 from tasks.checks import measure_encoded
-from tasks.mastering import Master
-from tasks.mixing import Mix
+from tasks.sound import mastering, mixing
+from tasks.sound.mastering import Master
+from tasks.sound.mixing import Mix
 from tasks.workplace import Workplace
 
 CEILING_TRIES = 3  # after this, a peak that lossy coding raised over the limit is for a person

@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Any
 
 from speechmill.languages import base
-from tasks.cues import UNSPACED
-from tasks.numerals import Numerals, numerals
+from tasks.text.cues import UNSPACED
+from tasks.text.numerals import Numerals, numerals
 
 CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₽": "RUB", "₩": "KRW"}
 CODES = ("USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "BRL", "MXN")
@@ -45,7 +45,7 @@ COUNTED_AFTER = re.compile(r"\s+[a-z]+s\b")
 
 @cache
 def tables() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(resources.files("tasks").joinpath("spoken.toml").read_text("utf-8"))
+    return tomllib.loads(resources.files("tasks.text").joinpath("spoken.toml").read_text("utf-8"))
 
 
 def spoken_form(text: str, language: str, lexicon: Mapping[str, str] | None = None) -> str:

@@ -19,11 +19,11 @@ from speechmill.lines import RATE_HZ, Line
 from speechmill.recipes import Recipe
 from speechmill.voices import Speaker
 from storage.artifacts import ArtifactStore
-from tasks import sound
-from tasks.pitch import HOP_S, pitch_track
+from tasks.speech import mono
+from tasks.speech.pitch import HOP_S, pitch_track
 
 if TYPE_CHECKING:
-    from tasks.extraction import Sound
+    from tasks.media.extraction import Sound
 
 VERSION = "1"
 
@@ -204,7 +204,7 @@ def _listened(line: Line) -> tuple[int, int]:
 def _heard(path: Path, layout: str, start: int, end: int) -> NDArray[np.float32]:
     if end <= start:
         return np.zeros(0, np.float32)
-    return sound.lowered(sound.read(path, layout, start, end), FACTOR)
+    return mono.lowered(mono.read(path, layout, start, end), FACTOR)
 
 
 def _cepstra(voice: NDArray[np.float32]) -> NDArray[np.float64]:

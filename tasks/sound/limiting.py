@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.loudness import PEAK_SAMPLES, Sound
+from tasks.sound.loudness import PEAK_SAMPLES, Sound
 
 NODE_SAMPLES = PEAK_SAMPLES
 ATTACK_NODES = 4  # 5 ms: the gain is down before the peak comes, slowly enough not to click

@@ -22,9 +22,9 @@ from speechmill.errors import ToolFailed
 from speechmill.languages import iso639_2t
 from speechmill.lines import RATE_HZ
 from speechmill.profiles import Encoding
-from tasks import ffmpeg
-from tasks.layouts import AAC_AS, Layout
-from tasks.loudness import Sound
+from tasks.media import ffmpeg
+from tasks.sound.layouts import AAC_AS, Layout
+from tasks.sound.loudness import Sound
 
 FRAME_SAMPLES = 1024
 PREROLL_FRAMES = 128

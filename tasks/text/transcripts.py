@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from speechmill.languages import base
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Line, Word, samples_of_ms
-from tasks.cues import UNSPACED
+from tasks.text.cues import UNSPACED
 
 PAUSE_SAMPLES = samples_of_ms(500)  # who is silent for half a second begins a new line
 MOST_SAMPLES = 7 * RATE_HZ  # a longer line does not fit one subtitle (Netflix: 7 s), and drifts from the picture

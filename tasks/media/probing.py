@@ -17,8 +17,8 @@ from speechmill.lines import RATE_HZ, samples
 from speechmill.programs import Limits
 from speechmill.recipes import Digest, digest_of_file
 from speechmill.settings import Settings
-from tasks import ffmpeg
-from tasks.sniffing import COPY_AGAIN, TOLERATED_S, Sniffed, name, sniff, truncated
+from tasks.media import ffmpeg
+from tasks.media.sniffing import COPY_AGAIN, TOLERATED_S, Sniffed, name, sniff, truncated
 
 LEAD_S = 0.1
 """Sound that begins this much before the picture is codec priming or rounding of the container; more is meant."""

@@ -1,0 +1,1 @@
+"""Media as files: what they are, taking them apart by ffmpeg, packing and publishing them."""

@@ -1,0 +1,1 @@
+"""Sound as numbers: layouts, gains, loudness, mixing, mastering, encoding."""
