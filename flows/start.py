@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flows.kinds import runner
 from flows.progress import StreamProgress
-from speechmill.episodes import PodcastRequest
+from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import Cancelled, Conflict, SpeechmillError, from_os_error
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
@@ -99,7 +99,7 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
         catalog.close()
 
 
-PATHS = ("source", "script", "glossary", "bed", "out", "cast", "show", "lexicon")
+PATHS = ("source", "script", "glossary", "bed", "out", "cast", "show", "lexicon", "intro", "outro")
 
 
 def absolute(request: Request) -> Request:
@@ -109,6 +109,8 @@ def absolute(request: Request) -> Request:
         return None if path is None else path if "://" in path else str(Path(path).expanduser().absolute())
 
     update: dict[str, Any] = {name: whole(getattr(request, name)) for name in PATHS if hasattr(request, name)}
+    if isinstance(request, PodcastRequest):
+        update |= {name: SIMPLE for name in ("intro", "bed", "outro") if getattr(request, name) == SIMPLE}
     if isinstance(request, DubbingRequest):
         update["translations"] = {tag: whole(file) for tag, file in request.translations.items()}
     return request.model_copy(update=update)

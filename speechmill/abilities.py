@@ -118,6 +118,34 @@ class Speaks(Protocol):
         """Write 48 kHz mono float WAV to ``out``; raise ``EngineRefused`` for what it cannot say."""
 
 
+@runtime_checkable
+class NamesVoices(Protocol):
+    """A ``Speaks`` that has voices of its own, from which a person may choose."""
+
+    @property
+    def voice_names(self) -> tuple[str, ...]: ...
+
+    def named(self, name: str) -> Voice:
+        """One of ``voice_names``, at its own pitch."""
+
+
+@runtime_checkable
+class ShiftsPitch(Protocol):
+    """A ``Speaks`` whose voices can be higher or lower than they are."""
+
+    def pitched(self, voice: Voice, semitones: float) -> Voice:
+        """The voice moved by so many semitones, or as far as it goes."""
+
+
+@runtime_checkable
+class Imitates(Protocol):
+    """A ``Speaks`` that takes ``Voice.recording`` for what the voice is to sound like."""
+
+    @property
+    def longest_reference_s(self) -> float:
+        """What of a recording is listened to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """A named bundle of abilities. Made by the factory of a ``speechmill.engines`` entry point from the settings."""

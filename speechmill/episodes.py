@@ -7,6 +7,7 @@ document. ``Writing`` tells how a script came to be; it goes into the report, no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from enum import StrEnum
 from typing import Literal
 
@@ -21,6 +22,7 @@ MOST_SPEAKERS = 20
 MOST_LINES = 20_000  # a day of speech, a line every four seconds
 MOST_CHARACTERS = 1_200  # of one line: about 80 s of speech; MiMo-Audio decodes in windows of 60 s
 MOST_GAP_MS = 120_000
+SIMPLE = "simple"  # instead of a music file: one that is made on the spot
 
 
 class Format(StrEnum):
@@ -40,6 +42,7 @@ class LineKind(StrEnum):
     SPEECH = "speech"
     BACKCHANNEL = "backchannel"  # “mm-hm”, under the one who speaks; takes no turn
     INTERRUPTION = "interruption"  # the one who speaks stops because of it
+    DISCLOSURE = "disclosure"  # says that the voices are made; the programme's line, not the script's
 
 
 class _Part(BaseModel):
@@ -53,12 +56,27 @@ class Span(_Part):
     end: int = Field(ge=0)
 
 
+class Permission(_Part):
+    """Who allowed a voice to be imitated, when, and for what."""
+
+    who: str = Field(min_length=1, max_length=200)
+    when: date
+    scope: str = Field(min_length=1, max_length=500)
+    until: date | None = None
+
+
 class ScriptSpeaker(_Part):
-    """Somebody who speaks in an episode. The voice comes from the cast."""
+    """Somebody who speaks in an episode, and how: what is not said here the engine chooses."""
 
     name: str = ""  # as it is shown; empty: the speaker's id
     role: str = ""  # host, guest, moderator, …
     side: str = ""  # in a debate: what the speaker argues for
+    voice: str = ""  # one that the engine has, by its name
+    pitch: float = Field(default=0.0, ge=-12.0, le=12.0)  # semitones above the voice's own
+    rate: float = Field(default=1.0, ge=0.5, le=2.0)  # 1.1 asks for speech a tenth faster than the voice's own
+    pan: float | None = Field(default=None, ge=-1.0, le=1.0)  # −1 is left, 0 the middle, 1 right
+    reference: str = ""  # a recording of the voice, for an engine that imitates one; needs consent
+    consent: Permission | None = None
 
 
 class ScriptLine(_Part):
@@ -191,7 +209,23 @@ class PodcastRequest(BaseModel):
     minutes: float | None = Field(
         default=None, gt=0, le=MOST_MINUTES, title="Minutes", description="Length that the episode is to have"
     )
-    lexicon: str | None = Field(default=None, title="Lexicon", description="CSV: term, how it is said")
+    lexicon: str | None = Field(
+        default=None, title="Lexicon", description="CSV: term, how it is said and, if only there, in which language"
+    )
+    seats: bool = Field(default=False, title="Seats", description="Seat the speakers from left to right, in stereo")
+    intro: str | None = Field(
+        default=None,
+        title="Intro",
+        description="Music before the first word: a sound file, or “simple” for one made here",
+    )
+    bed: str | None = Field(
+        default=None, title="Bed", description="Music under the speech: a sound file, or “simple” for one made here"
+    )
+    outro: str | None = Field(
+        default=None,
+        title="Outro",
+        description="Music after the last word: a sound file, or “simple” for one made here",
+    )
     disclosure: Literal["first", "last", "off"] = Field(
         default="first", title="Disclosure", description="Where the episode says that its voices are made"
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from speechmill.episodes import Writing
 from speechmill.profiles import Loudness as LoudnessLimits
+from speechmill.recipes import Json
 from speechmill.repairs import Repair as Repair  # a part of reports as well as of scripts
 from speechmill.takes import Reason, Verdict
 
@@ -153,6 +154,51 @@ class DubbingReport(_Part):
         return self.model_dump_json(indent=1) + "\n"
 
 
+class TakeMade(_Part):
+    """One take of a line."""
+
+    number: int
+    recipe: str
+    seed: int
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    speech_s: float | None = None
+    loudness_lufs: float | None = None
+    peak_dbfs: float | None = None
+    error_rate: float | None = None
+
+
+class Production(_Part):
+    """How the sound of a line was made."""
+
+    engine: str
+    version: str
+    recipe: str  # of the take that is heard
+    voice: str
+    seed: int
+    pace: float = 1.0
+    reference: str | None = None  # digest of the recording that was imitated
+    takes: tuple[TakeMade, ...] = ()  # best first
+
+
+class CastMember(_Part):
+    """Who speaks, and with what voice."""
+
+    speaker: str
+    name: str
+    voice: str
+    engine: str
+    chosen: Literal["cast", "engine"]  # whether a person named the voice
+    settings: dict[str, Json] = Field(default_factory=dict)
+    pitch: float = 0.0  # semitones
+    rate: float = 1.0
+    pan: float = 0.0
+    gain_db: float = 0.0  # that brings the speaker to the level of all
+    reference: str | None = None
+    consent: dict[str, str] | None = None
+    shared_with: tuple[str, ...] = ()  # speakers who are heard with the same voice
+
+
 class EpisodeLine(SpokenLine):
     """A line of an episode, with the record of how it was made."""
 
@@ -161,6 +207,7 @@ class EpisodeLine(SpokenLine):
     engine: str = ""  # that spoke it, with its version
     error_rate: float | None = None  # characters that a recogniser heard wrong, 0..1
     loudness_lufs: float | None = None  # of the take, before the mix
+    production: Production | None = None  # None for a line that was not spoken
 
 
 class ChapterMark(_Part):
@@ -182,6 +229,8 @@ class Episode(_Part):
     checks: tuple[Check, ...] = ()
     chapters: tuple[ChapterMark, ...] = ()
     lines: tuple[EpisodeLine, ...] = ()
+    cast: tuple[CastMember, ...] = ()
+    disclosure: str = ""  # what is said of the voices, aloud; empty: nothing
     names: dict[str, str] = Field(default_factory=dict)  # of speakers, as they are shown, by the speaker of the lines
     speaking: dict[str, float] = Field(default_factory=dict)  # seconds in which speech is heard, by speaker
     words_per_minute: float | None = None  # of speech, pauses between lines left out; None where nothing is said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from speechmill.recipes import Digest, Json
 
@@ -17,12 +18,13 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Who allowed a recorded voice to be imitated, for what, and until when (ISO date)."""
+    """Who allowed a recorded voice to be imitated, for what, until when, and when it was given (ISO dates)."""
 
     who: str
     purpose: str
     until: str | None = None
     evidence: Digest | None = None
+    when: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Voice:
     settings: dict[str, Json] = field(default_factory=dict)  # the engine's own: variant, pitch, prompt
     reference: Digest | None = None  # a recording; needs consent
     consent: Consent | None = None
+    recording: Path | None = field(default=None, compare=False)  # the reference on this machine, while it speaks
 
     def __hash__(self) -> int:
         return hash((self.name, self.engine, self.reference))

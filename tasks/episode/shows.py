@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from speechmill import languages
+from speechmill.episodes import SIMPLE
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
 from tasks.episode.categories import CATEGORIES, is_known
 from tasks.episode.feed import FEED, Channel, alone, published
@@ -28,6 +29,8 @@ from tasks.episode.feed import FEED, Channel, alone, published
 HERE = "http://localhost:8000/"
 """Where `python -m http.server` serves the folder: the base address until the show has one of its own."""
 MOST_TOML_BYTES = 1 << 20
+MUSIC = ("intro", "bed", "outro")
+FILES = ("art", "cast", "lexicon", *MUSIC)
 
 
 class _Part(BaseModel):
@@ -58,6 +61,10 @@ class Show(_Part):
     art: Path | None = None
     cast: Path | None = None
     lexicon: Path | None = None
+    seats: bool = False
+    intro: Path | None = None
+    bed: Path | None = None
+    outro: Path | None = None
     ai_content: bool = True
     feed: str = Field(default=FEED, pattern=r"^[\w.-]+\.xml$")
     guid: uuid.UUID | None = Field(default=None, description="podcast:guid of a show whose feed has moved")
@@ -139,11 +146,13 @@ def read_show(path: Path) -> Show:
         show = Show.model_validate(fields)
     except ValidationError as error:
         raise BadInput(f"{path.name} is wrong: {_first(error)}", hint=_hint(error)) from None
-    found = {what: _file(path, what, given) for what in ("art", "cast", "lexicon") if (given := getattr(show, what))}
+    found = {what: _file(path, what, given) for what in FILES if (given := getattr(show, what))}
     return show.model_copy(update=found)
 
 
 def _file(show: Path, what: str, given: Path) -> Path:
+    if what in MUSIC and str(given) == SIMPLE:
+        return given
     path = (show.parent / given.expanduser()).absolute()
     if not path.is_file():
         raise BadInput(f"{show.name} names the {what} {given}, which is not there", hint="correct the path")

@@ -166,7 +166,10 @@ class _Writer:
         return max(0.0, left_s / self._seconds_a_word())
 
     def _question(self) -> dict[str, Any]:
-        who = {id: about.model_dump(exclude_defaults=True) for id, about in self.speakers.items()}
+        who = {
+            id: about.model_dump(include={"name", "role", "side"}, exclude_defaults=True)
+            for id, about in self.speakers.items()
+        }
         return {"language": self.language, "title": self.document.title, "speakers": who}
 
     def _outline(self) -> list[OutlineSection]:
