@@ -1,0 +1,210 @@
+"""Real servers for tests: each starts on a free port or socket, lives as long as the tests, and is ended by process id.
+
+``postgres`` is the folder of a socket, ``redis`` a URL, ``rgw`` and ``moto_server`` are S3 endpoints (``S3Server``).
+A server that cannot be had here skips the test with its reason; on CI, where everything is to be there, it fails it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+import pytest
+
+RGW = Path(__file__).parent.parent / "infra" / "rgw.sh"
+RGW_CANNOT_BE_HAD = 4  # exit status of the script
+POSTGRES_OPTIONS = "-c listen_addresses='' -c fsync=off -c max_connections=60 -c shared_buffers=16MB"
+START_S = 30.0
+ONE_PROCESS = pytest.mark.xdist_group("rgw")
+"""Marks tests with Ceph RGW: one process of pytest runs them all, so that one server is started."""
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip a test for want of something; on CI fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}, and on CI it must be")
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(argv: Sequence[str], port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server from when it answers at its port until the end of the context."""
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        until = time.monotonic() + START_S
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > until:
+                pytest.fail(f"{argv[0]} did not start: {log.read_text(errors='replace')[-500:]}")
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _postgres_programs() -> Path | None:
+    """Where initdb is. Debian's pg_config names the folder; on its own it may belong to a client package."""
+    if shutil.which("pg_config") is None:
+        return None
+    folder = Path(subprocess.check_output(["pg_config", "--bindir"], text=True).strip())
+    return folder if (folder / "initdb").exists() else None
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The folder of the socket of a PostgreSQL server."""
+    programs = _postgres_programs()
+    if programs is None:
+        missing("no PostgreSQL server is installed (apt-get install postgresql)")
+    user = None
+    if os.getuid() == 0:  # the server refuses to run as root
+        try:
+            user = pwd.getpwnam("postgres").pw_name
+        except KeyError:
+            missing("running as root, and there is no user postgres")
+    folder = Path(tempfile.mkdtemp(prefix="speechmill-postgres-"))  # short: the path of a socket has 107 bytes at most
+    if user:
+        shutil.chown(folder, user)
+
+    def run(*argv: str) -> None:
+        subprocess.run(argv, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+    data = folder / "data"
+    run(str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "speechmill", "-E", "UTF8", "--no-sync")
+    control = [str(programs / "pg_ctl"), "-D", str(data), "-w", "-s", "-l", str(folder / "log")]
+    run(*control, "-o", f"{POSTGRES_OPTIONS} -k {folder}", "start")
+    yield str(folder)
+    run(*control, "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(host=postgres, user="speechmill", dbname="postgres", autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        yield f"postgresql+psycopg://speechmill@/{name}?host={postgres}"
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'catalog.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[str]:
+    """The URL of a Redis server that keeps nothing on disk."""
+    if shutil.which("redis-server") is None:
+        missing("no Redis server is installed (apt-get install redis-server)")
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="speechmill-redis-"))
+    argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with served(argv, port, folder):
+        yield f"redis://127.0.0.1:{port}/0"
+    shutil.rmtree(folder)
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """An S3 endpoint, and the environment that reaches it."""
+
+    name: str
+    url: str
+    environment: dict[str, str]
+
+    def new_bucket(self) -> str:
+        """The name of a fresh, empty bucket."""
+        import boto3
+
+        bucket = f"test-{uuid.uuid4().hex[:12]}"
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+        )
+        client.create_bucket(Bucket=bucket)
+        client.close()
+        return bucket
+
+
+@pytest.fixture(scope="session")
+def rgw() -> Iterator[S3Server]:
+    """Ceph's S3 server, the real thing; about 15 seconds to start."""
+    folder = Path(tempfile.mkdtemp(prefix="speechmill-rgw-"))
+    started = subprocess.run([RGW, "start", folder, str(os.getpid())], capture_output=True, text=True, timeout=300)
+    if started.returncode == RGW_CANNOT_BE_HAD:
+        shutil.rmtree(folder)
+        missing(f"Ceph RGW cannot be had here: {started.stderr.strip()}")
+    if started.returncode != 0:
+        pytest.fail(f"Ceph RGW did not start: {started.stderr[-800:]}")
+    environment = dict(line.split("=", 1) for line in started.stdout.splitlines())
+    yield S3Server("rgw", environment["SPEECHMILL_S3_ENDPOINT_URL"], environment)
+    subprocess.run([RGW, "stop", folder], check=True, timeout=60)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    """A simulated S3 server, quick to start."""
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="speechmill-moto-"))
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "SPEECHMILL_S3_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "speechmill",
+        "AWS_SECRET_ACCESS_KEY": "speechmill-test",
+    }
+    with served([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, folder):
+        yield S3Server("moto", url, environment)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=[pytest.param("rgw", marks=ONE_PROCESS), "moto_server"])
+def s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """Every S3 server we have; this process and those it starts reach it."""
+    server: S3Server = request.getfixturevalue(request.param)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server
