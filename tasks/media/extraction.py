@@ -14,7 +14,7 @@ from pathlib import Path
 
 from speechmill.errors import UnreadableMedia, from_os_error
 from speechmill.lines import RATE_HZ, samples, seconds
-from speechmill.programs import Limits, Ran, raise_for
+from speechmill.programs import Ran, raise_for
 from speechmill.recipes import Digest, Recipe
 from storage.artifacts import ArtifactStore
 from tasks.media import ffmpeg, pictures
@@ -29,7 +29,6 @@ TOO_DAMAGED = 69  # ffmpeg's exit status for it
 HEADER = struct.Struct("<4sI4s 4sI28s 4sIHHIIHHHHI16s 4sII 4sI")
 FLOAT_SUBFORMAT = b"\x03\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"  # KSDATAFORMAT_SUBTYPE_IEEE_FLOAT
 SPARE_BYTES = 64 << 20
-MEMORY_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +97,13 @@ def _decode(media: Media, track: AudioTrack, out: Path, packets: Path) -> None:
     sample_bytes = SAMPLE_BYTES * track.channels
     whole_bytes = media.length_samples * sample_bytes
     # More than the programme is never asked for, so a file that grows beyond it is a decoder gone wrong.
-    limits = Limits(file_bytes=2 * whole_bytes + SPARE_BYTES, memory_bytes=MEMORY_BYTES)
+    limits = ffmpeg.lasting(media.duration_s, file_bytes=2 * whole_bytes + SPARE_BYTES)
     try:
         with out.open("wb") as file:
             file.write(header(layout_of(track), media.length_samples))
             file.flush()
-            process = ffmpeg.start(_plan(media, track, packets), stdout=file.fileno(), limits=limits)
-            ran = ffmpeg.finish(process, check=False)
+            with ffmpeg.running(_plan(media, track, packets), stdout=file.fileno(), limits=limits) as process:
+                ran = ffmpeg.finish(process, check=False)
             decoded_bytes = file.seek(0, os.SEEK_END) - HEADER.size
             _judge(media, track, decoded_bytes // sample_bytes, ran)
             media.raise_if_changed()

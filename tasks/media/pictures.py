@@ -27,7 +27,7 @@ NAKED = {
     "hevc": "hevc_mp4toannexb,filter_units=remove_types=32|33|34|35",
 }
 """Bitstream filters after which a packet is only its slices and messages, whatever container it came from."""
-LIMITS = Limits(wall_s=3600, memory_bytes=4 << 30)
+LIMITS = Limits(wall_s=3600, memory_bytes=ffmpeg.MEMORY_BYTES)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,7 +60,7 @@ def naked(media: Media) -> bool:
 def listing(source: ffmpeg.Node, stream: str, codec: str, out: Path, *, naked: bool) -> ffmpeg.Node:
     """The output that lists a stream's packets into ``out``."""
     filters = {"bsf:v": NAKED[codec]} if naked else {}
-    return source[stream].output(str(out), c="copy", f="framehash", hash="murmur3", **filters)
+    return source[stream].output(f"file:{out.absolute()}", c="copy", f="framehash", hash="murmur3", **filters)
 
 
 def list_packets(path: Path, stream: str, codec: str, out: Path, *, naked: bool) -> None:

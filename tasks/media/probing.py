@@ -27,9 +27,8 @@ OUTLAST_S = 2.0
 GUESSED_SCORE = 25
 """ffmpeg's own mark for “perhaps” (AVPROBE_SCORE_RETRY): random bytes reach 1, real media at least 26."""
 TAIL_S = 10.0  # where the end of a picture is looked for
-MOST_PIXELS = 16_384 * 16_384 // 4  # 8K four times over; a header may claim what no memory holds
-OPENING = Limits(wall_s=60, cpu_s=60, memory_bytes=4 << 30)
-READING = Limits(wall_s=600, memory_bytes=4 << 30)
+OPENING = Limits(wall_s=60, cpu_s=60, memory_bytes=ffmpeg.MEMORY_BYTES)
+READING = Limits(wall_s=600, memory_bytes=ffmpeg.MEMORY_BYTES)
 
 ESTIMATED = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr", "mpegts", "mpeg", "flv", "asf", "avi", "dv"})
 """Containers whose length ffprobe works out from the bit rate, or copies from a header that writers get wrong."""
@@ -179,7 +178,8 @@ def readable_s(path: Path, stream: int, settings: Settings) -> float:
     """Where a stream ends, by ffmpeg's count, measured by reading every packet (not decoding): seconds an hour."""
     most_s = settings.max_duration_s + 1
     node = ffmpeg.source(path).output("pipe:1", map=f"0:{stream}", c="copy", f="null", t=most_s)
-    ran = ffmpeg.execute(node.global_args("-progress", "pipe:1"), limits=Limits(settings.tool_timeout_s), check=False)
+    limits = Limits(settings.tool_timeout_s, memory_bytes=ffmpeg.MEMORY_BYTES)
+    ran = ffmpeg.execute(node.global_args("-progress", "pipe:1"), limits=limits, check=False)
     times = [line.split("=")[1] for line in ran.stdout.decode().splitlines() if line.startswith("out_time_us=")]
     return max((int(time) / 1e6 for time in times if time.lstrip("-").isdigit()), default=0.0)
 
@@ -210,7 +210,7 @@ def _refuse_undubbable(path: Path, streams: list[dict[str, Any]]) -> None:
     if any(stream.get("codec_tag_string") in ENCRYPTED for stream in streams):
         raise UnreadableMedia(f"{name(path)} is encrypted", hint="name a copy without copy protection")
     for stream in streams:
-        if int(stream.get("width") or 0) * int(stream.get("height") or 0) > MOST_PIXELS:
+        if int(stream.get("width") or 0) * int(stream.get("height") or 0) > ffmpeg.MOST_PIXELS:
             raise LimitExceeded(
                 f"{name(path)} claims a picture of {stream['width']}×{stream['height']}", hint="scale it down first"
             )

@@ -7,6 +7,7 @@ and after an edit only the part that changed is made again.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import struct
 import subprocess
@@ -14,10 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ffmpeg as builder
 import numpy as np
 
-from speechmill import programs
 from speechmill.errors import ToolFailed
 from speechmill.languages import iso639_2t
 from speechmill.lines import RATE_HZ
@@ -76,15 +75,13 @@ def can_join(layout: Layout, encoding: Encoding) -> bool:
 def write_aac_part(blocks: Iterable[Sound], layout: Layout, encoding: Encoding, frames: Frames, out: Path) -> None:
     """Encode the sound ``hear_from:hear_to`` (silence where ``blocks`` end early) and keep the frames the part owns."""
     whole = out.with_name(out.name + ".whole")
-    sound = builder.input("pipe:0", f="f32le", ar=RATE_HZ, ac=layout.channels, channel_layout=AAC_AS[layout.name])
+    sound = ffmpeg.pcm_pipe(RATE_HZ, layout.channels, AAC_AS[layout.name])
     node = sound.output(f"file:{whole}", f="adts", **_aac(layout, encoding))
-    process = ffmpeg.start(node, stdin=subprocess.PIPE)
-    try:
-        _feed(process, blocks, frames.hear_to_samples - frames.hear_from_samples, layout.channels)
+    length_samples = frames.hear_to_samples - frames.hear_from_samples
+    limits = ffmpeg.lasting(length_samples / RATE_HZ)
+    with ffmpeg.running(node, stdin=subprocess.PIPE, limits=limits) as process:
+        _feed(process, blocks, length_samples, layout.channels)
         ffmpeg.finish(process)
-    except BaseException:
-        programs.kill(process)
-        raise
     data = whole.read_bytes()
     starts = _frame_starts(data)
     if len(starts) - 1 < frames.skipped + frames.count:
@@ -110,8 +107,9 @@ def _feed(process: subprocess.Popen[bytes], blocks: Iterable[Sound], length: int
             process.stdin.write(silence.data)
             fed += len(silence)
         process.stdin.close()
-    except BrokenPipeError:
-        pass  # it ended early; what it said is in the error that ``finish`` raises
+    except BrokenPipeError:  # it ended early; what it said is in the error that ``finish`` raises
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
     process.stdin = None
 
 

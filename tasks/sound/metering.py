@@ -125,7 +125,7 @@ def read(path: Path, part: Part) -> Readings:
     if start:
         sound = sound.filter("afade", type="in", start_time=DEAF_S, duration=FADE_S)
     meter = sound.filter("ebur128", peak="true", metadata=1).filter("ametadata", mode="print", file="-")
-    shown = ffmpeg.execute(ffmpeg.joined([meter], Path("-"), f="null")).stdout.decode()
+    shown = ffmpeg.execute(meter.output("-", f="null")).stdout.decode()
     return _parsed(shown, part)
 
 

@@ -199,7 +199,7 @@ def test_a_bomb_that_says_nothing_of_its_length_is_measured(make: Make, settings
 
 
 def test_a_picture_larger_than_any_memory(film: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "MOST_PIXELS", 160 * 90 - 1)
+    monkeypatch.setattr(probing.ffmpeg, "MOST_PIXELS", 160 * 90 - 1)
     refused(film, settings, LimitExceeded, "talk.mp4", "160×90")
 
 

@@ -215,18 +215,18 @@ def test_the_command_that_packs(tmp_path: Path) -> None:
     """The whole plan of one typical film, as it has always been."""
     picture = Picture(0, "h264", "avc1", 1920, 1080, 0, 25.0, 0.0, 60.0)
     track = AudioTrack(0, 1, "pcm_s24le", 2, "stereo", 48_000, 24, "en", "", -0.02, 60.0)
-    media = Media(Path("talk.mkv"), "0" * 64, 1, 0, "matroska", 60.0, 0.02, picture, (track,))  # type: ignore[arg-type]
+    media = Media(Path("/in/talk.mkv"), "0" * 64, 1, 0, "matroska", 60.0, 0.02, picture, (track,))  # type: ignore[arg-type]
     srt = tmp_path / "es.srt"
     srt.write_text(SRT.format("Hola"))
-    plan = packing.plan(media, picture, track, "en", [Dub("es", Path("es.m4a"))], [Subtitle("es", srt)],
-                        Path("out.mp4"), copy_picture=True)  # fmt: skip
+    plan = packing.plan(media, picture, track, "en", [Dub("es", Path("/in/es.m4a"))], [Subtitle("es", srt)],
+                        Path("/out/talk.mp4"), copy_picture=True)  # fmt: skip
     told = tool.argv(plan.node)
     given = dict(itertools.pairwise(told))
     assert given["-itsoffset"] == "-0.020000"
     assert [told[i + 1] for i, part in enumerate(told) if part == "-map"] == ["0:0", "1:a:0", "0:1", "2:s:0"]
     assert [told[i + 1] for i, part in enumerate(told) if part == "-i"] == [
-        "file:talk.mkv",
-        "file:es.m4a",
+        "file:/in/talk.mkv",
+        "file:/in/es.m4a",
         f"file:{srt}",
     ]
     assert given["-c"] == "copy"
@@ -237,7 +237,7 @@ def test_the_command_that_packs(tmp_path: Path) -> None:
         "language=spa", "title=Español (dub)", "handler_name=Español (dub)" + " " * 15,
     ]  # fmt: skip
     assert (given["-map_metadata"], given["-map_chapters"], given["-movflags"]) == ("0", "0", "+faststart")
-    assert told[-2:] == ["file:out.mp4", "-y"]
+    assert told[-2:] == ["file:/out/talk.mp4", "-y"]
 
 
 @pytest.mark.parametrize(
