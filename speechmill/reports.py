@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from speechmill.episodes import Writing
 from speechmill.profiles import Loudness as LoudnessLimits
-from speechmill.recipes import Json
 from speechmill.repairs import Repair as Repair  # a part of reports as well as of scripts
 from speechmill.takes import Reason, Verdict
 
@@ -189,7 +188,7 @@ class CastMember(_Part):
     voice: str
     engine: str
     chosen: Literal["cast", "engine"]  # whether a person named the voice
-    settings: dict[str, Json] = Field(default_factory=dict)
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
     pitch: float = 0.0  # semitones
     rate: float = 1.0
     pan: float = 0.0
