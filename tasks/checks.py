@@ -55,19 +55,6 @@ def measure_encoded(
     return metering.readings(store, audio, threads=threads).loudness(spans)
 
 
-def check_delivery(
-    media: Media,
-    encoded: Encoded,
-    packed: Packed | None,
-    packets: Digest | None,
-    profile: Profile,
-    store: ArtifactStore,
-) -> list[Check]:
-    """Everything that is checked of one language: its encoded dub, and the film that holds it where there is one."""
-    checks = check_audio(media, encoded, profile)
-    return checks if packed is None else [*checks, *check_film(media, packed, packets, store)]
-
-
 def raise_if_broken(checks: Iterable[Check]) -> None:
     """Raise ``NotPublishable`` where a check that a person may not wave through did not pass."""
     broken = [check for check in checks if not check.passed and check.id not in FOR_A_PERSON and not check.advisory]

@@ -74,8 +74,11 @@ def deliver(
             with place.stages("pack"):
                 packed = pack(staging, files, request, original, dubs)
         with place.stages("check"):
+            film = (
+                checks.check_film(original.media, packed, original.sound.packets, place.store) if packed else []
+            )  # one file that holds every language
             targets = {
-                dub.language: target(place.store, staging, files, packed, original, dub, chosen, linted[dub.language])
+                dub.language: target(staging, files, packed, film, original, dub, chosen, linted[dub.language])
                 for dub in dubs
             }
         with place.stages("report page"):
@@ -162,10 +165,10 @@ def pack(
 
 
 def target(
-    store: ArtifactStore,
     staging: Path,
     files: Files,
     packed: packing.Packed | None,
+    film: Sequence[Check],
     original: Original,
     dub: Dub,
     chosen: Profile,
@@ -175,7 +178,7 @@ def target(
     audio = files.of(dub.language, "m4a")
     layout = dub.mix.layout
     encoded = checks.Encoded(dub.language, staging / audio, layout.channels, layout.name, dub.loudness)
-    found = checks.check_delivery(original.media, encoded, packed, original.sound.packets, chosen, store)
+    found = [*checks.check_audio(original.media, encoded, chosen), *film]
     checks.raise_if_broken(found)
     return Target(
         outputs=Outputs(

@@ -98,6 +98,17 @@ def test_a_term_of_the_glossary_is_shown_as_it_is_written_not_as_it_is_said(
     assert "eme" not in lines[2]["text"]
 
 
+def test_what_is_said_of_a_term_is_its_spoken_form(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+    def lasts_s(name: str, term: str) -> float:
+        (tmp_path / f"{name}.csv").write_text(term, "utf-8")
+        ran = rehearse(speechmill, folder, tmp_path / name, "--glossary", str(tmp_path / f"{name}.csv"))
+        assert ran.code == 0, ran.err
+        line = ran.report["targets"]["es"]["lines"][2]
+        return float((line["placed_end_s"] - line["placed_start_s"]) * line["stretch"])
+
+    assert lasts_s("spelled", "map,map,eme a pe a") > 1.2 * lasts_s("plain", "map,map")
+
+
 def test_what_was_repaired_in_a_script_is_reported(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.srt"
     broken.write_text((folder / "talk.en.srt").read_text("utf-8").replace("00:00:06,500", "00:00:03,500"), "utf-8")

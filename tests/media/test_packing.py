@@ -23,7 +23,7 @@ from speechmill.reports import Check, Loudness
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks import checks
-from tasks.checks import Encoded, check_audio, check_delivery, check_film, raise_if_broken
+from tasks.checks import Encoded, check_audio, check_film, raise_if_broken
 from tasks.media import ffmpeg as tool
 from tasks.media import packing
 from tasks.media.extraction import extract
@@ -355,11 +355,9 @@ def test_every_layout_of_a_dub_passes(make: Make, beeps: Inputs, film: Path, set
     assert failed(check_audio(probe(film, settings), quiet, profile("youtube"))) == set()
 
 
-def test_a_value_outside_the_profile_is_for_a_person_and_published(
-    film: Path, dub: Path, settings: Settings, store: ArtifactStore
-) -> None:
+def test_a_value_outside_the_profile_is_for_a_person_and_published(film: Path, dub: Path, settings: Settings) -> None:
     media = probe(film, settings)
     loud = Encoded("es", dub, 2, "stereo", Loudness(integrated_lufs=-9.0, true_peak_dbtp=0.5, lra_lu=30.0))
-    found = check_delivery(media, loud, None, None, profile("netflix"), store)
+    found = check_audio(media, loud, profile("netflix"))
     assert failed(found) == {"loudness", "true-peak", "loudness-range"} == checks.FOR_A_PERSON
     raise_if_broken(found)
