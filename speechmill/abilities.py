@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from speechmill.lines import Doubt, Word
 from speechmill.voices import Speaker, Voice
@@ -21,6 +21,7 @@ class Ability(StrEnum):
     TRANSCRIBE = "transcribe"
     TRANSLATE = "translate"
     SPEAK = "speak"
+    WRITE = "write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Heard:
 
     text: str
     words: tuple[Word, ...] = ()  # empty where the engine gives no word times
+    doubts: tuple[Doubt, ...] = ()
 
 
 @runtime_checkable
@@ -147,6 +149,61 @@ class Imitates(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a written conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """Answers in writing: what scripts can be written with where no endpoint is set."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def languages(self) -> frozenset[str]: ...
+
+    @property
+    def most_characters(self) -> int:
+        """About how long a conversation may be, beside the answer."""
+
+    def write(self, messages: Sequence[Message], seed: int) -> str:
+        """The next message; raises ``EngineRefused`` where none comes."""
+
+
+@runtime_checkable
+class Understands(Protocol):
+    """Says what is to be heard, in words."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def languages(self) -> frozenset[str]: ...
+
+    def understand(self, audio: Path, question: str, *, thinking: bool = False, seed: int = 0) -> str:
+        """The answer to a question about at most 30 s of sound; raises ``EngineRefused`` where none comes."""
+
+
+@runtime_checkable
+class Converses(Protocol):
+    """Answers speech with speech."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def languages(self) -> frozenset[str]: ...
+
+    def converse(self, audio: Path, out: Path, *, system: str = "", seed: int = 0) -> str:
+        """Write the spoken answer to at most 30 s of speech to ``out``, and give its words; ``system`` says how to
+        answer. Raises ``EngineRefused`` where none comes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """A named bundle of abilities. Made by the factory of a ``speechmill.engines`` entry point from the settings."""
 
@@ -155,4 +212,7 @@ class Engine:
     transcribes: Transcribes | None = None
     translates: Translates | None = None
     speaks: Speaks | None = None
+    writes: Writes | None = None
+    understands: Understands | None = None
+    converses: Converses | None = None
     licences: tuple[str, ...] = field(default_factory=tuple)  # of the models and programs behind it

@@ -11,6 +11,7 @@ SpeechmillError              code, hint, retryable, exit_code
 │   └── UnknownName          no such job, line, profile or engine; the hint names those there are
 ├── Unavailable              exit 4: a tool or service is not there; retried where the work is idempotent
 │   ├── MissingTool          a program is not installed
+│   ├── MissingWeights       the weights of a model are not there, not whole, or not of that model
 │   ├── ToolFailed           a program ended badly, with the tail of what it said
 │   ├── DiskFull             the disk ran out
 │   ├── MissingObject        bytes that were kept are gone; they are made again
@@ -88,6 +89,11 @@ class Unavailable(SpeechmillError):
 
 class MissingTool(Unavailable):
     code = "missing-tool"
+    retryable = False
+
+
+class MissingWeights(Unavailable):
+    code = "missing-weights"
     retryable = False
 
 

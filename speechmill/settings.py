@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -27,6 +27,13 @@ class Settings(BaseSettings):
     mimo_model_dir: Path | None = None
     mimo_base_dir: Path | None = None
     mimo_tokenizer_dir: Path | None = None
+    mimo_device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a GPU if there is one"
+    )
+    mimo_dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 on a GPU")
+    mimo_slots: int = Field(default=0, ge=0, le=1024, description="requests at once; 0: 32 on a GPU, 4 on a CPU")
+    mimo_groups: int = Field(default=4096, ge=256, description="160 ms each: prompt and answer of one request")
+    mimo_deadline_s: float = Field(default=3600, gt=0, description="wall clock for one request, waiting included")
 
     llm_base_url: str = Field(default="", description="OpenAI-compatible endpoint: http://localhost:11434/v1")
     llm_model: str = Field(default="", description="model to ask for at the endpoint")

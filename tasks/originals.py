@@ -97,5 +97,7 @@ def heard(
     with place.stages("find speech"):
         spans = speech_spans(sound, place.store, threads=place.settings.threads)
     found = transcribe(place, sound, chunks(spans, sound.length_samples), ear, request.language)
-    passages = [Passage(chunk.start_samples, chunk.end_samples, what.text, what.words) for chunk, what in found]
+    passages = [
+        Passage(chunk.start_samples, chunk.end_samples, what.text, what.words, what.doubts) for chunk, what in found
+    ]
     return lines_from_passages(passages, spans, request.language), spans

@@ -156,10 +156,14 @@ def speak_takes(
 def speak_line(store: ArtifactStore, assignment: Assignment, speaks: Speaks, ear: Transcribes | None) -> Take:
     """Speak one line, or find it spoken; measure and judge it."""
     line, utterance, recipe = assignment.line, assignment.utterance, assignment.recipe
+    voice = assignment.voice
+    if voice.reference:
+        voice = replace(voice, recording=store.path(voice.reference))
     try:
-        artifact = store.get_or_make(recipe, lambda out: speaks.speak(utterance, assignment.voice, out), suffix=".wav")
-    except EngineRefused:
-        return Take(line.id, assignment.number, recipe.digest, None, None, Verdict.FAILED, (Reason.ENGINE_REFUSED,))
+        artifact = store.get_or_make(recipe, lambda out: speaks.speak(utterance, voice, out), suffix=".wav")
+    except EngineRefused as error:
+        reasons = (Reason.ENGINE_REFUSED, *(r for r in (error.evidence.get("reason"),) if isinstance(r, Reason)))
+        return Take(line.id, assignment.number, recipe.digest, None, None, Verdict.FAILED, reasons)
     audio = read_take(store.path(artifact.sha256))
     measured = measure(audio)
     heard = hear_take(store, artifact.sha256, ear, utterance.language) if ear else None

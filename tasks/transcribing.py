@@ -11,7 +11,7 @@ import soundfile
 
 from speechmill.abilities import Heard, Transcribes
 from speechmill.errors import EngineRefused
-from speechmill.lines import RATE_HZ, Word
+from speechmill.lines import RATE_HZ, Doubt, Word
 from speechmill.recipes import Digest, Recipe
 from storage.artifacts import ArtifactStore
 from tasks.dispatch import in_process
@@ -69,10 +69,12 @@ def _kept(store: ArtifactStore, recipe: Recipe, listen: Callable[[], Heard]) -> 
         except EngineRefused:
             heard = Heard("")
         words = [[w.text, w.start_samples, w.end_samples, round(w.confidence, 4)] for w in heard.words]
-        out.write_text(json.dumps({"text": heard.text, "words": words}, ensure_ascii=False), "utf-8")
+        kept = {"text": heard.text, "words": words, "doubts": heard.doubts}
+        out.write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
 
     found = json.loads(store.path(store.get_or_make(recipe, make).sha256).read_text("utf-8"))
-    return Heard(found["text"], tuple(Word(*word) for word in found["words"]))
+    doubts = tuple(Doubt(doubt) for doubt in found.get("doubts", ()))
+    return Heard(found["text"], tuple(Word(*word) for word in found["words"]), doubts)
 
 
 def _moved(word: Word, by_samples: int) -> Word:

@@ -122,7 +122,11 @@ def offered(engine: Engine, ability: Ability) -> frozenset[tuple[str, ...]]:
     """The languages, as tuples of one, or the pairs, that an engine has an ability in."""
     if ability is Ability.TRANSLATE:
         return frozenset(engine.translates.pairs) if engine.translates else frozenset()
-    able = engine.transcribes if ability is Ability.TRANSCRIBE else engine.speaks
+    able = {
+        Ability.TRANSCRIBE: engine.transcribes,
+        Ability.SPEAK: engine.speaks,
+        Ability.WRITE: engine.writes,
+    }[ability]
     return frozenset((tag,) for tag in able.languages) if able else frozenset()
 
 

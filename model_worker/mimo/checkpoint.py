@@ -8,8 +8,6 @@ key of the file, the view of its own parameter that the tensor belongs into.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from .errors import CheckpointError
+from .files import weight_files
 
 Parts = Iterator[tuple[str, torch.Tensor]]
-SAMPLE_BYTES = 1 << 20  # of the data at both ends of a file: what a digest reads besides the header
 
 
 @runtime_checkable
@@ -45,8 +43,7 @@ class Checkpoint:
         self.folder = folder
         self._open: list[Any] = []  # safetensors handles, which carry no types
         self._where: dict[str, Any] = {}
-        self.files = _files(folder)
-        for path in self.files:
+        for path in weight_files(folder):
             try:
                 handle: Any = safe_open(path, framework="pt", device="cpu")
                 handle.__enter__()
@@ -86,36 +83,6 @@ class Checkpoint:
                     hint="config.json and the weights belong to different models",
                 )
             view.copy_(tensor)
-
-    def digest(self) -> str:
-        """A sha256 that names these weights: all headers and sizes, and the first and last MiB of every file.
-
-        Hashing 16 GB takes half a minute; the header already holds every name, shape and offset.
-        """
-        sha = hashlib.sha256()
-        for path in self.files:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                length = file.read(8)
-                sha.update(path.name.encode() + size.to_bytes(8, "little") + length)
-                sha.update(file.read(int.from_bytes(length, "little") + SAMPLE_BYTES))
-                file.seek(max(size - SAMPLE_BYTES, 0))
-                sha.update(file.read())
-        return sha.hexdigest()
-
-
-def _files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return [folder / "model.safetensors"]
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(index, f"this is not an index of shards ({error!r})") from error
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise CheckpointError(index, f"names a shard outside its folder: {name!r}")
-    return [folder / name for name in names]
 
 
 def parts_of(module: nn.Module, prefix: str = "") -> Parts:

@@ -34,7 +34,8 @@ class CudaRecorder:
     def __call__(self, work: Callable[[], None]) -> Recording:
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
-        with torch.cuda.graph(graph, pool=self.pool):
+        # thread_local: another engine of this process may use the device meanwhile
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             work()
         return graph
 

@@ -8,9 +8,9 @@ from typing import Self
 
 import torch
 
-from .checkpoint import Checkpoint
 from .codec import Codec
 from .errors import CheckpointError, ConfigError
+from .files import digest
 from .lm import SpeechLm
 from .prompts import PromptBuilder
 from .text import TextTokenizer
@@ -46,10 +46,18 @@ class Model:
         text = TextTokenizer(model_folder)
         lm = SpeechLm.load(model_folder, device, dtype)
         codec = Codec.load(tokenizer_folder, device, dtype)
-        with Checkpoint(model_folder) as first, Checkpoint(tokenizer_folder) as second:
-            digest = f"{first.digest()[:32]}{second.digest()[:32]}"
-        model = cls(lm, codec, text, PromptBuilder(lm.config, text), digest)
+        names = f"{digest(model_folder)[:32]}{digest(tokenizer_folder)[:32]}"
+        model = cls(lm, codec, text, PromptBuilder(lm.config, text), names)
         model.check(model_folder, tokenizer_folder)
+        return model
+
+    def with_language_model(self, model_folder: Path) -> Self:
+        """Another language model (the base model) beside the same audio tokenizer, which is held once."""
+        text = TextTokenizer(model_folder)
+        lm = SpeechLm.load(model_folder, self.lm.device, self.lm.dtype)
+        names = f"{digest(model_folder)[:32]}{self.digest[32:]}"
+        model = type(self)(lm, self.codec, text, PromptBuilder(lm.config, text), names)
+        model.check(model_folder, model_folder)
         return model
 
     def check(self, model_folder: Path, tokenizer_folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speechmill.languages import base
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Line, Word, samples_of_ms
@@ -41,6 +41,7 @@ class Passage:
     end_samples: int
     text: str
     words: tuple[Word, ...] = ()
+    doubts: tuple[Doubt, ...] = ()  # of the engine, about all of it
 
 
 def lines_from_passages(
@@ -62,7 +63,8 @@ def lines_from_passages(
             if s.start_samples < passage.end_samples and s.end_samples > passage.start_samples
         ]
         whole = Anchor(passage.start_samples, passage.end_samples)
-        lines.extend(lines_from_text(passage.text, inside or [whole], language, turns))
+        timed = lines_from_text(passage.text, inside or [whole], language, turns)
+        lines.extend(replace(line, doubts=(*line.doubts, *passage.doubts)) for line in timed)
     lines.extend(lines_from_words(words, language, turns))
     return numbered(lines)
 

@@ -27,6 +27,7 @@ from speechmill.settings import Settings
 from speechmill.voices import Speaker, Voice
 
 from .conftest import Flite
+from .mimo import tiny_settings
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Case:
 
     name: str
     hears_english: bool = False  # whether what it transcribes is what was said
+    makes_sense: bool = True  # False: random weights, whose noise has no words, no length and no end of its own
     pair: tuple[str, str] = ("en", "es")
     language: str = "es"  # to speak
     settings: Callable[[Path], Settings] = lambda home: Settings(home=home)
@@ -43,6 +45,7 @@ class Case:
 ENGINES = [
     Case("offline", hears_english=True),
     Case("rehearsal"),
+    Case("mimo", makes_sense=False, pair=("en", "zh"), language="zh", settings=tiny_settings),
 ]
 
 SENTENCE = "Mi madre era una mujer inteligente, y siempre dijo que todo es posible."
@@ -68,6 +71,8 @@ SAID = [
     ("slt", "I can go to the market this afternoon."),
     ("rms", "Everything is possible in spring."),
 ]
+
+MOST_TAKES = 5
 
 
 @pytest.fixture(scope="module", params=ENGINES, ids=lambda case: case.name)
@@ -96,13 +101,23 @@ def ear(engine: Engine) -> Transcribes:
     return engine.transcribes or pytest.skip("does not transcribe")
 
 
+@pytest.fixture
+def sense(case: Case) -> None:
+    if not case.makes_sense:
+        pytest.skip("random weights make no words")
+
+
 def a_voice(speaks: Speaks, case: Case, pitch_hz: float | None = 180.0) -> Voice:
     return speaks.voice(Speaker("S1", pitch_hz), case.language, [])
 
 
 def spoken(speaks: Speaks, voice: Voice, out: Path, text: str, language: str, pace: float = 1.0) -> bytes:
-    speaks.speak(Utterance(text, language, pace=pace), voice, out)
-    return out.read_bytes()
+    """What was spoken; a take that fails is tried with other seeds, as a job does, where they make a difference."""
+    for seed in range(MOST_TAKES if speaks.varies else 1):
+        with contextlib.suppress(EngineRefused):
+            speaks.speak(Utterance(text, language, pace=pace, seed=seed), voice, out)
+            return out.read_bytes()
+    raise EngineRefused("not one take was spoken")
 
 
 def test_declares_itself(engine: Engine, case: Case) -> None:
@@ -140,7 +155,8 @@ def test_speaks_48_khz_mono_float(speaks: Speaks, case: Case, tmp_path: Path) ->
     sound, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
     assert np.isfinite(sound).all()
     assert 0.05 < np.abs(sound).max() <= 1.0
-    assert len(SENTENCE) / 25 < info.duration < len(SENTENCE) / 8
+    if case.makes_sense:
+        assert len(SENTENCE) / 25 < info.duration < len(SENTENCE) / 8
 
 
 def test_the_same_call_gives_the_same_bytes(speaks: Speaks, case: Case, tmp_path: Path) -> None:
@@ -149,6 +165,7 @@ def test_the_same_call_gives_the_same_bytes(speaks: Speaks, case: Case, tmp_path
     assert spoken(speaks, voice, tmp_path / "b.wav", SENTENCE, case.language) == first
 
 
+@pytest.mark.usefixtures("sense")
 def test_a_faster_pace_is_shorter_and_a_slower_one_longer(speaks: Speaks, case: Case, tmp_path: Path) -> None:
     voice = a_voice(speaks, case)
     lengths = {}
@@ -194,24 +211,27 @@ def test_speakers_get_voices_that_differ(
 def test_translations_keep_their_ids(translates: Translates, case: Case) -> None:
     texts = [text for _, text in SAID] + ["Good morning.", "Thank you.", "Thank you.", "Yes.", "Good morning."]
     source, target = case.pair
-    alone = {text: translates.translate([Phrase("x", text)], source, target, {})["x"].text for text in set(texts)}
+    alone = {text: translates.translate([Phrase("x", text)], source, target, {}).get("x") for text in set(texts)}
+    assert all(alone.values()) or not case.makes_sense
     phrases = [Phrase(f"{n:04}", text) for n, text in enumerate(texts)]
     for seed in range(2):
         random.Random(seed).shuffle(phrases)
         made = translates.translate(phrases, source, target, {})
-        assert {p.id: made[p.id].text for p in phrases} == {p.id: alone[p.text] for p in phrases}
+        assert {p.id: made.get(p.id) for p in phrases} == {p.id: alone[p.text] for p in phrases}
 
 
 def test_what_cannot_be_translated_is_left_out(translates: Translates, case: Case) -> None:
     phrases = [Phrase("a", ""), Phrase("b", "Thank you."), Phrase("c", "  ")]
-    assert set(translates.translate(phrases, *case.pair, {})) == {"b"}
+    assert set(translates.translate(phrases, *case.pair, {})) <= {"b"}
+    assert not case.makes_sense or "b" in translates.translate(phrases, *case.pair, {})
     assert translates.translate([], *case.pair, {}) == {}
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS.values(), ids=ODD_TEXTS.keys())
 def test_an_odd_text_is_translated_or_left_out(translates: Translates, case: Case, text: str) -> None:
     made = translates.translate([Phrase("odd", text), Phrase("even", "Thank you.")], *case.pair, {})
-    assert made["even"] == translates.translate([Phrase("x", "Thank you.")], *case.pair, {})["x"]
+    assert made.get("even") == translates.translate([Phrase("x", "Thank you.")], *case.pair, {}).get("x")
+    assert "even" in made or not case.makes_sense
     assert "odd" not in made or made["odd"].text.strip()
 
 

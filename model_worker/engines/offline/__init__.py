@@ -22,4 +22,4 @@ LICENCES = (
 
 def engine(settings: Settings) -> Engine:  # noqa: ARG001
     """Nothing is loaded or run until an ability is used."""
-    return Engine(NAME, "offline-1", Sphinx(), Apertium(), Espeak(NAME), LICENCES)
+    return Engine(NAME, "offline-1", Sphinx(), Apertium(), Espeak(NAME), licences=LICENCES)

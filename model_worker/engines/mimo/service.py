@@ -1,0 +1,159 @@
+"""The loaded models behind all of this engine's abilities: requests in, usable takes out.
+
+The instruct model is loaded by the first request, the base model by the first recorded voice. Each is served by one
+:class:`model_worker.mimo.Engine`, whose thread owns the device and runs the requests of all threads in one batch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_worker.engines.mimo.weights import BASE, INSTRUCT, NAME, TOKENIZER, Repository, Weights
+from model_worker.engines.waves import read_mono
+from speechmill.errors import EngineRefused, MissingWeights, Unavailable
+from speechmill.lines import RATE_HZ
+from speechmill.settings import Settings
+from speechmill.takes import Reason
+
+if TYPE_CHECKING:
+    from model_worker.mimo import Engine, Request, Sound, Take, Ticket
+
+LANGUAGES = frozenset({"en", "zh"})
+CHUNK_S = 30
+SLOTS_GPU, SLOTS_CPU = 32, 4  # requests that run at once; on a GPU a request of 4,096 groups takes 0.6 GB
+REVISION = 1  # of what these modules do around the model
+
+FAILURES = {
+    "no-audio": ("the model answered without speaking", Reason.SILENT),
+    "near-silence": ("nothing can be heard of what the model spoke", Reason.SILENT),
+    "never-stops": ("the model did not come to an end", Reason.TOO_LONG),
+}
+
+
+class Service:
+    """Requests to MiMo-Audio from any thread."""
+
+    def __init__(self, weights: Weights, settings: Settings) -> None:
+        self.weights = weights
+        self._settings = settings
+        self._engines: dict[Repository, Engine] = {}
+        self._loading = threading.Lock()
+
+    def version(self, *tasks: str) -> str:
+        """Names whatever else decides about the answer to a request: weights, number format, prompts and sampling."""
+        from model_worker.mimo.prompts import TASKS, TEMPLATES
+
+        asked = repr([(name, TASKS[name], TEMPLATES.get(name)) for name in tasks])
+        prompts = hashlib.sha256(asked.encode()).hexdigest()[:12]
+        return f"{NAME}-{REVISION} {self.weights.digest} {self._device()[1]} {prompts}"
+
+    @property
+    def groups(self) -> int:
+        """Groups (text ids, or 160 ms of audio) that a prompt and its answer may have together."""
+        return self._settings.mimo_groups
+
+    @property
+    def at_once(self) -> int:
+        """Requests that are worth submitting at a time."""
+        return self._settings.mimo_slots or (SLOTS_CPU if self._device()[0] == "cpu" else SLOTS_GPU)
+
+    def run(self, request: Request, repository: Repository = INSTRUCT) -> Take:
+        """Submit a request and wait; raises ``EngineRefused`` for what the model cannot do or did not do well."""
+        take = self._submit([request], repository)[0]
+        if isinstance(take, EngineRefused):
+            raise take
+        if take.failure is not None:
+            what, reason = FAILURES[take.failure.value]
+            raise EngineRefused(what, hint="another seed may do better", reason=reason, text=take.text)
+        return take
+
+    def run_all(self, requests: Sequence[Request]) -> list[Take | EngineRefused]:
+        """All at once; one that failed is no hindrance to the others."""
+        return self._submit(requests, INSTRUCT)
+
+    def close(self) -> None:
+        """End the engines' threads; requests that come later start them again."""
+        with self._loading:
+            engines, self._engines = list(self._engines.values()), {}
+        for engine in engines:
+            engine.close()
+
+    def _submit(self, requests: Sequence[Request], repository: Repository) -> list[Take | EngineRefused]:
+        from model_worker.mimo.errors import MimoError
+
+        engine = self._engine(repository)
+        tickets: list[Ticket | EngineRefused] = []
+        for request in requests:
+            try:
+                tickets.append(engine.submit(replace(request, deadline_s=self._settings.mimo_deadline_s)))
+            except MimoError as error:
+                tickets.append(_refusal(error))
+        answers: list[Take | EngineRefused] = []
+        for ticket in tickets:
+            try:
+                answers.append(ticket if isinstance(ticket, EngineRefused) else ticket.result())
+            except MimoError as error:
+                answers.append(_refusal(error))
+        return answers
+
+    def _engine(self, repository: Repository) -> Engine:
+        with self._loading:
+            if repository not in self._engines:
+                if not self._engines:
+                    atexit.register(self.close)  # a thread inside torch must not outlive the interpreter
+                self._engines[repository] = self._load(repository)
+            return self._engines[repository]
+
+    def _load(self, repository: Repository) -> Engine:
+        from model_worker.mimo import Engine, EngineSettings, Model
+        from model_worker.mimo.errors import CheckpointError, ConfigError
+
+        self.weights.check()
+        device, dtype_name = self._device()
+        import torch
+
+        dtype: torch.dtype = getattr(torch, dtype_name)
+        try:
+            if repository is BASE:  # the audio tokenizer is the same
+                model = self._engines[INSTRUCT].model.with_language_model(self.weights.folder(BASE))
+            else:
+                model = Model.load(self.weights.folder(INSTRUCT), self.weights.folder(TOKENIZER), device, dtype)
+            return Engine(model, EngineSettings(slots=self.at_once, groups=self.groups))
+        except (CheckpointError, ConfigError) as error:
+            raise MissingWeights(str(error), hint=error.hint) from None
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise Unavailable(
+                f"{repository.name} does not fit into the memory of {device}",
+                hint="lower SPEECHMILL_MIMO_SLOTS or SPEECHMILL_MIMO_GROUPS, or use a larger machine",
+            ) from error
+
+    def _device(self) -> tuple[str, str]:
+        device, dtype = self._settings.mimo_device, self._settings.mimo_dtype
+        if device == "auto":
+            import torch
+
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return device, dtype if dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
+
+
+def _refusal(error: Exception) -> EngineRefused:
+    """What a request's own failure is for the line it was made for; raises where the engine itself is gone."""
+    from model_worker.mimo.errors import EngineClosed, MimoError
+
+    assert isinstance(error, MimoError)
+    if isinstance(error, EngineClosed):
+        raise Unavailable(f"MiMo-Audio stopped: {error}", hint="run the same command again") from error
+    return EngineRefused(str(error), hint=error.hint)
+
+
+def recording(audio: Path) -> Sound:
+    """One chunk of sound as the model takes it; raises ``EngineRefused`` for another form, or more than 30 s."""
+    from model_worker.mimo import Sound
+
+    return Sound(read_mono(audio, CHUNK_S * RATE_HZ), RATE_HZ)
