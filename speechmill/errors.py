@@ -12,6 +12,7 @@ SpeechmillError              code, hint, retryable, exit_code
 ├── Unavailable              exit 4: a tool or service is not there; retried where the work is idempotent
 │   ├── MissingTool          a program is not installed
 │   ├── MissingWeights       the weights of a model are not there, not whole, or not of that model
+│   ├── ServiceRefused       a service is there and lets us not: credentials, rights, no such bucket
 │   ├── ToolFailed           a program ended badly, with the tail of what it said
 │   ├── DiskFull             the disk ran out
 │   ├── MissingObject        bytes that were kept are gone; they are made again
@@ -94,6 +95,11 @@ class MissingTool(Unavailable):
 
 class MissingWeights(Unavailable):
     code = "missing-weights"
+    retryable = False
+
+
+class ServiceRefused(Unavailable):
+    code = "service-refused"
     retryable = False
 
 

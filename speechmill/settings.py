@@ -21,7 +21,12 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("~/.local/share/speechmill"), description="folder for the embedded default")
     database_url: str = Field(default="", description="SQLAlchemy URL; default: SQLite in the home folder")
     objects_url: str = Field(default="", description="file:///folder or s3://bucket/prefix; default: the home folder")
-    s3_endpoint_url: str = ""
+    s3_endpoint_url: str = Field(default="", description="S3 server other than Amazon's: http://127.0.0.1:8333")
+    s3_public_url: str = Field(default="", description="the same server as browsers reach it, for links")
+    s3_checksums: Literal["sha256", "supported", "required"] = Field(
+        default="sha256", description="what goes with uploads; older servers need “required”"
+    )
+    s3_timeout_s: float = Field(default=60, gt=0, description="how long an S3 server may keep us waiting for bytes")
     broker_url: str = Field(default="", description="redis://… ; empty: work runs in this process")
     engine: str = "offline"
     mimo_model_dir: Path | None = None

@@ -1,5 +1,5 @@
 """Objects: files under keys, whole or not there at all. ``ObjectStore`` is the contract; ``FolderStore`` keeps them
-in a folder of this machine.
+in a folder of this machine, ``storage.s3`` in a bucket.
 
 Real object stores accept keys such as ``in/../../etc/passwd`` or ``-i``, so a path is never made from a key that
 ``safe_key`` has not passed.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from speechmill.errors import BadInput, MissingObject
+from speechmill.settings import Settings, settings
 from storage.scratch import Scratch, system_errors
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class StoredObject:
     key: str
     size_bytes: int
     modified_at: datetime
+    etag: str = ""  # another one whenever the bytes may be others; never an identity of the bytes
 
 
 class ObjectStore(Protocol):
@@ -69,7 +71,8 @@ class ObjectStore(Protocol):
         """The object's own file, only to be read, where the store is on this machine; ``None`` where it is not."""
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Objects whose keys begin with ``prefix``, in the order of their keys' code points."""
+        """Objects whose keys begin with ``prefix``, in the order of their keys' code points. What others put into a
+        bucket may have keys that every other method refuses."""
 
     def head(self, key: str) -> StoredObject | None:
         """What is known of an object, ``None`` where there is none."""
@@ -80,13 +83,27 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
 
+    def link(self, key: str, *, expires_s: int, name: str = "") -> str:
+        """A link to an object for a browser, which calls it ``name``: ``https://`` that anybody can open until it
+        expires, or ``file://`` that works on this machine. Never to be logged."""
 
-def object_store(url: str) -> ObjectStore:
-    """The store that a URL names: ``file:///folder``. The path is taken as it is written, without %-escapes."""
+    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove what puts that were cut off before a time have left behind, and count it."""
+
+
+def object_store(url: str, chosen: Settings | None = None) -> ObjectStore:
+    """The store that a URL names: ``file:///folder`` (taken as it is written, without %-escapes) or
+    ``s3://bucket/prefix`` at the server of the settings."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "file" and rest.startswith("/"):
         return FolderStore(Path(rest))
-    raise BadInput(f"“{url}” is no place for objects", hint="set SPEECHMILL_OBJECTS_URL to file:///a/folder")
+    if separator and scheme == "s3":
+        from storage.s3 import S3Store
+
+        return S3Store(url, chosen or settings())
+    raise BadInput(
+        f"“{url}” is no place for objects", hint="set SPEECHMILL_OBJECTS_URL to file:///a/folder or s3://bucket/prefix"
+    )
 
 
 def safe_key(key: str) -> str:
@@ -168,6 +185,12 @@ class FolderStore:
             with system_errors():
                 (self.root / key).unlink(missing_ok=True)
 
+    def link(self, key: str, *, expires_s: int, name: str = "") -> str:  # noqa: ARG002
+        return self._existing(key).absolute().as_uri()
+
+    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:  # noqa: ARG002
+        return self._scratch.clear_dead(dry_run=dry_run)
+
     def _existing(self, key: str) -> Path:
         if self.head(key) is None:
             raise MissingObject(f"the object {key} is not there", hint="run the same command again to make it again")
@@ -180,7 +203,8 @@ class FolderStore:
             return None
         if not stat.S_ISREG(found.st_mode):
             return None
-        return StoredObject(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+        changed = f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+        return StoredObject(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), changed)
 
     @contextmanager
     def _ready(self, key: str, path: Path, *, give: bool) -> Iterator[tuple[Path, Path]]:

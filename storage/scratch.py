@@ -112,6 +112,13 @@ class Scratch:
         """Hold a name, against threads and processes that use the same root."""
         return locked(self._root / "locks" / name)
 
+    def clear_dead(self, *, dry_run: bool = False) -> int:
+        """Remove what killed processes have left under this root; how many folders that is."""
+        if not self._root.is_dir():
+            return 0
+        with system_errors(), locked(self._root / _LOCK):
+            return self._sweep(dry_run=dry_run)
+
     @system_errors()
     def _open(self) -> Path:
         with locked(self._root / _LOCK):
@@ -122,16 +129,19 @@ class Scratch:
         weakref.finalize(self, _close, home, alive, os.getpid())
         return home
 
-    def _sweep(self) -> None:
-        """Remove the folders and locks of processes that are no more."""
+    def _sweep(self, *, dry_run: bool = False) -> int:
+        """Remove the folders and locks of processes that are no more; how many folders that is."""
+        count = 0
         for home in self._root.glob("run-*"):
             with _held_if_dead(home / _ALIVE) as dead:
-                if dead:
+                count += dead
+                if dead and not dry_run:
                     shutil.rmtree(home, ignore_errors=True)
         for lock in self._root.glob("locks/*"):
             with _held_if_dead(lock) as dead:
-                if dead:
+                if dead and not dry_run:
                     lock.unlink(missing_ok=True)
+        return count
 
 
 @contextmanager

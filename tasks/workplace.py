@@ -35,7 +35,7 @@ def open_catalog(settings: Settings) -> Catalog:
 
 def workplace(settings: Settings, catalog: Catalog, job: str, progress: Progress) -> Workplace:
     """A workplace for one job."""
-    store = ArtifactStore(object_store(settings.objects_url), catalog, settings.scratch)
+    store = ArtifactStore(object_store(settings.objects_url, settings), catalog, settings.scratch)
     place = Workplace(settings, catalog, store, Stages(store, progress), job)
     place.stages.cancelled = place.stop_if_cancelled
     return place

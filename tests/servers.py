@@ -18,8 +18,9 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -152,21 +153,36 @@ class S3Server:
     url: str
     environment: dict[str, str]
 
+    def client(self) -> Any:
+        """boto3's own client, to look behind the store's back."""
+        return _client(self.url, self.environment["AWS_ACCESS_KEY_ID"], self.environment["AWS_SECRET_ACCESS_KEY"])
+
     def new_bucket(self) -> str:
         """The name of a fresh, empty bucket."""
-        import boto3
-
         bucket = f"test-{uuid.uuid4().hex[:12]}"
-        client = boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-        )
-        client.create_bucket(Bucket=bucket)
-        client.close()
+        self.client().create_bucket(Bucket=bucket)
         return bucket
+
+    def reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have this process, and those that it starts, use this server."""
+        from speechmill.settings import settings
+
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+
+
+@cache
+def _client(url: str, access_key: str, secret_key: str) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -205,6 +221,5 @@ def moto_server() -> Iterator[S3Server]:
 def s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """Every S3 server we have; this process and those it starts reach it."""
     server: S3Server = request.getfixturevalue(request.param)
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+    server.reach(monkeypatch)
     return server

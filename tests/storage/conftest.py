@@ -9,7 +9,8 @@ import pytest
 
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
-from storage.objects import FolderStore, ObjectStore
+from storage.objects import FolderStore, ObjectStore, object_store
+from tests.servers import ONE_PROCESS, S3Server
 
 
 @pytest.fixture
@@ -19,11 +20,14 @@ def catalog(database_url: str) -> Iterator[Catalog]:
     catalog.close()
 
 
-@pytest.fixture(params=[FolderStore])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+@pytest.fixture(params=["folder", pytest.param("rgw", marks=ONE_PROCESS), "moto_server"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """Every kind of object store, empty."""
-    store: ObjectStore = request.param(tmp_path / "objects")
-    return store
+    if request.param == "folder":
+        return FolderStore(tmp_path / "objects")
+    server: S3Server = request.getfixturevalue(request.param)
+    server.reach(monkeypatch)
+    return object_store(f"s3://{server.new_bucket()}/studio/one")
 
 
 @pytest.fixture
