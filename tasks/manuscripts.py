@@ -12,6 +12,7 @@ from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
 from speechmill.settings import Settings
 from tasks.documents.blocks import Document
 from tasks.documents.reading import read_document
+from tasks.episode import membership
 from tasks.recording import keep_script
 from tasks.scriptwriting.keeping import is_script, read_script
 from tasks.scriptwriting.preview import preview
@@ -29,7 +30,10 @@ class Manuscript:
 
 
 def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
-    """Read the source and have its script; kept in the catalog, where a person may have edited it."""
+    """Read the source and have its script; kept in the catalog, where a person may have edited it. Refuses a show
+    that the episode cannot become one of."""
+    if request.show:
+        membership.foresee(Path(request.show), place.job, Path(place.catalog.job(place.job).out))
     with place.stages("script"):
         document, script = written(request, place.settings)
     path = Path(request.source)

@@ -28,7 +28,7 @@ from speechmill.voices import Cast
 from storage.catalog import JobState
 from storage.objects import copy_file
 from tasks import checks
-from tasks.episode import content
+from tasks.episode import content, membership
 from tasks.episode.lint import Severity
 from tasks.episode.package import Package, show_of, write_package
 from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
@@ -82,7 +82,16 @@ def release(
     with publishing.staging(out) as staging:
         with place.stages("package"):
             encoded = place.store.path(recorded.mp3)
-            packed = write_package(staging, made, encoded, show, entry, now=now, earlier=out if out.exists() else None)
+            packed = write_package(
+                staging,
+                made,
+                encoded,
+                show,
+                entry,
+                now=now,
+                earlier=out if out.exists() else None,
+                below=membership.below(Path(request.show), out) if request.show else "",
+            )
             copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
             (staging / NAMES.script).write_text(script_json(recorded.script), "utf-8")
         found = [*check(staging, made, recorded, chosen), *linted(packed)]
@@ -100,6 +109,9 @@ def release(
         (staging / "report.json").write_text(report.to_json(), "utf-8")
         write_episode_page(report, track, staging / "report.html")
         publishing.publish(staging, out)
+    if request.show:
+        feed = membership.join(Path(request.show), packed, out, now=now)
+        place.stages.progress.say(f"the show's feed {feed} has episode {entry.number}")
     place.catalog.put_delivery(
         place.job, manuscript.script.language, report.episode.outputs, [c.model_dump() for c in found], report.state
     )

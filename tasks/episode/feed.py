@@ -1,6 +1,7 @@
 """The feed: RSS 2.0 with iTunes, Podcasting 2.0 and Podlove tags, a few episodes a page, changed in one step.
 
-A feed keeps what it has: items of earlier episodes stay as they are, byte for byte in meaning, whoever wrote them.
+A feed keeps what it has: items of earlier episodes stay as they are, byte for byte in meaning, whoever wrote them, and
+so does what somebody has put into the channel that we know nothing of.
 Pages are linked by RFC 5005 (``first``, ``next``, ``previous``, ``last``), newest first. They are written from the
 last to the first, each in one step, so a reader at any moment finds every episode, at worst one of them twice.
 """
@@ -12,11 +13,12 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 from lxml import etree
 
@@ -31,6 +33,29 @@ PODCAST_GUIDS = uuid.UUID("ead4c236-bf58-58c6-a2c6-a6b28d128cb6")  # podcast-nam
 MOST_TEXT = 255  # characters of a title or name, PSP-1
 GENERATOR = "Speechmill"
 OLDEST = datetime.min.replace(tzinfo=UTC)
+OWN = frozenset(
+    (
+        "title",
+        "link",
+        "description",
+        "language",
+        "generator",
+        "lastBuildDate",
+        "copyright",
+        "itunes:author",
+        "itunes:owner",
+        "itunes:type",
+        "itunes:explicit",
+        "itunes:image",
+        "itunes:category",
+        "podcast:guid",
+        "podcast:locked",
+        "podcast:medium",
+        "item",
+    )
+)
+"""What of a channel is written from the show each time; everything else in it is somebody's, and stays."""
+PAGING = frozenset({"self", "first", "last", "next", "previous"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +169,14 @@ def update_feed(
     """
     try:
         with alone(folder):
-            before = read_items(earlier or folder, channel.feed_name)
-            pages = paged(channel, with_item(before, item), now=now, page_items=page_items)
+            before = read_feed(earlier or folder, channel.feed_name)
+            pages = paged(
+                _as_before(channel, before),
+                with_item(before.items, item),
+                before.extras,
+                now=now,
+                page_items=page_items,
+            )
             for number in range(len(pages), 0, -1):
                 _replace(folder / page_name(channel.feed_name, number), pages[number - 1])
             for stale in _further(folder, channel.feed_name, len(pages) + 1):
@@ -155,17 +186,59 @@ def update_feed(
     return folder / channel.feed_name
 
 
-def read_items(folder: Path, feed_name: str = FEED) -> list[etree._Element]:
-    """The items of a feed on all its pages, in their order, each guid once; none where there is no feed."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a feed holds already."""
+
+    items: Sequence[etree._Element] = ()  # of all pages, in their order, each guid once
+    extras: Sequence[etree._Element] = ()  # of the channel: what is not written from the show
+    guid: str = ""  # podcast:guid
+    url: str = ""  # of the feed itself, as it says
+
+
+def read_feed(folder: Path, feed_name: str = FEED) -> Before:
+    """A feed with all its pages; nothing where there is none. Raises ``UnreadableFeed``."""
     first = folder / feed_name
+    if not first.exists():
+        return Before()
     items: dict[str, etree._Element] = {}
-    for path in [first, *_further(folder, feed_name, 2)] if first.exists() else []:
+    tops = []
+    for path in [first, *_further(folder, feed_name, 2)]:
         channel = trees.child(trees.read_tree(path).getroot(), "channel")
         if channel is None:
             raise UnreadableFeed(f"{path.name} is no RSS feed", hint="name another folder, or take the file away")
+        tops.append(channel)
         for element in trees.children(channel, "item"):
             items.setdefault(trees.text(element, "guid") or f"#{len(items)}", element)
-    return list(items.values())
+    own = next((link for link in trees.children(tops[0], "atom:link") if link.get("rel") == "self"), None)
+    return Before(
+        list(items.values()),
+        [element for element in tops[0] if _is_extra(element)],
+        trees.text(tops[0], "podcast:guid"),
+        "" if own is None else own.get("href", ""),
+    )
+
+
+def _is_extra(element: etree._Element) -> bool:
+    name = trees.name(element)
+    if name == "atom:link":
+        return element.get("rel") not in PAGING
+    if name == "podcast:txt":
+        return bool(element.get("purpose") != "ai-content")
+    return name != "" and name not in OWN
+
+
+def _as_before(channel: Channel, before: Before) -> Channel:
+    """The channel with the guid that its feed has: it never changes, wherever the feed moves to. One that was made for
+    this machine only is no show's."""
+    if channel.kept_guid or not before.guid or urlsplit(before.url).hostname in (None, "localhost"):
+        return channel
+    return replace(channel, kept_guid=before.guid)
+
+
+def read_items(folder: Path, feed_name: str = FEED) -> list[etree._Element]:
+    """The items of a feed on all its pages, in their order, each guid once; none where there is no feed."""
+    return list(read_feed(folder, feed_name).items)
 
 
 def numbers(folder: Path, feed_name: str = FEED) -> dict[str, int]:
@@ -187,11 +260,18 @@ def with_item(items: Sequence[etree._Element], item: Item) -> list[etree._Elemen
 
 
 def paged(
-    channel: Channel, items: Sequence[etree._Element], *, now: datetime, page_items: int = PAGE_ITEMS
+    channel: Channel,
+    items: Sequence[etree._Element],
+    extras: Sequence[etree._Element] = (),
+    *,
+    now: datetime,
+    page_items: int = PAGE_ITEMS,
 ) -> list[bytes]:
-    """The files of a feed, the newest page first."""
+    """The files of a feed, the newest page first; ``extras`` go into the channel of each."""
     count = max(1, -(-len(items) // page_items))
-    return [_page(channel, items[n * page_items : (n + 1) * page_items], n + 1, count, now) for n in range(count)]
+    return [
+        _page(channel, items[n * page_items : (n + 1) * page_items], extras, n + 1, count, now) for n in range(count)
+    ]
 
 
 def page_name(feed_name: str, number: int) -> str:
@@ -214,7 +294,14 @@ def _published(element: etree._Element) -> datetime:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _page(channel: Channel, items: Sequence[etree._Element], number: int, count: int, now: datetime) -> bytes:
+def _page(
+    channel: Channel,
+    items: Sequence[etree._Element],
+    extras: Sequence[etree._Element],
+    number: int,
+    count: int,
+    now: datetime,
+) -> bytes:
     rss = etree.Element("rss", version="2.0", nsmap=NAMESPACES)
     top = etree.SubElement(rss, "channel")
     links = {"self": number, "first": 1, "last": count, "next": number + 1, "previous": number - 1}
@@ -223,7 +310,7 @@ def _page(channel: Channel, items: Sequence[etree._Element], number: int, count:
             href = address(channel.base_url, page_name(channel.feed_name, to))
             _add(top, "atom:link", rel=rel, href=href, type="application/rss+xml")
     _describe(top, channel, now)
-    for element in items:
+    for element in (*(deepcopy(extra) for extra in extras), *items):
         element.tail = None
         top.append(element)
     etree.indent(rss, " ")

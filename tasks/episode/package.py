@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from tasks.episode import chapters, cover, feed, shownotes, sound, transcript
 from tasks.episode.content import Episode
-from tasks.episode.feed import Channel, Enclosure, Item, Linked, Person, address
+from tasks.episode.feed import FEED, Channel, Enclosure, Item, Linked, Person, address
 from tasks.episode.lint import Finding, lint_feed
 from tasks.episode.shows import Entry, Show
 
 MP3, M4A, FLAC, COVER = "episode.mp3", "episode.m4a", "episode.flac", "cover.jpg"
 VTT, SRT, TRANSCRIPT = "transcript.vtt", "transcript.srt", "transcript.json"
-CHAPTERS, NOTES, SHOW_ART = "chapters.json", "shownotes.md", "show.jpg"
+CHAPTERS, NOTES, SHOW_ART = "chapters.json", "shownotes.md", "show-art.jpg"
 TRANSCRIPT_TYPES = {VTT: "text/vtt", SRT: "application/x-subrip", TRANSCRIPT: "application/json"}
 
 
@@ -23,8 +23,8 @@ class Package:
     """What was written."""
 
     files: tuple[str, ...]  # names in the folder
-    channel: Channel  # with ``item``: to ``feed.update_feed`` another folder as well, such as the show's own
-    item: Item
+    channel: Channel  # of the show, …
+    item: Item  # … and of the episode there: what its show's own feed is updated with
     findings: tuple[Finding, ...]  # of the feed
     notes: tuple[str, ...]  # what a person should know, as sentences
 
@@ -51,8 +51,8 @@ def write_package(
     """Write MP3, cover, chapters, transcript, show notes and feed into ``folder``.
 
     ``encoded`` is the MP3 without a tag (``sound.encoded_mp3``); ``m4a`` a lossless master or AAC, where an M4A is
-    wanted as well. ``earlier`` is the folder whose ``feed.xml`` is gone on from; ``below`` is where this folder will be
-    served under the show's address (``"ep7/"``).
+    wanted as well. ``below`` is where this folder will be served under the show's address (``"ep7/"``): its own feed
+    then holds this episode alone. ``earlier`` is the folder whose ``feed.xml`` is gone on from otherwise.
     """
     notes = _cover(folder / COVER, episode, show)
     sound.write_mp3(encoded, episode, folder / MP3, cover=folder / COVER, guid=entry.guid)
@@ -66,7 +66,10 @@ def write_package(
     (folder / NOTES).write_text(shownotes.to_markdown(episode, MP3), "utf-8")
     item = item_of(folder, episode, show, entry, at, people, m4a is not None)
     channel = show.channel(_show_art(folder, episode, show, at[COVER]))
-    written = feed.update_feed(folder, channel, item, now=now, earlier=earlier)
+    if below:
+        written = feed.update_feed(folder, _alone(channel, below), item, now=now)
+    else:
+        written = feed.update_feed(folder, channel, item, now=now, earlier=earlier)
     files = (MP3, *((M4A,) if m4a else ()), VTT, SRT, TRANSCRIPT, CHAPTERS, NOTES, COVER, written.name)
     if (folder / SHOW_ART).exists():
         files = (*files, SHOW_ART)
@@ -119,10 +122,26 @@ def _cover(out: Path, episode: Episode, show: Show) -> tuple[str, ...]:
     return ()
 
 
+def _alone(channel: Channel, below: str) -> Channel:
+    """The channel of a feed that lies in an episode's folder: that show, at that address."""
+    base_url = address(channel.base_url, below)
+    return replace(
+        channel,
+        base_url=base_url,
+        link=channel.link or channel.base_url,
+        image_url=address(base_url, SHOW_ART),
+        feed_name=FEED,
+        kept_guid=channel.guid,
+    )
+
+
 def _show_art(folder: Path, episode: Episode, show: Show, episode_art: str) -> str:
-    """The address of the show's art: its own, or one that is drawn beside the feed and is the same every time. An
-    episode that is no show's has its cover for both."""
-    if show.art is not None or not episode.show:
+    """The address of the show's art: its own, made fit, or one that is drawn; the same for every episode. An episode
+    that is no show's has its cover for both."""
+    if not episode.show:
         return episode_art
-    cover.draw_cover(show.title, folder / SHOW_ART, author=show.author)
+    if show.art is not None:
+        cover.fit_cover(show.art, folder / SHOW_ART)
+    else:
+        cover.draw_cover(show.title, folder / SHOW_ART, author=show.author)
     return address(show.base_url, SHOW_ART)

@@ -12,7 +12,6 @@ import json
 import os
 import tomllib
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -24,7 +23,7 @@ from speechmill import languages
 from speechmill.episodes import SIMPLE
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
 from tasks.episode.categories import CATEGORIES, is_known
-from tasks.episode.feed import FEED, Channel, alone, published
+from tasks.episode.feed import FEED, Channel, alone, numbers, published
 
 HERE = "http://localhost:8000/"
 """Where `python -m http.server` serves the folder: the base address until the show has one of its own."""
@@ -125,7 +124,9 @@ class Entry(_Part):
     season: int | None = None
 
 
-class _Memory(_Part):
+class Memory(_Part):
+    """What a show remembers of its episodes, by the key of the job that made each."""
+
     version: Literal[1] = 1
     show: str = ""
     episodes: dict[str, Entry] = Field(default_factory=dict)
@@ -177,29 +178,33 @@ def _hint(error: ValidationError) -> str:
     return f"did you mean “{near[0]}”?" if near else f"known are {', '.join(known)}"
 
 
-def enlist(show_file: Path, show: Show, key: str, title: str, *, now: datetime, taken: Iterable[int] = ()) -> Entry:
-    """The number, guid and date of an episode: what it had before, if the show knows ``key`` (the job's id), or the
-    next number. ``taken`` are numbers that the feed has: they are never given again, even where the memory was lost.
+def enlist(show_file: Path, show: Show, key: str, title: str, *, now: datetime) -> Entry:
+    """The number, guid and date of an episode: what it had before, if the show or its feed knows ``key`` (the job's
+    id), or the next number. Numbers that the feed beside the show file has are never given again, even where the
+    memory was lost.
 
-    Raises ``BadInput`` for a memory that cannot be read, which is left as it is.
+    Raises ``BadInput`` for a memory or a feed that cannot be read, which is left as it is.
     """
     path = memory_file(show_file)
     try:
         with alone(path.parent):
-            memory = _remembered(path)
+            memory = remembered(show_file)
+            taken = numbers(path.parent, show.feed)
             used = [entry.number for entry in memory.episodes.values()]
             before = memory.episodes.get(key)
-            number = before.number if before else max(show.numbering.first - 1, *used, *taken, 0) + 1
+            guid = before.guid if before else episode_guid(show, key)
+            number = before.number if before else taken.get(guid)
+            date = before.published if before else published(path.parent, guid, show.feed)
             entry = Entry(
-                number=number,
-                guid=before.guid if before else episode_guid(show, key),
-                published=before.published if before else now.astimezone(UTC).replace(microsecond=0),
+                number=number or max(show.numbering.first - 1, *used, *taken.values(), 0) + 1,
+                guid=guid,
+                published=date or now.astimezone(UTC).replace(microsecond=0),
                 title=title,
                 season=before.season if before else show.numbering.season,
             )
             if entry != before:
                 episodes = {**memory.episodes, key: entry}
-                _keep(path, _Memory(show=show.title, episodes=episodes))
+                _keep(path, Memory(show=show.title, episodes=episodes))
     except OSError as error:
         raise from_os_error(error) from error
     return entry
@@ -223,19 +228,26 @@ def episode_guid(show: Show, key: str) -> str:
     return str(uuid.uuid5(uuid.UUID(show.channel("").guid), key))
 
 
-def _remembered(path: Path) -> _Memory:
+def remembered(show_file: Path) -> Memory:
+    """What a show remembers. Raises ``BadInput`` for a file that cannot be read, or is another version's."""
+    path = memory_file(show_file)
     if not path.exists():
-        return _Memory()
+        return Memory()
     try:
-        return _Memory.model_validate_json(path.read_bytes())
+        return Memory.model_validate_json(path.read_bytes())
     except ValidationError as error:
+        if any(wrong["loc"] == ("version",) for wrong in error.errors()):
+            raise BadInput(
+                f"{path.name}, which keeps the numbers of the show's episodes, was written by another version",
+                hint="use that version of Speechmill, or take the file away: the feed's numbers are then gone on from",
+            ) from None
         raise BadInput(
             f"{path.name}, which keeps the numbers of the show's episodes, is damaged: {_first(error)}",
             hint="put back a copy, or take it away: the feed's numbers are then gone on from",
         ) from None
 
 
-def _keep(path: Path, memory: _Memory) -> None:
+def _keep(path: Path, memory: Memory) -> None:
     new = path.with_name(f".{path.name}.new")
     with new.open("w", encoding="utf-8") as file:
         json.dump(memory.model_dump(mode="json", exclude_none=True), file, ensure_ascii=False, indent=1)

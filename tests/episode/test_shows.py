@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from speechmill.errors import BadInput
-from tasks.episode.shows import Show, enlist, memory_file, read_show
+from tasks.episode.shows import Show, enlist, episode_guid, memory_file, read_show
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -67,7 +67,22 @@ def test_a_job_that_runs_again_gets_what_it_had(tmp_path: Path, show: Show) -> N
 
 
 def test_numbers_of_the_feed_are_not_given_again(tmp_path: Path, show: Show) -> None:
-    assert enlist(tmp_path / "show.toml", show, "job-a", "A", now=NOW, taken=[40, 41]).number == 42
+    (tmp_path / "feed.xml").write_text(
+        '<rss version="2.0" xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd"><channel>'
+        f"<item><guid>{episode_guid(show, 'job-b')}</guid><pubDate>Mon, 05 Jan 2015 10:00:00 GMT</pubDate>"
+        "<itunes:episode>41</itunes:episode></item></channel></rss>"
+    )
+    assert enlist(tmp_path / "show.toml", show, "job-a", "A", now=NOW).number == 42
+    known = enlist(tmp_path / "show.toml", show, "job-b", "B", now=NOW)  # the memory had lost it, the feed had not
+    assert (known.number, known.published.year) == (41, 2015)
+
+
+def test_a_memory_of_another_version_is_left_as_it_is(tmp_path: Path, show: Show) -> None:
+    memory = memory_file(tmp_path / "show.toml")
+    memory.write_text('{"version": 2, "episodes": []}')
+    with pytest.raises(BadInput, match="another version"):
+        enlist(tmp_path / "show.toml", show, "job-a", "A", now=NOW)
+    assert memory.read_text().startswith('{"version": 2')
 
 
 def test_jobs_at_once_get_numbers_of_their_own(tmp_path: Path, show: Show) -> None:

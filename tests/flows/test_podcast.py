@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import feedparser
 import pytest
 import soundfile
 
@@ -123,6 +125,44 @@ def test_the_feed_passes_the_lint(speechmill: Speechmill, article: Path, tmp_pat
     rehearse(speechmill, article, tmp_path / "out")
     linted = speechmill("lint-feed", tmp_path / "out" / "feed.xml", "--json")
     assert linted.code == 0, linted.out
+
+
+def test_episodes_of_a_show_at_once_are_both_in_its_feed_and_one_made_again_is_there_once(
+    speechmill: Speechmill, tmp_path: Path
+) -> None:
+    show = tmp_path / "show" / "show.toml"
+    show.parent.mkdir()
+    show.write_text('title = "Mills"\nbase_url = "https://mills.net/"\n')
+    articles = [tmp_path / f"{name}.txt" for name in ("wind", "water")]
+    for file in articles:
+        file.write_text(f"The {file.stem} turns the wheel. The wheel turns the stone.", "utf-8")
+    with ThreadPoolExecutor() as pool:
+        made = list(pool.map(lambda f: rehearse(speechmill, f, show.parent / f.stem, "--show", show), articles))
+    assert [ran.code for ran in made] == [0, 0], made[0].err + made[1].err
+    first = made[0]
+    assert speechmill("edit", first.result["job"], "0001", "--text", "The wind drives the wheel.").code == 0
+    assert speechmill("retake", first.result["job"], "--no-prefect").code == 0
+    found = feedparser.parse((show.parent / "feed.xml").read_bytes())
+    assert not found.bozo
+    assert sorted(entry.itunes_episode for entry in found.entries) == ["1", "2"]
+    for entry in found.entries:
+        file = show.parent / entry.enclosures[0].href.removeprefix("https://mills.net/")
+        assert file.stat().st_size == int(entry.enclosures[0].length)
+    assert speechmill("lint-feed", show.parent / "feed.xml").code == 0
+
+
+def test_a_show_whose_feed_is_broken_is_refused_before_any_work(
+    speechmill: Speechmill, article: Path, tmp_path: Path
+) -> None:
+    show = tmp_path / "show" / "show.toml"
+    show.parent.mkdir()
+    show.write_text('title = "Mills"\n')
+    (show.parent / "feed.xml").write_text("<rss><channel>")
+    ran = rehearse(speechmill, article, tmp_path / "out", "--show", show)
+    assert ran.code == 3
+    assert "feed.xml is no well-formed XML" in ran.err.strip().splitlines()[-1]
+    assert (show.parent / "feed.xml").read_text() == "<rss><channel>"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_preview_tells_what_is_read_and_what_is_not_and_makes_nothing(
