@@ -46,8 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def complain(error: SpeechmillError) -> int:
+    from speechmill.logs import redacted
+
     line = " ".join(f"speechmill: error[{error.code}]: {error}".split())
-    click.echo(line, err=True)
+    click.echo(redacted(line), err=True)
     return error.exit_code
 
 
@@ -58,12 +60,13 @@ def interrupted() -> int:
 
 def unplanned() -> SpeechmillError:
     """An error of ours: the traceback goes to a file, the user gets one line that names it."""
+    from speechmill.logs import redacted
     from speechmill.settings import settings
 
     folder = settings().home / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"error-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
-    log.write_text(traceback.format_exc(), "utf-8")
+    log.write_text(redacted(traceback.format_exc()), "utf-8")
     kind = sys.exc_info()[0]
     return SpeechmillError(
         f"something went wrong that we did not plan for ({kind.__name__ if kind else 'error'})",

@@ -1,7 +1,12 @@
-"""What the settings need, examined one by one: each finding is one line, with the mend."""
+"""What the settings need, examined one by one: each finding is one line, with the mend.
+
+A warning is about something that works, and is less than it should be where files come from strangers.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -9,10 +14,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from speechmill import programs
-from speechmill.errors import SpeechmillError
+from speechmill.errors import MissingTool, SpeechmillError, Unavailable
+from speechmill.logs import redacted
 from speechmill.settings import Settings, settings
 
 FFMPEG_FLOOR = (5, 1)  # the oldest that our argument lists were run with
+FFMPEG_SAFE = (8, 1, 3)
+"""Mends CVE-2026-107697 (HLS playlists), CVE-2026-8461 (MagicYUV) and CVE-2026-40962 (mov); distributions that keep an
+older number mend it by updates of their own."""
+ANSWER_S = 5.0  # for a service that is there
 FREE_FLOOR_BYTES = 5 * 2**30  # an hour of stereo takes about 4 GiB while it is made
 
 
@@ -23,58 +33,90 @@ class Finding:
     what: str
     well: bool
     found: str
-    mend: str = ""
+    mend: str = ""  # where all is well: what would be better
 
     def line(self) -> str:
-        return f"{'ok  ' if self.well else 'FAIL'}  {self.what:<12} {self.found}" + (
-            f"; {self.mend}" if self.mend and not self.well else ""
-        )
+        word = "FAIL" if not self.well else "warn" if self.mend else "ok"
+        return f"{word:<4}  {self.what:<12} {self.found}" + (f"; {self.mend}" if self.mend else "")
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that works, and what would be better."""
+
+    found: str
+    mend: str
+
+
+Check = Callable[[Settings], str | Warned]
+
+
 def examine() -> list[Finding]:
     """Examine everything that the settings need; never raises for what is merely not there."""
     chosen = settings()
-    checks: list[tuple[str, Callable[[Settings], str]]] = [
+    checks: list[tuple[str, Check]] = [
         ("python", _python),
         ("ffmpeg", _ffmpeg),
+        ("sandbox", _sandbox),
         ("home", _home),
         ("database", _database),
         ("objects", _objects),
         ("engine", _engine),
         ("prefect", _prefect),
     ]
+    if chosen.engine == "mimo":
+        checks.append(("gpu", _gpu))
+    if chosen.broker_url:
+        checks.append(("broker", _broker))
     return [_examined(what, check, chosen) for what, check in checks]
 
 
-def _examined(what: str, check: Callable[[Settings], str], chosen: Settings) -> Finding:
+def _examined(what: str, check: Check, chosen: Settings) -> Finding:
     try:
-        return Finding(what, True, check(chosen))
+        seen = check(chosen)
     except SpeechmillError as error:
-        return Finding(what, False, error.message, error.hint)
+        return Finding(what, False, redacted(error.message), redacted(error.hint))
     except Exception as error:  # a service may fail in any way; the examination goes on
         return Finding(
             what,
             False,
-            " ".join(str(error).split()) or type(error).__name__,
+            redacted(" ".join(str(error).split())) or type(error).__name__,
             "mend what the message names, and run `speechmill doctor` again",
         )
+    return Finding(what, True, seen.found, seen.mend) if isinstance(seen, Warned) else Finding(what, True, seen)
 
 
 def _python(_: Settings) -> str:
     return f"Python {sys.version.split()[0]}"
 
 
-def _ffmpeg(_: Settings) -> str:
-    words = programs.run(["ffmpeg", "-version"]).stdout.decode().split()
-    version = words[2]
-    numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit())
-    if numbers and numbers < FFMPEG_FLOOR:
+def _ffmpeg(_: Settings) -> str | Warned:
+    version = programs.run(["ffmpeg", "-version"]).stdout.decode().split()[2]
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version.split("-")[0])[:3])
+    if version[:1].isdigit() and numbers < FFMPEG_FLOOR:
         raise SpeechmillError(f"ffmpeg {version} is too old", hint="install 5.1 or later")
     programs.find("ffprobe")
+    if version[:1].isdigit() and numbers < FFMPEG_SAFE:
+        return Warned(
+            f"ffmpeg {version}",
+            f"for films from strangers use {'.'.join(map(str, FFMPEG_SAFE))} or later, or see that your distribution's "
+            "security updates are installed",
+        )
     return f"ffmpeg {version}"
+
+
+def _sandbox(_: Settings) -> str | Warned:
+    if not programs.without_network():
+        return Warned(
+            "external programs have the network of this machine, which refuses them one of their own",
+            "run workers where nothing can be reached, as infra/compose.yaml does, or allow user namespaces",
+        )
+    if os.geteuid() == 0:
+        return Warned("external programs have no network, but the rights of root", "run as a user of its own")
+    return "external programs have no network"
 
 
 def _home(chosen: Settings) -> str:
@@ -96,7 +138,7 @@ def _database(chosen: Settings) -> str:
         count = len(catalog.jobs(1000))
     finally:
         catalog.close()
-    return f"{chosen.database_url.split('@')[-1]}, {count} jobs"
+    return f"{redacted(chosen.database_url)}, {count} jobs"
 
 
 def _objects(chosen: Settings) -> str:
@@ -124,4 +166,32 @@ def _engine(chosen: Settings) -> str:
 def _prefect(_: Settings) -> str:
     from importlib.metadata import version
 
-    return f"prefect {version('prefect')}, fastapi {version('fastapi')}"
+    versions = f"prefect {version('prefect')}, fastapi {version('fastapi')}"
+    server = os.environ.get("PREFECT_API_URL")
+    if not server:
+        return f"{versions}, with a server of its own"
+    from tasks.documents.web import exchange
+
+    reply = exchange("GET", f"{server.rstrip('/')}/health", most_bytes=10_000, deadline_s=ANSWER_S)
+    if reply.status != 200:
+        raise Unavailable(f"the Prefect server answered {reply.status}", hint="see its log, and PREFECT_API_URL")
+    return f"{versions}, {redacted(server)}"
+
+
+def _broker(chosen: Settings) -> str | Warned:
+    from redis import Redis
+
+    with Redis.from_url(chosen.broker_url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S) as broker:
+        facts: dict[str, Any] = broker.info()
+    found = f"redis {facts['redis_version']}, {redacted(chosen.broker_url)}"
+    if facts.get("maxmemory_policy", "noeviction") != "noeviction":
+        return Warned(f"{found}, which throws away what it has no room for", "set maxmemory-policy noeviction")
+    return found
+
+
+def _gpu(_: Settings) -> str | Warned:
+    try:
+        ran = programs.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    except MissingTool:
+        return Warned("no GPU here: MiMo-Audio would run on the processor, slowly", "run workers of gpu.mimo elsewhere")
+    return "; ".join(ran.stdout.decode().strip().splitlines())

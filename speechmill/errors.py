@@ -8,6 +8,7 @@ SpeechmillError              code, hint, retryable, exit_code
 │   ├── UnreadableScript     a transcript, subtitle, glossary or translation that cannot be read
 │   ├── UnreadableDocument   a document for an episode: encrypted, only pictures, cut off, empty, no format we read
 │   ├── UnsupportedLanguage  a language that does not exist, or that no engine has; the hint names those that do
+│   ├── ForbiddenSource      a request from outside names what lies outside the allowed roots
 │   └── UnknownName          no such job, line, profile or engine; the hint names those there are
 ├── Unavailable              exit 4: a tool or service is not there; retried where the work is idempotent
 │   ├── MissingTool          a program is not installed
@@ -76,6 +77,10 @@ class UnreadableDocument(BadInput):
 
 class UnsupportedLanguage(BadInput):
     code = "unsupported-language"
+
+
+class ForbiddenSource(BadInput):
+    code = "forbidden-source"
 
 
 class UnknownName(BadInput):

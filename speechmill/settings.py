@@ -1,16 +1,35 @@
-"""The one settings class: environment variables with the prefix ``SPEECHMILL_``, or ``speechmill.toml``."""
+"""The one settings class: environment variables with the prefix ``SPEECHMILL_``, or ``speechmill.toml``.
+
+Every variable may instead name a file that holds its value, as ``SPEECHMILL_DATABASE_URL_FILE=/run/secrets/database``
+does: so secrets stay out of environments, which are shown in many places.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from speechmill.errors import BadInput
+
+OTHERS_SECRETS = (
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
+    "PREFECT_SERVER_API_AUTH_STRING",
+)  # fmt: skip
+"""Variables of those we work with that give access to something."""
 
 
 class Settings(BaseSettings):
@@ -19,7 +38,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPEECHMILL_", toml_file="speechmill.toml", extra="ignore")
 
     home: Path = Field(default=Path("~/.local/share/speechmill"), description="folder for the embedded default")
-    database_url: str = Field(default="", description="SQLAlchemy URL; default: SQLite in the home folder")
+    database_url: str = Field(default="", repr=False, description="SQLAlchemy URL; default: SQLite in the home folder")
     objects_url: str = Field(default="", description="file:///folder or s3://bucket/prefix; default: the home folder")
     s3_endpoint_url: str = Field(default="", description="S3 server other than Amazon's: http://127.0.0.1:8333")
     s3_public_url: str = Field(default="", description="the same server as browsers reach it, for links")
@@ -27,7 +46,7 @@ class Settings(BaseSettings):
         default="sha256", description="what goes with uploads; older servers need “required”"
     )
     s3_timeout_s: float = Field(default=60, gt=0, description="how long an S3 server may keep us waiting for bytes")
-    broker_url: str = Field(default="", description="redis://… ; empty: work runs in this process")
+    broker_url: str = Field(default="", repr=False, description="redis://… ; empty: work runs in this process")
     engine: str = "offline"
     mimo_model_dir: Path | None = None
     mimo_base_dir: Path | None = None
@@ -52,6 +71,21 @@ class Settings(BaseSettings):
     max_source_bytes: int = Field(default=200 * 2**30, gt=0, description="largest source file")
     tool_timeout_s: float = Field(default=4 * 3600, gt=0, description="wall clock for one run of an external program")
 
+    source_roots: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="folders and s3:// prefixes that requests from outside may name, with commas between"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least that is logged")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="of services' logs; auto: sentences on a terminal, JSON lines elsewhere"
+    )
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="where a service shows metrics and health; 0: off")
+    metrics_host: str = Field(default="127.0.0.1", description="address for them; 0.0.0.0 in a container")
+
+    @field_validator("source_roots", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -61,7 +95,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, FromFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     def model_post_init(self, _: Any, /) -> None:
         self.home = self.home.expanduser().absolute()
@@ -73,10 +107,39 @@ class Settings(BaseSettings):
         """Where half-made things are; everything in it may be deleted when nothing runs."""
         return self.home / "scratch"
 
+    def secrets(self) -> set[str]:
+        """Every value known to this process that gives access to something, to be blotted out of logs and errors."""
+        own = (getattr(self, name) for name in type(self).model_fields)
+        values = {value.get_secret_value() for value in own if isinstance(value, SecretStr)}
+        for url in (self.database_url, self.broker_url, self.llm_base_url, os.environ.get("PREFECT_API_URL", "")):
+            with suppress(ValueError):
+                password = urlsplit(url).password or ""
+                values |= {password, unquote(password)}
+        values |= {os.environ.get(name, "") for name in OTHERS_SECRETS}
+        return values - {""}
+
     @property
     def threads(self) -> int:
         """How many lines or parts are worked on at a time."""
         return self.workers or len(os.sched_getaffinity(0))
+
+
+class FromFiles(PydanticBaseSettingsSource):
+    """Values out of the files that ``SPEECHMILL_…_FILE`` name, less the newline at their end."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        variable = f"SPEECHMILL_{field_name.upper()}_FILE"
+        named = os.environ.get(variable)
+        if not named:
+            return None, field_name, False
+        try:
+            return Path(named).read_text("utf-8").rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"the file that {variable} names cannot be read ({error})", hint="correct it") from None
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @cache

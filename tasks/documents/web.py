@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from speechmill.errors import BadInput, LimitExceeded, Unavailable
 
@@ -66,7 +66,7 @@ def fetch(url: str, *, most_bytes: int, deadline_s: float) -> Reply:
     """
     until = time.monotonic() + deadline_s
     for _ in range(MOST_REDIRECTS + 1):
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme != "https":
             raise BadInput(f"{url[:200]} is not an https address", hint="only https:// is fetched")
         reply = exchange(
@@ -94,11 +94,8 @@ def exchange(
     public_only: bool = False,
 ) -> Reply:
     """One request and its answer, whatever its status. Raises ``Unavailable`` where none comes by the deadline."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        raise BadInput(f"{url[:200]} is no address", hint="check it") from None
+    parts = _split(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme not in ("http", "https") or not host:
         raise BadInput(f"{url[:200]} is no http address", hint="check it")
     to = _resolved(host, port, public_only=public_only)
@@ -144,6 +141,17 @@ def exchange(
         connection.close()
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for one that is no number
+    except ValueError:
+        raise BadInput(f"{url[:200]} is no address", hint="check it") from None
+    if parts.username is not None:
+        raise BadInput(f"the address at {parts.hostname} has a name or password in it", hint="leave that out")
+    return parts
+
+
 def _resolved(host: str, port: int, *, public_only: bool) -> str:
     """The address of a host. Raises ``BadInput`` for one that is not on the public internet where it must be."""
     try:
@@ -156,11 +164,20 @@ def _resolved(host: str, port: int, *, public_only: bool) -> str:
     return addresses[0]
 
 
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: IPv4 behind a translator
+
+
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet."""
+    """Whether an IP address is on the public internet; one that carries another inside is what that one is."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if ip.is_site_local:
+            return False
     return ip.is_global and not ip.is_multicast
 
 

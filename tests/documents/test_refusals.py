@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
 import time
 import zipfile
@@ -148,17 +150,50 @@ def test_addresses_only_where_the_settings_allow_them(settings: Settings) -> Non
             read_document(other, Settings(home=settings.home, allow_https=True))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "10.1.2.3", "192.168.1.1", "169.254.169.254"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "localhost", "[::1]", "10.1.2.3", "192.168.1.1", "169.254.169.254", "2130706433", "0x7f000001",
+        "0177.0.0.1", "127.1", "0", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[fd00:ec2::254]",
+    ],
+)  # fmt: skip
 def test_private_addresses_are_refused(settings: Settings, host: str) -> None:
     with pytest.raises(BadInput, match="private network"):
         read_document(f"https://{host}/secret", Settings(home=settings.home, allow_https=True))
+
+
+def test_an_address_with_a_password_is_refused_and_not_repeated(settings: Settings) -> None:
+    with pytest.raises(BadInput, match="password in it") as caught:
+        read_document("https://mill:correct-horse@example.org/a", Settings(home=settings.home, allow_https=True))
+    assert "correct-horse" not in str(caught.value)
+
+
+def test_a_name_that_changes_its_mind_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: public when asked, private when called. The call goes to the address that was judged."""
+    answers = iter(["8.8.8.8", "127.0.0.1"])
+    called: list[str] = []
+
+    def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), 443))]
+
+    def call(address: tuple[str, int], *_: object) -> socket.socket:
+        called.append(address[0])
+        raise OSError(errno.EHOSTUNREACH, "no route")
+
+    monkeypatch.setattr(web.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(web.socket, "create_connection", call)
+    with pytest.raises(Unavailable):
+        exchange("GET", "https://rebinding.example/", most_bytes=10, deadline_s=2, public_only=True)
+    assert called == ["8.8.8.8"]
 
 
 @pytest.mark.parametrize(
     ("address", "public"),
     [
         ("8.8.8.8", True), ("2001:4860:4860::8888", True), ("127.0.0.1", False), ("::ffff:10.0.0.1", False),
-        ("100.64.0.1", False), ("fe80::1%eth0", False), ("fd00::1", False), ("0.0.0.0", False), ("224.0.0.1", False),
+        ("100.64.0.1", False), ("fe80::1%eth0", False), ("2002:a9fe:a9fe::1", False), ("2002:808:808::1", True),
+        ("64:ff9b::a9fe:a9fe", False), ("64:ff9b::808:808", True), ("fec0::1", False), ("::", False),
+        ("fd00::1", False), ("0.0.0.0", False), ("224.0.0.1", False),
     ],
 )  # fmt: skip
 def test_what_is_public(address: str, public: bool) -> None:

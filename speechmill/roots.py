@@ -1,0 +1,46 @@
+"""The roots: where files may come from, and go to, that a request names.
+
+Whoever types a command may name any file that they can read. A request that came over a wire (a form, a drop folder, a
+manifest) speaks with the rights of the service, so it may name only what lies under ``SPEECHMILL_SOURCE_ROOTS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from speechmill.errors import ForbiddenSource
+
+
+def refuse_outside(named: Sequence[str], roots: Sequence[str], *, allow_https: bool = False) -> None:
+    """Raise ``ForbiddenSource`` for a path or address under none of the roots.
+
+    A root is a folder or ``s3://bucket/prefix``. Links are followed before a path is judged. ``https://`` is a matter
+    of its own setting, and of the addresses that ``tasks.documents.web`` refuses.
+    """
+    for name in named:
+        if not _inside(name, roots, allow_https=allow_https):
+            raise ForbiddenSource(
+                f"{name[:200]} may not be read or written for a request from outside",
+                hint="name something under SPEECHMILL_SOURCE_ROOTS, or add its folder to that setting",
+            )
+
+
+def _inside(name: str, roots: Sequence[str], *, allow_https: bool) -> bool:
+    scheme = urlsplit(name).scheme if "://" in name else ""
+    if scheme == "https":
+        return allow_https
+    if scheme == "s3":
+        return any(_key_inside(name, root) for root in roots if root.startswith("s3://"))
+    if scheme or "\0" in name:
+        return False
+    path = Path(name).expanduser().resolve()
+    return any(path.is_relative_to(Path(root).expanduser().resolve()) for root in roots if "://" not in root)
+
+
+def _key_inside(name: str, root: str) -> bool:
+    """Keys are compared part by part: ``s3://studio/in`` holds ``in/a`` and not ``inside/a``. A key with dots for a
+    part means different things to different servers, so it is in no root."""
+    parts, held = name.removeprefix("s3://").split("/"), root.removeprefix("s3://").rstrip("/").split("/")
+    return len(parts) > len(held) and parts[: len(held)] == held and not {".", ".."} & set(parts)

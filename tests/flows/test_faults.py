@@ -1,0 +1,70 @@
+"""What a run does when the machine lets it down, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Speechmill
+
+SECRETS = {
+    "SPEECHMILL_LLM_API_KEY": "sk-planted-31415926",
+    "AWS_SECRET_ACCESS_KEY": "planted+aws/27182818",
+}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MiB, where scratch is."""
+    disk = tmp_path / "home/scratch"
+    disk.mkdir(parents=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("this machine does not allow mounting a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_job_goes_on_when_there_is_room(
+    speechmill: Speechmill, folder: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    """Ten seconds of stereo take 3.8 MB of scratch."""
+    asked = ["dub", str(folder / "talk.mp4"), "--to", "es", "--engine", "rehearsal", "--out", str(tmp_path / "out")]
+    full = speechmill(*asked, "--no-prefect", "--json")
+    assert full.code == 4, full.err
+    assert "error[disk-full]" in full.err
+    assert "free some space" in full.err
+    assert not (tmp_path / "out").exists()
+    assert [path for path in small_disk.rglob("*") if path.is_file() and path.stat().st_size] == []
+    subprocess.run(["mount", "-o", "remount,size=1g", str(small_disk)], check=True)
+    done = speechmill(*asked, "--no-prefect", "--json")
+    assert done.code == 0, done.err
+    assert "going on with job" in done.err
+
+
+def holding(folder: Path, secret: str) -> list[Path]:
+    """The files under a folder that hold a secret."""
+    return [
+        path
+        for root, _, names in os.walk(folder)
+        for path in (Path(root) / name for name in names)
+        if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+
+
+def test_nothing_that_a_run_leaves_behind_holds_a_secret(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+    """A run that is well; and a complaint about a database that is not there, told by a library that knows the
+    password."""
+    dub = ["dub", str(folder / "talk.mp4"), "--to", "es", "--engine", "rehearsal", "--script"]
+    ran = speechmill(*dub, str(folder / "talk.en.srt"), "--out", str(tmp_path / "out"), "--no-prefect", **SECRETS)
+    assert ran.code == 0, ran.err
+    password = "planted-horse-16180339"
+    lost = speechmill("doctor", **SECRETS, SPEECHMILL_DATABASE_URL=f"postgresql+psycopg://m:{password}@127.0.0.1:9/m")
+    assert lost.code == 4
+    assert "127.0.0.1" in lost.out
+    for secret in (*SECRETS.values(), password):
+        assert secret not in ran.out + ran.err + lost.out + lost.err
+        assert holding(tmp_path, secret) == []

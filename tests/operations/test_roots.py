@@ -1,0 +1,130 @@
+"""Whoever fills in a form from afar reads and writes only what the operator has named for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.admission import admit, on_this_machine
+from speechmill.episodes import PodcastRequest
+from speechmill.errors import ForbiddenSource
+from speechmill.requests import DubbingRequest
+from speechmill.roots import refuse_outside
+from speechmill.settings import Settings
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """A root with a film, beside something private; links lead from one to the other."""
+    root = tmp_path / "media"
+    (root / "films").mkdir(parents=True)
+    (root / "films/talk.mp4").write_bytes(b"")
+    (tmp_path / "media-private").mkdir()
+    (tmp_path / "media-private/key.pem").write_bytes(b"")
+    (root / "out").symlink_to(tmp_path / "media-private")
+    (root / "talk.mp4").symlink_to(root / "films/talk.mp4")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("{root}/films/talk.mp4", True),
+        ("{root}/films/new-folder/out", True),
+        ("{root}/talk.mp4", True),  # a link, to what lies inside too
+        ("{root}/films/../films/talk.mp4", True),
+        ("{root}/../media-private/key.pem", False),
+        ("{root}/out/key.pem", False),  # a link that leads outside
+        ("{root}-private/key.pem", False),
+        ("/etc/passwd", False),
+        ("~/.ssh/id_ed25519", False),
+        ("films/talk.mp4", False),  # whatever folder the service was started in
+        ("file:///etc/passwd", False),
+        ("http://studio/in/talk.mp4", False),
+        ("s3://studio/in/talk.mp4", True),
+        ("s3://studio/in/../keys/talk.mp4", False),
+        ("s3://studio/inside/talk.mp4", False),
+        ("s3://studio/in", False),
+        ("s3://other/in/talk.mp4", False),
+        ("https://example.org/a.html", False),
+    ],
+)
+def test_what_lies_under_a_root(media: Path, name: str, inside: bool) -> None:
+    def judge() -> None:
+        refuse_outside([name.format(root=media)], [str(media), "s3://studio/in/"])
+
+    if inside:
+        judge()
+    else:
+        with pytest.raises(ForbiddenSource, match="SPEECHMILL_SOURCE_ROOTS"):
+            judge()
+
+
+def test_https_is_a_setting_of_its_own(media: Path) -> None:
+    refuse_outside(["https://example.org/a.html"], [str(media)], allow_https=True)
+
+
+@pytest.mark.parametrize("field", ["source", "script", "glossary", "bed", "out", "translations"])
+def test_everything_that_a_dubbing_form_names_is_judged(media: Path, field: str) -> None:
+    chosen = Settings(home=media, source_roots=(str(media),))
+    inside = {"source": f"{media}/talk.mp4", "targets": ("es",)}
+    admit(DubbingRequest.model_validate(inside), chosen)
+    outside = {"es": "/etc/passwd"} if field == "translations" else "/etc/passwd"
+    with pytest.raises(ForbiddenSource, match="/etc/passwd"):
+        admit(DubbingRequest.model_validate({**inside, field: outside}), chosen)
+
+
+@pytest.mark.parametrize("field", ["source", "cast", "show", "lexicon", "intro", "bed", "outro", "out"])
+def test_everything_that_a_podcast_form_names_is_judged(media: Path, field: str) -> None:
+    chosen = Settings(home=media, source_roots=(str(media),))
+    inside = {"source": f"{media}/talk.md", "intro": "simple"}
+    admit(PodcastRequest.model_validate(inside), chosen)
+    with pytest.raises(ForbiddenSource, match="/etc/passwd"):
+        admit(PodcastRequest.model_validate({**inside, field: "/etc/passwd"}), chosen)
+
+
+def test_a_request_has_no_path_that_nobody_judges() -> None:
+    """A field that is added to a request is either judged by admission, or named here as no path."""
+    judged = {
+        "source", "script", "glossary", "bed", "out", "cast", "show", "lexicon", "intro", "outro", "translations",
+    }  # fmt: skip
+    harmless = {
+        "targets", "language", "engines", "audio_track", "speakers", "background", "profile", "format", "minutes",
+        "seats", "disclosure", "approve",
+    }  # fmt: skip
+    for request in (DubbingRequest, PodcastRequest):
+        assert set(request.model_fields) <= judged | harmless
+
+
+def test_without_roots_only_this_machine_is_trusted(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Settings(home=media)
+    asked = DubbingRequest(source="/srv/talk.mp4", targets=("es",))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    admit(asked, chosen)
+    with pytest.raises(ForbiddenSource):
+        admit(asked, chosen, "/srv/drop")  # it came from a drop folder, and names another
+    admit(asked, chosen, "/srv")
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
+    with pytest.raises(ForbiddenSource):
+        admit(asked, chosen)
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("", True),
+        ("http://127.0.0.1:4200/api", True),
+        ("http://[::1]:4200/api", True),
+        ("http://localhost:4200/api", True),
+        ("http://10.0.0.4:4200/api", False),
+        ("http://localhost.example/api", False),
+    ],
+)
+def test_which_servers_are_of_this_machine(url: str, here: bool) -> None:
+    assert on_this_machine(url) is here
+
+
+def test_roots_are_written_with_commas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPEECHMILL_SOURCE_ROOTS", "/srv/media, s3://studio/in/")
+    assert Settings(home=tmp_path).source_roots == ("/srv/media", "s3://studio/in/")
