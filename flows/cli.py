@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from flows import production
 from speechmill import __version__
 from speechmill.errors import BadInput, SpeechmillError, from_os_error
 
@@ -332,6 +333,10 @@ def doctor(as_json: bool) -> int:
         for finding in findings:
             click.echo(finding.line())
     return 0 if all(finding.well for finding in findings) else 4
+
+
+for command in production.COMMANDS:
+    cli.add_command(command)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows import gates
 from flows.steps import Step, plainly
 from model_worker.engines.registry import Choice, Needs, choose
 from speechmill.profiles import profile
@@ -35,11 +36,19 @@ def dub(place: Workplace, request: DubbingRequest, out: Path, step: Step) -> Job
     crew = foresee(request, place.settings)
     original = step("original", originals.take_in, place, request)
     script = step("script", originals.script, place, request, original, crew)
-    dubbed = []
-    for language in request.targets:
-        version = step(f"translate {language}", dubs.translated, place, request, script, language, crew)
-        cast = casting.cast(place, script.speakers, language, crew)
-        takes = step(f"speak {language}", dubs.spoken, place, request, original, version, cast, crew)
-        made = step(f"master {language}", dubs.mastered, place, request, original, script, version, takes)
-        dubbed.append(made)
-    return step("deliver", delivering.deliver, place, request, original, script, dubbed, crew, out)
+    script = gates.transcript(step, place, request, script)
+    may_be_published = gates.final(step, place, request.approve, request.targets)
+    while True:
+        dubbed = []
+        for language in request.targets:
+            version = step(f"translate {language}", dubs.translated, place, request, script, language, crew)
+            version = gates.translation(step, place, request, script, version)
+            cast = casting.cast(place, script.speakers, language, crew)
+            takes = step(f"speak {language}", dubs.spoken, place, request, original, version, cast, crew)
+            made = step(f"master {language}", dubs.mastered, place, request, original, script, version, takes)
+            dubbed.append(made)
+        state = step(
+            "deliver", delivering.deliver, place, request, original, script, dubbed, crew, out, may_be_published
+        )
+        if state is not None:
+            return state  # else lines were edited while it waited for approval: once more, for what they change

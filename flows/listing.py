@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from speechmill.errors import BadInput
 from speechmill.lines import seconds
 from speechmill.reports import DubbedLine, DubbingReport
 from speechmill.settings import settings
+from speechmill.takes import Verdict
 from storage.catalog import Catalog, Job, StoredLine
 from tasks.workplace import open_catalog
 
@@ -85,6 +87,31 @@ def _delivered(job: Job) -> dict[tuple[str, str], DubbedLine]:
     if found.job != job.id:
         return {}
     return {(tag, line.id): line for tag, target in found.targets.items() for line in target.lines}
+
+
+def reviewed_lines(job: Job) -> list[dict[str, str]]:
+    """The delivered lines that need a person, as rows of a table for people."""
+    try:
+        report = json.loads((Path(job.out) / "report.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    if report.get("job") != job.id:
+        return []
+    spoken = [("", report["episode"])] if "episode" in report else list(report["targets"].items())
+    return [
+        {
+            "language": tag,
+            "line": line["id"],
+            "speaker": line["speaker"],
+            "original": line.get("source_text", ""),
+            "text": line["text"],
+            "verdict": line["verdict"],
+            "why": ", ".join(line["reasons"]),
+        }
+        for tag, target in spoken
+        for line in target["lines"]
+        if line["verdict"] != Verdict.PASSED
+    ]
 
 
 def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dict[str, Any]:

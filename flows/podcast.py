@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from flows import gates
 from flows.steps import Step, plainly
 from model_worker.engines.registry import Choice, Needs, choose
 from speechmill.episodes import PodcastRequest
@@ -27,10 +29,19 @@ def make_episode(place: Workplace, request: PodcastRequest, out: Path, step: Ste
     """Make one episode."""
     profile(request.profile)
     manuscript = step("script", manuscripts.take_in, place, request)
+    manuscript = replace(manuscript, script=gates.episode_script(step, place, request, manuscript.script))
     crew = foresee(request, manuscript.script.language, place.settings)
     cast = casting.cast(place, casting.speakers_of(manuscript.script), manuscript.script.language, crew)
-    recorded = step("record", recording.record, place, request, manuscript.script, cast, crew)
-    return step("release", releasing.release, place, request, manuscript, recorded, cast, crew, out)
+    may_be_published = gates.final(step, place, request.approve, [manuscript.script.language])
+    while True:
+        recorded = step("record", recording.record, place, request, manuscript.script, cast, crew)
+        state = step(
+            "release", releasing.release, place, request, manuscript, recorded, cast, crew, out, may_be_published
+        )
+        if state is not None:
+            return state
+        # Lines were edited while it waited for approval: once more, for what they change.
+        manuscript = replace(manuscript, script=recording.as_kept(place, manuscript.script))
 
 
 def foresee(request: PodcastRequest, language: str, chosen: Settings) -> Choice:

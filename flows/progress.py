@@ -71,3 +71,13 @@ class StreamProgress:
     def _line(self, text: str) -> None:
         self._stream.write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")
         self._stream.flush()
+
+
+class Unseen:
+    """Progress that nobody watches here."""
+
+    def say(self, sentence: str) -> None: ...
+
+    def stage(self, name: str, done: int, total: int | None) -> None: ...
+
+    def stage_ended(self, name: str, seconds: float, made: int, reused: int) -> None: ...

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.cancelling import watched
 from flows.kinds import runner
 from flows.progress import StreamProgress
 from speechmill.episodes import SIMPLE, PodcastRequest
-from speechmill.errors import Cancelled, Conflict, SpeechmillError, from_os_error
+from speechmill.errors import Cancelled, Conflict, SpeechmillError, Unaskable, from_os_error
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings, settings
-from storage.catalog import Catalog, JobState, new_job_id
+from storage.catalog import Catalog, Job, JobState, new_job_id
 from tasks.stages import Progress
-from tasks.workplace import open_catalog
+from tasks.workplace import cancelled, open_catalog
 
 Request = TypeVar("Request", DubbingRequest, PodcastRequest)
 
@@ -66,21 +67,44 @@ def start_podcast(request: PodcastRequest, *, prefect: bool) -> Outcome:
 
 def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool) -> Outcome:
     chosen = settings()
+    refuse_unaskable(request.approve, chosen, prefect=prefect)
     catalog = open_catalog(chosen)
     try:
-        asked = request.model_dump(mode="json")
-        fingerprint = digest_of_json([kind, asked])
-        job = catalog.unfinished_job(fingerprint)
         progress = StreamProgress()
-        if job is not None:
-            progress.say(f"going on with job {job.id}")
-        else:
-            job_id = new_job_id()
-            out = request.out or str(Path("out").absolute() / job_id)
-            job = catalog.add_job(kind, asked, fingerprint, out, job_id=job_id)
+        job = job_for(kind, request, catalog, Path("out").absolute(), progress)
         return run_job(job.id, chosen, catalog, progress, prefect=prefect)
     finally:
         catalog.close()
+
+
+def job_for(
+    kind: str, request: DubbingRequest | PodcastRequest, catalog: Catalog, out: Path, progress: Progress
+) -> Job:
+    """The unfinished job that asked for the same, or a new one whose results go to a folder in ``out``, unless the
+    request names their folder itself."""
+    asked = request.model_dump(mode="json")
+    fingerprint = digest_of_json([kind, asked])
+    job = catalog.unfinished_job(fingerprint)
+    if job is not None:
+        progress.say(f"going on with job {job.id}")
+        return job
+    job_id = new_job_id()
+    return catalog.add_job(kind, asked, fingerprint, request.out or str(out / job_id), job_id=job_id)
+
+
+def refuse_unaskable(approve: Sequence[str], chosen: Settings, *, prefect: bool) -> None:
+    """Refuse a request that a person is to approve where no server is that a person could be asked by."""
+    if not approve:
+        return
+    if not prefect:
+        raise Unaskable("--approve asks by way of Prefect, which --no-prefect leaves out", hint="leave one of them out")
+    from flows.prefect_runs import lasting_server
+
+    if lasting_server(chosen) is None:
+        raise Unaskable(
+            "--approve needs a Prefect server that stays, to ask and to answer by",
+            hint="start `speechmill up` beside this, or set PREFECT_API_URL",
+        )
 
 
 def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outcome:
@@ -94,6 +118,7 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
             catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)
         elif job.state.is_completed:
             return Outcome(job.id, job.state, Path(job.out))  # nothing is stale
+        refuse_unaskable(job.request.get("approve", ()), chosen, prefect=prefect)
         return run_job(job.id, chosen, catalog, StreamProgress(), prefect=prefect)
     finally:
         catalog.close()
@@ -117,19 +142,31 @@ def absolute(request: Request) -> Request:
 
 
 def run_job(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, *, prefect: bool) -> Outcome:
-    """Run a job to its end; whatever happens, the catalog says how it ended."""
-    with _alone(chosen, job_id), _state_kept(catalog, job_id):
-        if prefect:
-            progress.say(
-                "starting Prefect's server for this run"
-                if "PREFECT_API_URL" not in os.environ
-                else f"reporting to {os.environ['PREFECT_API_URL']}"
-            )
-            from flows.prefect_runs import run_with_prefect
+    """Run a job to its end, in this process, as a run of Prefect's or without it."""
 
-            run_with_prefect(job_id, chosen, catalog, progress)
-        else:
+    def work() -> None:
+        if not prefect:
             runner(catalog.job(job_id))(job_id, chosen, catalog, progress)
+            return
+        from flows.prefect_runs import prepare, run_with_prefect
+
+        prepare(chosen)
+        at = os.environ.get("PREFECT_API_URL")
+        progress.say(f"reporting to {at}" if at else "starting Prefect's server for this run")
+        run_with_prefect(job_id, chosen, catalog, progress)
+
+    return carry_out(job_id, chosen, catalog, work)
+
+
+def carry_out(job_id: str, chosen: Settings, catalog: Catalog, work: Callable[[], None]) -> Outcome:
+    """Do the work of a job while nobody else does; whatever happens, the catalog says how it ended."""
+    with _alone(chosen, job_id), _state_kept(catalog, job_id), watched(catalog, job_id):
+        try:
+            work()
+        except SpeechmillError as error:
+            if catalog.cancel_requested(job_id) and not isinstance(error, Cancelled):
+                raise cancelled(job_id) from error  # a program that was ended meanwhile, say
+            raise
     job = catalog.job(job_id)
     return Outcome(job.id, job.state, Path(job.out))
 
@@ -158,8 +195,8 @@ def _state_kept(catalog: Catalog, job_id: str) -> Iterator[None]:
     catalog.move_job(job_id, JobState.RUNNING)
     try:
         yield
-    except (Cancelled, KeyboardInterrupt):
-        _end(catalog, job_id, JobState.CANCELLED)
+    except Cancelled as error:
+        _end(catalog, job_id, JobState.CANCELLED, reason=error.message)
         raise
     except OSError as error:
         ours = from_os_error(error)
@@ -168,8 +205,13 @@ def _state_kept(catalog: Catalog, job_id: str) -> Iterator[None]:
     except SpeechmillError as error:
         _end(catalog, job_id, JobState.FAILED, code=error.code, message=str(error))
         raise
-    except BaseException as error:
+    except Exception as error:
         _end(catalog, job_id, JobState.FAILED, code="internal", message=type(error).__name__)
+        raise
+    except BaseException:  # Ctrl-C, or a signal that Prefect or the system sent
+        with suppress(SpeechmillError, OSError):
+            catalog.request_cancel(job_id)  # workers elsewhere look for this
+        _end(catalog, job_id, JobState.CANCELLED, reason="its process was stopped")
         raise
 
 

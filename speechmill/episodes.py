@@ -235,6 +235,9 @@ class PodcastRequest(BaseModel):
         description="Engine for each ability; the default is the settings' engine",
     )
     profile: str = Field(default="podcast", title="Profile", description="What the delivery must measure")
+    approve: tuple[Literal["script", "final"], ...] = Field(
+        default=(), title="Approve", description="What a person is to approve before the job goes on"
+    )
     out: str | None = Field(default=None, title="Out", description="Folder for the results")
 
     @field_validator("language")

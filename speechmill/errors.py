@@ -9,7 +9,8 @@ SpeechmillError              code, hint, retryable, exit_code
 │   ├── UnreadableDocument   a document for an episode: encrypted, only pictures, cut off, empty, no format we read
 │   ├── UnsupportedLanguage  a language that does not exist, or that no engine has; the hint names those that do
 │   ├── ForbiddenSource      a request from outside names what lies outside the allowed roots
-│   └── UnknownName          no such job, line, profile or engine; the hint names those there are
+│   ├── UnknownName          no such job, line, profile or engine; the hint names those there are
+│   └── Unaskable            exit 2: a person is to be asked, where no person can be reached
 ├── Unavailable              exit 4: a tool or service is not there; retried where the work is idempotent
 │   ├── MissingTool          a program is not installed
 │   ├── MissingWeights       the weights of a model are not there, not whole, or not of that model
@@ -85,6 +86,11 @@ class ForbiddenSource(BadInput):
 
 class UnknownName(BadInput):
     code = "unknown-name"
+
+
+class Unaskable(BadInput):
+    code = "usage"
+    exit_code = 2
 
 
 class Unavailable(SpeechmillError):

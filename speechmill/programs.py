@@ -15,13 +15,14 @@ import shutil
 import signal
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from speechmill.errors import DiskFull, MissingTool, ToolFailed, Unavailable
+from speechmill.errors import Cancelled, DiskFull, MissingTool, ToolFailed, Unavailable
 
 STDERR_TAIL_BYTES = 2_000
 TERMINATE_GRACE_S = 3.0
@@ -59,6 +60,42 @@ class Limits:
 
 
 UNLIMITED = Limits()
+
+
+@dataclass(slots=True)
+class _Running:
+    """The programs of this process. Weakly: one that nobody holds any more has ended."""
+
+    programs: weakref.WeakSet[subprocess.Popen[bytes]] = field(default_factory=weakref.WeakSet)
+    stoppable: int = 0  # how many are inside ``stoppable``
+    stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_running = _Running()
+
+
+def stop_all() -> None:
+    """End every program that runs, whichever thread waits for it (it gets ``ToolFailed``). Inside ``stoppable`` no
+    other is started then: ``start`` raises ``Cancelled`` until it is left."""
+    with _running.lock:
+        _running.stopped = _running.stoppable > 0
+        running = [process for process in _running.programs if process.poll() is None]
+    for process in running:
+        kill(process)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Work that ``stop_all`` stops for good; afterwards programs may be started again."""
+    with _running.lock:
+        _running.stoppable += 1
+    try:
+        yield
+    finally:
+        with _running.lock:
+            _running.stoppable -= 1
+            _running.stopped = _running.stopped and _running.stoppable > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +187,20 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a program whose pipes the caller feeds or reads; the caller ends it with ``kill`` if it must."""
     program = find(argv[0])
-    return subprocess.Popen(
-        [*limits.words(), program, *argv[1:]],
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        cwd=cwd,
-        env={**os.environ, **environment} if environment is not None else None,
-        start_new_session=True,
-    )
+    with _running.lock:
+        if _running.stopped:
+            raise Cancelled("the work was cancelled", hint="start it again to go on from here")
+        process = subprocess.Popen(
+            [*limits.words(), program, *argv[1:]],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=cwd,
+            env={**os.environ, **environment} if environment is not None else None,
+            start_new_session=True,
+        )
+        _running.programs.add(process)
+    return process
 
 
 @contextmanager

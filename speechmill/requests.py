@@ -49,6 +49,9 @@ class DubbingRequest(BaseModel):
     )
     bed: str | None = Field(default=None, title="Bed", description="Music-and-effects track to lay under the dub")
     profile: str = Field(default="youtube", title="Profile", description="What the delivery must measure")
+    approve: tuple[Literal["transcript", "translation", "final"], ...] = Field(
+        default=(), title="Approve", description="What a person is to approve before the job goes on"
+    )
     out: str | None = Field(default=None, title="Out", description="Folder for the results")
 
     @field_validator("targets")

@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     llm_api_key: SecretStr = Field(default=SecretStr(""), description="key of the endpoint, where it wants one")
     llm_timeout_s: float = Field(default=300, gt=0, description="wall clock for one reply of the endpoint")
 
+    ui_port: int = Field(default=4200, ge=1, le=65535, description="port of the Prefect UI of `speechmill up`")
+    reports_port: int = Field(default=4280, ge=1, le=65535, description="port of the reports of `speechmill up`")
+    reports_url: str = Field(default="", description="where reports are read, for links: http://host:4280")
+    runs: int = Field(default=2, ge=1, description="jobs that `speechmill serve` runs at a time")
+    approval_timeout_s: int = Field(default=7 * 86_400, ge=10, description="how long a job waits for an approval")
+    heartbeat_s: int = Field(default=30, ge=30, description="seconds between signs of life of a run")
+    lost_after_s: int = Field(default=90, ge=5, description="a run without a sign of life for this long has crashed")
+
     workers: int = Field(default=0, ge=0, description="threads for work in this process; 0: one per core")
     allow_https: bool = Field(default=False, description="whether https:// sources may be fetched")
     max_duration_s: float = Field(default=6 * 3600, gt=0, description="longest source")

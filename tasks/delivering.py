@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +59,11 @@ def deliver(
     dubs: Sequence[Dub],
     crew: Choice,
     out: Path,
-) -> JobState:
-    """Write, pack, check and publish; the state that this amounts to. Raises ``NotPublishable`` for a delivery whose
-    files are not what they should be: then what was published before stays."""
+    may_be_published: Callable[[Path], bool] = publishing.unasked,
+) -> JobState | None:
+    """Write, pack, check and publish; the state that this amounts to, or ``None`` where ``may_be_published`` says no.
+    Raises ``NotPublishable`` for a delivery whose files are not what they should be: then what was published before
+    stays."""
     files = Files(safe_stem(original.media.path), request.language)
     chosen = profile(request.profile)
     with publishing.staging(out) as staging:
@@ -95,6 +97,8 @@ def deliver(
         write_page(report, heard, staging / "report.html")
         for name, digest in heard.beside.items():
             copy_file(place.store.path(digest), staging / name)
+        if not may_be_published(staging):
+            return None
         publishing.publish(staging, out)
     for language, made in targets.items():
         place.catalog.put_delivery(

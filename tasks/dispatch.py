@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from speechmill import programs
+from speechmill.errors import Cancelled
+
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
@@ -24,7 +27,8 @@ def in_process(
     """Work on every order in this process, ``threads`` at a time; results in the order of the orders.
 
     ``done(1)`` is called after each; ``check`` is called every second and stops the work by raising. The first error
-    stops what has not begun, and is raised once what runs has ended.
+    stops what has not begun, and is raised once what runs has ended. Where it is a person who stops (``Cancelled``,
+    Ctrl-C, a signal), programs that run are ended too.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
     futures: list[Future[Result]] = [pool.submit(operation, order) for order in orders]
@@ -39,5 +43,9 @@ def in_process(
                 check()
                 checked = time.monotonic()
         return [future.result() for future in futures]
+    except BaseException as error:
+        if isinstance(error, Cancelled) or not isinstance(error, Exception):
+            programs.stop_all()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -53,6 +53,11 @@ def keep_script(place: Workplace, script: EpisodeScript) -> EpisodeScript:
         for line in script.lines
     ]
     place.catalog.put_lines(place.job, script.language, lines)
+    return as_kept(place, script)
+
+
+def as_kept(place: Workplace, script: EpisodeScript) -> EpisodeScript:
+    """The script with the texts that its lines have in the catalog."""
     kept = {stored.line.id: stored.line for stored in place.catalog.lines(place.job, script.language)}
     edited = tuple(_as_edited(line, kept[line.id].text, script.language) for line in script.lines)
     return script.model_copy(update={"lines": edited})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,8 +73,10 @@ def release(
     cast: Cast,
     crew: Choice,
     out: Path,
-) -> JobState:
-    """Encode, tag, write, check and publish; the state that this amounts to."""
+    may_be_published: Callable[[Path], bool] = publishing.unasked,
+) -> JobState | None:
+    """Encode, tag, write, check and publish; the state that this amounts to, or ``None`` where ``may_be_published``
+    says no."""
     chosen = profile(request.profile)
     now = datetime.now(UTC)
     show = shown(request, recorded)
@@ -108,6 +111,8 @@ def release(
         report = report.model_copy(update={"stages": stage_rows(place)})
         (staging / "report.json").write_text(report.to_json(), "utf-8")
         write_episode_page(report, track, staging / "report.html")
+        if not may_be_published(staging):
+            return None
         publishing.publish(staging, out)
     if request.show:
         feed = membership.join(Path(request.show), packed, out, now=now)

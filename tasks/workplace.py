@@ -25,7 +25,12 @@ class Workplace:
     def stop_if_cancelled(self) -> None:
         """Raise ``Cancelled`` once a person has asked the job to stop."""
         if self.catalog.cancel_requested(self.job):
-            raise Cancelled(f"job {self.job} was cancelled", hint=f"`speechmill retake {self.job}` goes on from here")
+            raise cancelled(self.job)
+
+
+def cancelled(job: str) -> Cancelled:
+    """What a job ends with that a person asked to stop."""
+    return Cancelled(f"job {job} was cancelled", hint=f"`speechmill retake {job}` goes on from here")
 
 
 def open_catalog(settings: Settings) -> Catalog:

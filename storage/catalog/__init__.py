@@ -1,13 +1,14 @@
 """The catalog: what was asked, where it stands and what came of it, in SQLite or PostgreSQL."""
 
 from storage.catalog.catalog import Catalog
-from storage.catalog.jobs import Event, Job, new_job_id
+from storage.catalog.jobs import WAITS_FOR, Event, Job, new_job_id
 from storage.catalog.leases import Lease, Order, TakeKey
 from storage.catalog.results import Delivery
 from storage.catalog.scripts import StoredLine
 from storage.catalog.states import JobState, TakeState
 
 __all__ = [
+    "WAITS_FOR",
     "Catalog",
     "Delivery",
     "Event",

@@ -18,6 +18,7 @@ from storage.catalog.models import EventRow, JobRow
 from storage.catalog.states import CANCELLABLE, JobState, check_move
 
 RECENT = 5  # jobs that a hint names
+WAITS_FOR = "waits_for"  # fact of a running job that waits for a person: what is to be approved, and where it is seen
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"  # base 32 without letters that are taken for digits
 
 
@@ -82,6 +83,7 @@ class JobTables:
         row.state, row.updated_at = state, datetime.now(UTC)
         if state is JobState.RUNNING:
             row.cancel_requested_at = None
+            row.facts = {name: fact for name, fact in row.facts.items() if name != WAITS_FOR}
         self._happened(session, row.id, "state", {"from": old, "to": state, **detail})
 
     def _happened(self, session: Session, job_id: str, kind: str, detail: dict[str, Any]) -> None:
@@ -155,6 +157,22 @@ class Jobs(JobTables):
             row.facts = {**row.facts, **facts}
             row.updated_at = datetime.now(UTC)
             return _job(row)
+
+    def wait_for_approval(self, job_id: str, of: str, folder: str = "") -> None:
+        """Note that a running job waits for a person to approve something, which is in ``folder`` where it is a
+        delivery. Lines may be edited until ``wait_no_more``."""
+        with self._database.writing() as session:
+            row = self._job_row(session, job_id)
+            row.facts = {**row.facts, WAITS_FOR: {"of": of, "folder": folder}}
+            row.updated_at = datetime.now(UTC)
+            self._happened(session, job_id, "waits", {"for": f"approval of {of}"})
+
+    def wait_no_more(self, job_id: str) -> None:
+        """A running job goes on, or ends; its lines stay as they are now."""
+        with self._database.writing() as session:
+            row = self._job_row(session, job_id)
+            row.facts = {name: fact for name, fact in row.facts.items() if name != WAITS_FOR}
+            row.updated_at = datetime.now(UTC)
 
     def request_cancel(self, job_id: str) -> None:
         """Ask a job to stop. Asking twice is asking once; a job that is not under way raises ``Conflict``."""

@@ -14,7 +14,7 @@ from speechmill.errors import Conflict, UnknownName
 from speechmill.lines import Anchor, Doubt, Line, Word
 from speechmill.recipes import Digest, digest_of_bytes
 from speechmill.voices import Cast, Consent, Voice
-from storage.catalog.jobs import JobTables
+from storage.catalog.jobs import WAITS_FOR, JobTables
 from storage.catalog.models import JobRow, LineRow, VoiceRow
 from storage.catalog.states import JobState
 
@@ -73,7 +73,8 @@ class Scripts(JobTables):
             return [_stored(row) for row in session.scalars(query)]
 
     def edit_line(self, job_id: str, language: str, line_id: str, text: str) -> StoredLine:
-        """Change what a line says; the job becomes stale. Raises ``UnknownName``, or ``Conflict`` while it runs."""
+        """Change what a line says; the job becomes stale. Raises ``UnknownName``, or ``Conflict`` while it runs,
+        unless it waits for a person's approval."""
         with self._database.writing() as session:
             job = self._job_row(session, job_id)
             row = self._line_rows(session, job_id, [line_id], language)[0]
@@ -144,7 +145,7 @@ class Scripts(JobTables):
     def _outdate(self, session: Session, job: JobRow) -> None:
         """What is delivered is older than the lines now. A job that is to be run again anyway stays as it is."""
         state = JobState(job.state)
-        if state is JobState.RUNNING:
+        if state is JobState.RUNNING and WAITS_FOR not in job.facts:
             raise Conflict(
                 f"job {job.id} is running",
                 hint="change lines when it has finished; if it was killed, run its command again first",

@@ -243,7 +243,7 @@ def test_a_run_under_prefect_is_one_flow_run_with_its_stages(
 
     with sqlite3.connect(speechmill.home / "prefect" / "prefect.db") as database:
         runs = database.execute("select name, state_type from flow_run").fetchall()
-    assert runs == [(f"dub {ran.result['job']}", "COMPLETED")]
+    assert runs == [(ran.result["job"], "COMPLETED")]
 
 
 def test_an_audio_only_source_gives_no_film(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""The deployments: what a producer starts from the Prefect UI, a schedule or the drop folder.
+
+Importing this imports Prefect; ``flows.serving`` and Prefect's own workers do. ``infra/prefect.yaml`` has the same
+deployments for ``prefect deploy``; a test keeps the two in step. A run's name is its job's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.flows import Flow
+from prefect.runtime import flow_run
+from prefect.states import Cancelled as CancelledState
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows import hooks
+from flows.forms import JOB_ID, DubbingForm, PodcastForm, RetakeForm
+from flows.prefect_runs import in_flow_run
+from flows.progress import Unseen
+from flows.start import absolute, carry_out, job_for
+from speechmill.episodes import PodcastRequest
+from speechmill.errors import Cancelled, SpeechmillError, from_os_error
+from speechmill.requests import DubbingRequest
+from speechmill.settings import Settings, settings
+from storage.catalog import Catalog, Job, JobState
+from tasks.workplace import cancelled, open_catalog
+
+TAG = "speechmill"  # on every deployment; the automation that finds lost runs goes by it
+
+HOOKS: dict[str, Any] = {
+    "on_completion": [hooks.on_completion],
+    "on_failure": [hooks.on_failure],
+    "on_cancellation": [hooks.on_cancellation],
+    "on_crashed": [hooks.on_crashed],
+}
+# Facts are in the catalog and results are artifacts: Prefect keeps neither, and tries nothing again by itself.
+OURS: dict[str, Any] = {"persist_result": False, "log_prints": False, "retries": 0, **HOOKS}
+
+JobId = Annotated[
+    str | None,
+    Field(
+        title="Job",
+        description="Left empty by people; the drop folder names the job it has made",
+        pattern=JOB_ID,
+        json_schema_extra={"position": 9},
+    ),
+]
+
+
+@flow(name="dub", description="Dubs one film into every language asked for.", **OURS)
+def dub(request: DubbingForm, job: JobId = None) -> State[Any]:
+    from flows.dubbing import foresee
+
+    def found(catalog: Catalog, chosen: Settings) -> Job:
+        asked = absolute(DubbingRequest.model_validate(request.model_dump()))
+        foresee(asked, chosen)
+        return job_for("dub", asked, catalog, chosen.home / "out", Unseen())
+
+    return _run(found, job)
+
+
+@flow(name="podcast", description="Makes an episode from a document, an address or a script.", **OURS)
+def podcast(request: PodcastForm, job: JobId = None) -> State[Any]:
+    def found(catalog: Catalog, chosen: Settings) -> Job:
+        asked = absolute(PodcastRequest.model_validate(request.model_dump()))
+        return job_for("podcast", asked, catalog, chosen.home / "out", Unseen())
+
+    return _run(found, job)
+
+
+@flow(name="retake", description="Renders again what was changed; goes on with what was stopped.", **OURS)
+def retake(request: RetakeForm) -> State[Any]:
+    def found(catalog: Catalog, _: Settings) -> Job:
+        asked = catalog.job(request.job)
+        if request.lines:
+            targets = asked.request.get("targets", [])
+            catalog.ask_retake(asked.id, request.lines, targets[0] if len(targets) == 1 else None)
+        return catalog.job(asked.id)
+
+    return _run(found, None)
+
+
+def _run(found: Callable[[Catalog, Settings], Job], job_id: str | None) -> State[Any]:
+    """Run the job of that id, or the one that is found, to its end; the state of the flow run."""
+    chosen = settings()
+    catalog = open_catalog(chosen)
+    try:
+        job = catalog.job(job_id) if job_id else found(catalog, chosen)
+        if job_id and job.state is JobState.CANCELLED and (flow_run.run_count or 1) <= 1:
+            raise cancelled(job.id)  # before anybody began with it
+        if not job.state.is_completed:
+
+            def work() -> None:
+                in_flow_run(job.id, chosen, catalog, Unseen())
+
+            carry_out(job.id, chosen, catalog, work)
+        job = catalog.job(job.id)
+        return Completed(message=f"{job.state}: {Path(job.out)}")
+    except Cancelled as error:
+        return CancelledState(message=str(error))
+    except SpeechmillError as error:
+        return Failed(message=str(error))
+    except OSError as error:
+        return Failed(message=str(from_os_error(error)))
+    finally:
+        catalog.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A flow as it is deployed. Its deployment has the flow's own name: ``dub/dub``."""
+
+    flow: Flow[..., Any]
+    description: str  # Markdown, shown above the form
+    tags: tuple[str, ...]
+    most_runs: int | None = None  # at a time, of this deployment, on all machines together
+
+    @property
+    def name(self) -> str:
+        return self.flow.name
+
+    @property
+    def entrypoint(self) -> str:
+        return f"{self.flow.fn.__module__}.{self.flow.fn.__name__}"
+
+
+DEPLOYMENTS = (
+    Deployed(
+        dub,
+        "Dubs one film, clip or recording. The run shows its progress, the lines that need a person, and a link to the "
+        "report; its name is the job's id, for `speechmill job`, `lines`, `edit` and the deployment `retake`.",
+        ("film",),
+        most_runs=8,
+    ),
+    Deployed(
+        podcast,
+        "Makes an episode with chapters, transcript, cover and feed from a document, an address or a `script.json`.",
+        ("episode",),
+        most_runs=8,
+    ),
+    Deployed(
+        retake,
+        "Renders again what `speechmill edit` has changed, or the named lines; goes on with a job that was stopped. "
+        "What is unchanged is not made anew.",
+        ("correction",),
+        most_runs=8,
+    ),
+)

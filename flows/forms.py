@@ -1,0 +1,101 @@
+"""Forms: what the Prefect UI asks of who starts a job. They are the requests of the command line, with the choices
+that this installation has.
+
+The Prefect server refuses what the form's schema does not allow before anything runs; what takes the files to judge
+(a language that no engine has, say) is refused when the run begins, before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_worker.engines.registry import engines
+from speechmill import profiles
+from speechmill.abilities import Ability
+from speechmill.episodes import PodcastRequest
+from speechmill.requests import DubbingRequest
+
+LANGUAGE_TAG = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # of BCP-47; whether there is one is asked at the begin
+JOB_ID = "^[0-9]{8}-[0-9]{6}-[0-9a-z]{5}$"
+
+DUBBING_ORDER = (
+    "source", "targets", "language", "engines", "background", "profile", "approve", "speakers", "audio_track",
+    "script", "translations", "glossary", "bed", "out",
+)  # fmt: skip
+PODCAST_ORDER = (
+    "source", "format", "language", "minutes", "engines", "profile", "approve", "show", "cast", "lexicon",
+    "disclosure", "out",
+)  # fmt: skip
+
+
+def _choices(schema: dict[str, Any], order: Sequence[str], abilities: Sequence[Ability]) -> None:
+    fields = schema["properties"]
+    named = [name for name in order if name in fields]
+    for position, name in enumerate([*named, *(name for name in fields if name not in named)]):
+        fields[name]["position"] = position
+    fields["profile"]["enum"] = list(profiles.names())
+    fields["engines"] = {
+        "title": "Engines",
+        "description": "Engine for each ability; left empty, the one that the settings name",
+        "type": "object",
+        "additionalProperties": False,
+        "default": {},
+        "position": fields["engines"]["position"],
+        "properties": {
+            str(ability): {
+                "title": str(ability).capitalize(),
+                "description": f"Engine that is to {ability}",
+                "type": "string",
+                "enum": list(engines()),
+                "position": position,
+            }
+            for position, ability in enumerate(abilities)
+        },
+    }
+
+
+def _dubbing(schema: dict[str, Any]) -> None:
+    _choices(schema, DUBBING_ORDER, list(Ability))
+    schema["properties"]["targets"]["items"] |= {"pattern": LANGUAGE_TAG}
+    schema["properties"]["targets"]["examples"] = [["es", "pt-BR"]]
+    schema["properties"]["language"]["pattern"] = LANGUAGE_TAG
+
+
+def _podcast(schema: dict[str, Any]) -> None:
+    _choices(schema, PODCAST_ORDER, [Ability.SPEAK])
+
+
+class DubbingForm(DubbingRequest):
+    """Dub one film, clip or recording into one or more languages."""
+
+    model_config = ConfigDict(json_schema_extra=_dubbing, title="Film")
+
+
+class PodcastForm(PodcastRequest):
+    """Make an episode from a document, an address or a script."""
+
+    model_config = ConfigDict(json_schema_extra=_podcast, title="Episode")
+
+
+class RetakeForm(BaseModel):
+    """Render again what is stale in a job, or the named lines, and all that follows from it. It also goes on with a job
+    that failed, crashed or was cancelled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Retake")
+
+    job: str = Field(
+        title="Job",
+        description="The job's id, which is also the name of its run: 20261122-143705-f3k9q",
+        pattern=JOB_ID,
+        json_schema_extra={"position": 0},
+    )
+    lines: tuple[str, ...] = Field(
+        default=(),
+        title="Lines",
+        description="Ids of lines that are to be spoken otherwise, with the same words: 0007. Empty: what was edited",
+        max_length=1_000,
+        json_schema_extra={"position": 1},
+    )

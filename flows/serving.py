@@ -1,0 +1,106 @@
+"""Serving: the deployments are registered with a Prefect server, and their runs are run in processes of their own.
+
+The automation that this keeps on the server marks runs crashed whose process and runner are both gone: Prefect sends
+signs of life of runs but, by itself, draws no conclusion from their absence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+from flows.prefect_runs import answers, lasting_server, prepare
+from speechmill.errors import Unavailable
+from speechmill.settings import Settings
+from tasks.workplace import open_catalog
+
+POLL_S = 2  # a person who pressed “Run” waits for this; Prefect's own default is 10
+AUTOMATION = "speechmill: lost runs have crashed"
+ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
+
+
+def serve(chosen: Settings, say: Callable[[str], None]) -> None:
+    """Register the deployments and run what is asked of them, until a signal ends it. Raises ``Unavailable`` where
+    there is no server."""
+    server = lasting_server(chosen)
+    if server is None:
+        raise Unavailable(
+            "there is no Prefect server to register with", hint="set PREFECT_API_URL, or run `speechmill up` instead"
+        )
+    if not answers(server):
+        raise Unavailable(f"the Prefect server {server} does not answer", hint="start it, or correct PREFECT_API_URL")
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", str(POLL_S))
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(chosen.heartbeat_s))
+    prepare(chosen, logging="INFO")
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.exceptions import TerminationSignal
+    from prefect.runner import Runner
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.deployments import DEPLOYMENTS, TAG
+    from flows.hooks import settle_lost
+
+    catalog = open_catalog(chosen)
+    try:
+        for job in settle_lost(catalog):
+            say(f"job {job} was lost; `speechmill retake {job}` goes on with it")
+    finally:
+        catalog.close()
+    keep_automation(chosen)
+    runner = Runner(name=TAG, limit=chosen.runs, query_seconds=POLL_S, pause_on_shutdown=False)
+    for deployed in DEPLOYMENTS:
+        registered = deployed.flow.to_deployment(
+            deployed.name,
+            description=deployed.description,
+            tags=[TAG, *deployed.tags],
+            concurrency_limit=deployed.most_runs,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        assert isinstance(registered, RunnerDeployment)  # a coroutine only inside an event loop
+        runner.add_deployment(registered)
+    say(f"serving {', '.join(deployed.name for deployed in DEPLOYMENTS)} for {server}")
+    try:
+        asyncio.run(runner.start())
+    except (KeyboardInterrupt, TerminationSignal):
+        say("stopped; runs that were under way are cancelled, and can be gone on with by `speechmill retake`")
+
+
+def keep_automation(chosen: Settings) -> None:
+    """Create the automation that marks lost runs crashed, or bring it up to date."""
+    from prefect.automations import AutomationCore, EventTrigger, Posture
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+
+    from flows.deployments import TAG
+
+    wanted = AutomationCore(
+        name=AUTOMATION,
+        description=f"A run of Speechmill's without a sign of life for {chosen.lost_after_s} s has crashed.",
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            match_related={"prefect.resource.id": [f"prefect.tag.{TAG}"], "prefect.resource.role": "tag"},
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in ENDS)},
+            for_each={"prefect.resource.id"},
+            within=timedelta(seconds=chosen.lost_after_s),
+            threshold=1,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                name="Crashed",
+                state=StateType.CRASHED,
+                force=True,
+                message=f"no sign of life for {chosen.lost_after_s} s; the deployment retake goes on with the job",
+            )
+        ],
+    )
+    with get_client(sync_client=True) as client:
+        existing = client.read_automations_by_name(AUTOMATION)
+        if existing:
+            client.update_automation(existing[0].id, wanted)
+        else:
+            client.create_automation(wanted)
