@@ -42,6 +42,7 @@ class Reason(StrEnum):
     REPEATED = "repeated"
     NOT_UNDERSTOOD = "not-understood"
     ENGINE_REFUSED = "engine-refused"
+    GIVEN_UP = "given-up"
 
 
 SENTENCES: dict[Reason, str] = {
@@ -68,6 +69,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.REPEATED: "Part of the take seems to be said twice.",
     Reason.NOT_UNDERSTOOD: "A recogniser listening to the take heard other words.",
     Reason.ENGINE_REFUSED: "The engine could not speak this line.",
+    Reason.GIVEN_UP: "Speaking this line went wrong several times; the job's events say how.",
 }
 """What a person reads; the codes are what a machine reads."""
 

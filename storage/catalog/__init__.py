@@ -2,10 +2,10 @@
 
 from storage.catalog.catalog import Catalog
 from storage.catalog.jobs import WAITS_FOR, Event, Job, new_job_id
-from storage.catalog.leases import Lease, Order, TakeKey
+from storage.catalog.leases import Lease, Order, OrderKey
 from storage.catalog.results import Delivery
 from storage.catalog.scripts import StoredLine
-from storage.catalog.states import JobState, TakeState
+from storage.catalog.states import JobState, OrderState
 
 __all__ = [
     "WAITS_FOR",
@@ -16,8 +16,8 @@ __all__ = [
     "JobState",
     "Lease",
     "Order",
+    "OrderKey",
+    "OrderState",
     "StoredLine",
-    "TakeKey",
-    "TakeState",
     "new_job_id",
 ]

@@ -67,6 +67,12 @@ class Database:
             result = connection.execute(statement, values)
             return result.one_or_none() if result.returns_rows else None
 
+    @contextmanager
+    def changing(self) -> Iterator[sa.Connection]:
+        """One change of a few statements: for what is done for every line."""
+        with self._turn, self._writer.begin() as connection:
+            yield connection
+
     def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)

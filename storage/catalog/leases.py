@@ -1,93 +1,118 @@
-"""Leases: who is making a take. However often a message is delivered, one worker makes it and one result is written.
+"""Leases: who works on an order. However often its message is delivered, one worker works and one result is written.
 
-A lease is gained by one UPDATE that finds the take free, and raises the take's fence. What came of the work is
-written by one UPDATE that finds the fence unchanged: whoever was too slow, or whose line was changed meanwhile, writes
-nothing. Clocks do not matter: leases run out by the database's.
+A lease is gained by one UPDATE that finds the order free, and raises the order's fence. What came of the work is
+written only where the fence is unchanged: whoever was too slow, or whose line was changed meanwhile, writes nothing.
+Clocks do not matter: leases run out by the database's.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
 
 from speechmill.errors import LeaseLost
-from speechmill.recipes import Digest
+from speechmill.recipes import Digest, Json
 from speechmill.takes import Take
 from storage.catalog.database import Database, now_s
 from storage.catalog.jobs import JobTables
-from storage.catalog.models import TakeRow
-from storage.catalog.states import TakeState
+from storage.catalog.models import OrderRow
+from storage.catalog.states import OrderState
+from storage.catalog.takes import put_take, values_of
 
-MOST_ATTEMPTS = 3  # a take that costs three workers their lives is not tried on a fourth
+MOST_ATTEMPTS = 3  # an order that costs three workers their lives is not tried on a fourth
+PAUSE_S = 1.0  # before the second attempt; four times that before the third
 
 
 @dataclass(frozen=True, slots=True)
-class TakeKey:
-    """Which take: a line's first, second … try."""
+class OrderKey:
+    """Which work: of a job, of one kind, on one item (a line, a chunk), its first, second … try, by one recipe."""
 
     job_id: str
-    language: str
-    line_id: str
-    number: int = 1
+    kind: str
+    item: str
+    number: int
+    recipe: Digest
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A take that waits to be made."""
+    """Work that somebody should do, with all that whoever does it needs to know."""
 
-    key: TakeKey
-    recipe: Digest
-    attempts: int
+    key: OrderKey
+    language: str
+    payload: Mapping[str, Json]
 
 
 class Leases(JobTables):
     """The catalog's leases."""
 
-    def lease(self, key: TakeKey, owner: str, seconds: float) -> Lease | None:
-        """Take on the making of a take for some seconds. ``None``: it is done, given up, not ordered, or somebody else
-        is at it. A take whose lease ran out too often is given up here."""
+    def lease(self, key: OrderKey, owner: str, seconds: float) -> Lease | None:
+        """Take on an order for some seconds. ``None``: it is done, given up, no longer wanted so, or somebody else is
+        at it. An order whose lease ran out too often is given up here."""
         named = _named(key)
         gained = self._database.tell(_LEASE, named | {"a_owner": owner, "a_seconds": seconds})
         if gained is None:
-            if self._database.ask(_SPENT, named) is not None:
-                self._database.tell(_BURY, named)
+            self._database.tell(_BURY, named)
             return None
-        return Lease(self._database, Order(key, Digest(gained.recipe), gained.attempts), gained.fence)
+        return Lease(self._database, Order(key, gained.language, gained.payload), gained.attempts, gained.fence)
 
 
 class Lease:
-    """The right to make one take and to write what came of it, while nobody else has it.
+    """The right to work on one order and to write what came of it, while nobody else has it.
 
-    As a context it gives the take back where the work ends in an exception, or without ``finish``.
+    As a context it gives the order back where the work ends in an exception, or without ``finish``.
     """
 
-    def __init__(self, database: Database, order: Order, fence: int) -> None:
-        self.key = order.key
-        self.recipe = order.recipe
-        self.attempt = order.attempts
+    def __init__(self, database: Database, order: Order, attempt: int, fence: int) -> None:
+        self.order = order
+        self.attempt = attempt
         self._database = database
         self._held = _named(order.key) | {"a_fence": fence}
         self._over = False
 
-    def finish(self, take: Take) -> None:
-        """Write the take; raises ``LeaseLost`` where somebody else has it now, or it is wanted otherwise."""
-        if (take.line_id, take.number, take.recipe) != (self.key.line_id, self.key.number, self.recipe):
+    def finish(self, take: Take | None = None, tally: Mapping[str, int] | None = None) -> None:
+        """The order is done; the take that came of it, where it is one, is written in the same transaction.
+
+        ``tally`` counts what was ``made`` and ``reused``. Raises ``LeaseLost`` where somebody else has the order now,
+        or it is wanted otherwise.
+        """
+        key = self.order.key
+        if take is not None and (take.line_id, take.number, take.recipe) != (key.item, key.number, key.recipe):
             raise ValueError(f"this is not the take that was leased: {take.line_id} {take.number}")
-        self._write(_FINISH, {f"new_{name}": value for name, value in done(take).items()})
+        done = self._held | {"new_tally": dict(tally or {})}
+        try:
+            with self._database.changing() as connection:
+                if connection.execute(_FINISH, done).one_or_none() is None:
+                    raise self._lost()
+                if take is not None:
+                    written = values_of(key.job_id, self.order.language, take)
+                    connection.execute(put_take(self._database.is_sqlite), written)
+        except sa.exc.IntegrityError:
+            raise self._lost() from None  # the take's line is gone
         self._over = True
 
     def renew(self, seconds: float) -> None:
         """Keep it for some seconds from now; raises ``LeaseLost``."""
-        self._write(_RENEW, {"a_seconds": seconds})
+        if self._database.tell(_RENEW, self._held | {"a_seconds": seconds}) is None:
+            raise self._lost()
 
-    def give_up(self, error: str) -> None:
-        """Let others try, unless it was tried often enough; somebody who has it by now is left alone."""
+    def give_up(self, error: str, *, pause_s: float = PAUSE_S) -> None:
+        """Let others try after a pause, unless it was tried often enough; who has it by now is left alone."""
         self._over = True
-        state = TakeState.FAILED if self.attempt >= MOST_ATTEMPTS else TakeState.ORDERED
-        self._database.tell(_GIVE_UP, self._held | {"new_state": state, "new_error": error})
+        if self.attempt >= MOST_ATTEMPTS:
+            self._database.tell(_FAIL, self._held | {"new_error": error})
+        else:
+            pause = {"a_pause": pause_s * 4 ** (self.attempt - 1)}
+            self._database.tell(_GIVE_UP, self._held | {"new_error": error} | pause)
+
+    def give_back(self) -> None:
+        """Let others do it at once, as if this attempt had not been: the order is not to blame."""
+        self._over = True
+        self._database.tell(_GIVE_BACK, self._held)
 
     def __enter__(self) -> Self:
         return self
@@ -96,78 +121,80 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._over:
-            self.give_up(f"{type(error).__name__}: {error}" if error else "the work ended without a take")
+            self.give_up(f"{type(error).__name__}: {error}" if error else "the work ended without a result")
 
-    def _write(self, change: sa.Executable, values: dict[str, Any]) -> None:
-        if self._database.tell(change, self._held | values) is None:
-            self._over = True
-            raise LeaseLost(
-                f"take {self.key.number} of line {self.key.line_id} is no longer ours",
-                hint="somebody else makes it, or the line was changed; nothing was written",
-            )
+    def _lost(self) -> LeaseLost:
+        self._over = True
+        return LeaseLost(
+            f"{self.order.key.kind} {self.order.key.item} is no longer ours",
+            hint="somebody else does it, or it is wanted otherwise; nothing was written",
+        )
 
 
-def done(take: Take) -> dict[str, Any]:
-    """The columns of a take that is done."""
+def _named(key: OrderKey) -> dict[str, Any]:
     return {
-        "state": TakeState.DONE,
-        "audio": take.audio,
-        "measured": asdict(take.measured) if take.measured else None,
-        "verdict": take.verdict,
-        "reasons": [str(reason) for reason in take.reasons],
-        "error": None,
+        "a_job": key.job_id,
+        "a_kind": key.kind,
+        "an_item": key.item,
+        "a_number": key.number,
+        "a_recipe": key.recipe,
     }
 
 
-def _named(key: TakeKey) -> dict[str, Any]:
-    return {"a_job": key.job_id, "a_language": key.language, "a_line": key.line_id, "a_number": key.number}
-
-
-# Statements that run for every take are built once: building one takes longer than running it.
-RUN_OUT = (TakeRow.state == TakeState.LEASED) & (TakeRow.lease_until_s < now_s())
+# Statements that run for every order are built once: building one takes longer than running it.
+RUN_OUT = (OrderRow.state == OrderState.LEASED) & (OrderRow.lease_until_s < now_s())
+FREE: dict[str, Any] = {"owner": None, "lease_until_s": None}
+TOO_OFTEN = "whoever worked on it was gone before it was done, too often"
 _THIS = (
-    TakeRow.job_id == sa.bindparam("a_job"),
-    TakeRow.language == sa.bindparam("a_language"),
-    TakeRow.line_id == sa.bindparam("a_line"),
-    TakeRow.number == sa.bindparam("a_number"),
+    OrderRow.job_id == sa.bindparam("a_job"),
+    OrderRow.kind == sa.bindparam("a_kind"),
+    OrderRow.item == sa.bindparam("an_item"),
+    OrderRow.number == sa.bindparam("a_number"),
+    OrderRow.recipe == sa.bindparam("a_recipe"),
 )
-_HELD = (*_THIS, TakeRow.fence == sa.bindparam("a_fence"), TakeRow.state == TakeState.LEASED)
+_HELD = (*_THIS, OrderRow.fence == sa.bindparam("a_fence"), OrderRow.state == OrderState.LEASED)
 _UNTIL = now_s() + sa.bindparam("a_seconds", type_=sa.Double())
 _LEASE = (
-    sa.update(TakeRow)
-    .where(*_THIS, sa.or_(TakeRow.state == TakeState.ORDERED, RUN_OUT), TakeRow.attempts < MOST_ATTEMPTS)
+    sa.update(OrderRow)
+    .where(*_THIS, sa.or_(OrderRow.state == OrderState.ORDERED, RUN_OUT), OrderRow.attempts < MOST_ATTEMPTS)
     .values(
-        state=TakeState.LEASED,
+        state=OrderState.LEASED,
         owner=sa.bindparam("a_owner"),
         lease_until_s=_UNTIL,
-        attempts=TakeRow.attempts + 1,
-        fence=TakeRow.fence + 1,
+        attempts=OrderRow.attempts + 1,
+        fence=OrderRow.fence + 1,
     )
-    .returning(TakeRow.recipe, TakeRow.attempts, TakeRow.fence)
+    .returning(OrderRow.language, OrderRow.payload, OrderRow.attempts, OrderRow.fence)
 )
 _FINISH = (
-    sa.update(TakeRow)
+    sa.update(OrderRow)
     .where(*_HELD)
-    .values(
-        {name: sa.bindparam(f"new_{name}") for name in ("state", "audio", "measured", "verdict", "reasons", "error")}
-        | {"owner": None, "lease_until_s": None}
-    )
-    .returning(TakeRow.number)
+    .values(FREE | {"state": OrderState.DONE, "tally": sa.bindparam("new_tally"), "error": None})
+    .returning(OrderRow.number)
 )
-_RENEW = sa.update(TakeRow).where(*_HELD).values(lease_until_s=_UNTIL).returning(TakeRow.number)
+_RENEW = sa.update(OrderRow).where(*_HELD).values(lease_until_s=_UNTIL).returning(OrderRow.number)
+_FAIL = (
+    sa.update(OrderRow).where(*_HELD).values(FREE | {"state": OrderState.FAILED, "error": sa.bindparam("new_error")})
+)
 _GIVE_UP = (
-    sa.update(TakeRow)
+    sa.update(OrderRow)
     .where(*_HELD)
-    .values(state=sa.bindparam("new_state"), error=sa.bindparam("new_error"), owner=None, lease_until_s=None)
-)
-_SPENT = sa.select(TakeRow.number).where(*_THIS, RUN_OUT, TakeRow.attempts >= MOST_ATTEMPTS)
-_BURY = (
-    sa.update(TakeRow)
-    .where(*_THIS, RUN_OUT, TakeRow.attempts >= MOST_ATTEMPTS)
     .values(
-        state=TakeState.FAILED,
-        error="whoever made it was gone before it was done, too often",
-        owner=None,
-        lease_until_s=None,
+        FREE
+        | {
+            "state": OrderState.ORDERED,
+            "error": sa.bindparam("new_error"),
+            "send_at_s": now_s() + sa.bindparam("a_pause", type_=sa.Double()),
+        }
     )
+)
+_GIVE_BACK = (
+    sa.update(OrderRow)
+    .where(*_HELD)
+    .values(FREE | {"state": OrderState.ORDERED, "send_at_s": now_s(), "attempts": OrderRow.attempts - 1})
+)
+_BURY = (
+    sa.update(OrderRow)
+    .where(*_THIS, RUN_OUT, OrderRow.attempts >= MOST_ATTEMPTS)
+    .values(FREE | {"state": OrderState.FAILED, "error": TOO_OFTEN})
 )

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from storage.catalog.states import JobState, TakeState
+from storage.catalog.states import JobState, OrderState
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -123,8 +123,6 @@ class TakeRow(Base):
             ["lines.job_id", "lines.language", "lines.line_id"],
             ondelete="CASCADE",
         ),
-        _one_of("state", TakeState),
-        Index(None, "job_id", "language", "state"),
     )
 
     job_id: Mapped[str] = mapped_column(primary_key=True)
@@ -132,17 +130,34 @@ class TakeRow(Base):
     line_id: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     recipe: Mapped[str]
+    audio: Mapped[str | None]  # digest
+    measured: Mapped[dict[str, Any] | None]
+    verdict: Mapped[str]
+    reasons: Mapped[list[Any]]
+
+
+class OrderRow(Base):
+    __tablename__ = "orders"
+    __table_args__ = (_one_of("state", OrderState), Index(None, "round", "state"))
+
+    # The language comes last: a message, which does not name it, finds its order by what stands before.
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    item: Mapped[str] = mapped_column(primary_key=True)  # a line, or a chunk of the source
+    number: Mapped[int] = mapped_column(primary_key=True)
+    language: Mapped[str] = mapped_column(primary_key=True)
+    recipe: Mapped[str]
+    payload: Mapped[dict[str, Any]]  # what whoever does it needs to know
+    round: Mapped[str]  # orders that are waited for together
     state: Mapped[str]
     attempts: Mapped[int]
     owner: Mapped[str | None]
-    lease_until_s: Mapped[
-        float | None
-    ]  # seconds since 1970 on the database's clock, so that workers' clocks may differ
+    # Seconds since 1970 on the database's clock, so that workers' clocks may differ.
+    lease_until_s: Mapped[float | None]
+    ordered_s: Mapped[float]
+    send_at_s: Mapped[float | None]  # when a message should go out; none while one is out
     fence: Mapped[int]  # one more with each lease: who holds an older number has lost
-    audio: Mapped[str | None]  # digest
-    measured: Mapped[dict[str, Any] | None]
-    verdict: Mapped[str | None]
-    reasons: Mapped[list[Any]]
+    tally: Mapped[dict[str, Any]]  # what was made and reused
     error: Mapped[str | None]
 
 

@@ -1,4 +1,4 @@
-"""States of jobs and takes, and the one table of the ways between them."""
+"""States of jobs and orders, and the one table of the ways between jobs' states."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def check_move(job: str, old: JobState, new: JobState) -> None:
         raise Conflict(f"job {job} is {old} and cannot become {new}", hint=f"from {old} it can become {possible}")
 
 
-class TakeState(StrEnum):
-    ORDERED = "ordered"  # to be made
-    LEASED = "leased"  # somebody makes it; once the lease has run out anybody may
-    DONE = "done"  # made and judged; that the engine refused it is an outcome too
+class OrderState(StrEnum):
+    ORDERED = "ordered"  # to be done
+    LEASED = "leased"  # somebody does it; once the lease has run out anybody may
+    DONE = "done"  # that an engine refused it is an outcome too
     FAILED = "failed"  # given up after too many attempts; ordering it again begins anew
+    WITHDRAWN = "withdrawn"  # nobody wants it any more; ordering it again begins anew

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from speechmill.errors import BadInput, Conflict, LeaseLost, Unavailable, UnknownName
+from speechmill.abilities import Ability
+from speechmill.errors import BadInput, Conflict, Unavailable, UnknownName
 from speechmill.lines import Anchor, Doubt, Line, Word
 from speechmill.recipes import Artifact, Digest, digest_of_bytes
 from speechmill.takes import Measurements, Reason, Take, Verdict
 from speechmill.voices import Consent, Voice
-from storage.catalog import Catalog, Job, JobState, StoredLine, TakeKey, TakeState, new_job_id
+from storage.catalog import Catalog, Job, JobState, Order, OrderKey, StoredLine, new_job_id
 
 MEASURED = Measurements(96_000, 480, 90_000, loudness_lufs=-23.04, peak_dbfs=-3.1, error_rate=0.125)
 
@@ -82,7 +83,7 @@ def test_a_job_that_does_not_exist_is_told_by_those_that_do(catalog: Catalog) ->
         lambda: catalog.add_event("nothing", "x"),
         lambda: catalog.put_lines("nothing", "es", []),
         lambda: catalog.put_cast("nothing", "es", {}),
-        lambda: catalog.order_takes("nothing", "es", []),
+        lambda: catalog.order("round", "nothing", Ability.SPEAK, "es", []),
         lambda: catalog.put_delivery("nothing", "es", {}, [], "completed"),
         lambda: catalog.edit_line("nothing", "es", "L0001", "x"),
     ):
@@ -288,51 +289,30 @@ def test_a_cast_comes_back_as_it_was_put(catalog: Catalog, job: Job) -> None:
 # Takes in this process
 
 
-def test_takes_are_ordered_and_written(catalog: Catalog, job: Job) -> None:
+def test_takes_are_written_in_the_order_of_lines(catalog: Catalog, job: Job) -> None:
     catalog.put_lines(job.id, "es", [line(2), line(1)])
-    orders = [("L0001", 1, digest("one")), ("L0002", 1, digest("two"))]
-    catalog.order_takes(job.id, "es", orders)
-    catalog.order_takes(job.id, "es", orders)
-    assert [order.key.line_id for order in catalog.waiting(job.id, "es")] == ["L0002", "L0001"]
-    assert catalog.counts(job.id, "es") == {"ordered": 2, "leased": 0, "done": 0, "failed": 0}
     refused = Take("L0002", 1, digest("two"), None, None, Verdict.FAILED, (Reason.ENGINE_REFUSED,))
-    catalog.put_takes(job.id, "es", [take(1, "one"), refused])
-    assert catalog.takes(job.id, "es") == [refused, take(1, "one")]
-    assert catalog.counts(job.id, "es")[TakeState.DONE] == 2
-    catalog.order_takes(job.id, "es", orders)
-    assert catalog.takes(job.id, "es") == [refused, take(1, "one")]
-    assert catalog.waiting(job.id, "es") == []
+    for _ in range(2):
+        catalog.put_takes(job.id, "es", [take(1, "one"), refused])
+        assert catalog.takes(job.id, "es") == [refused, take(1, "one")]
 
 
-def test_a_changed_recipe_is_made_anew_and_nothing_else(catalog: Catalog, job: Job) -> None:
+def test_a_changed_recipe_replaces_its_take_and_what_followed(catalog: Catalog, job: Job) -> None:
     catalog.put_lines(job.id, "es", [line(1), line(2)])
-    catalog.order_takes(job.id, "es", [(f"L000{i}", n, digest(f"{i}{n}")) for i in (1, 2) for n in (1, 2)])
     made = [take(i, f"{i}{n}", n) for i in (1, 2) for n in (1, 2)]
     catalog.put_takes(job.id, "es", made)
-    catalog.order_takes(job.id, "es", [("L0001", 1, digest("11")), ("L0002", 1, digest("new"))])
-    assert catalog.takes(job.id, "es") == made[:2]
-    assert [(order.key, order.recipe) for order in catalog.waiting(job.id, "es")] == [
-        (TakeKey(job.id, "es", "L0002", 1), digest("new"))
-    ]
-
-
-def test_a_take_of_a_line_that_was_changed_meanwhile_is_not_written(catalog: Catalog, job: Job) -> None:
-    catalog.put_lines(job.id, "es", [line(1), line(2)])
-    catalog.order_takes(job.id, "es", [("L0001", 1, digest("one")), ("L0002", 1, digest("two"))])
-    for wrong in (take(2, "old"), take(2, "two", 2), take(3, "three")):
-        with pytest.raises(LeaseLost):
-            catalog.put_takes(job.id, "es", [take(1, "one"), wrong])
-    assert catalog.takes(job.id, "es") == []
+    catalog.put_takes(job.id, "es", [take(1, "11"), take(2, "new")])
+    assert catalog.takes(job.id, "es") == [*made[:2], take(2, "new")]
 
 
 def test_takes_go_with_their_lines(catalog: Catalog, job: Job) -> None:
     catalog.put_lines(job.id, "es", [line(1), line(2)])
-    catalog.order_takes(job.id, "es", [("L0001", 1, digest("one")), ("L0002", 1, digest("two"))])
     catalog.put_takes(job.id, "es", [take(1, "one"), take(2, "two")])
     catalog.put_lines(job.id, "es", [line(2)])
     assert catalog.takes(job.id, "es") == [take(2, "two")]
     with pytest.raises(UnknownName):
-        catalog.order_takes(job.id, "es", [("L0001", 1, digest("one"))])
+        catalog.put_takes(job.id, "es", [take(2, "two"), take(1, "one")])
+    assert catalog.takes(job.id, "es") == [take(2, "two")]
 
 
 # Artifacts and deliveries
@@ -391,7 +371,6 @@ def test_readers_do_not_wait_for_a_writer(catalog: Catalog, job: Job) -> None:
 
 def test_eight_threads_work_on_one_catalog(catalog: Catalog, job: Job) -> None:
     catalog.put_lines(job.id, "es", [line(i) for i in range(160)])
-    catalog.order_takes(job.id, "es", [(f"L{i:04}", 1, digest(str(i))) for i in range(160)])
 
     def work(part: int) -> None:
         for i in range(part, 160, 8):
@@ -409,9 +388,10 @@ def test_a_job_of_900_lines_costs_little(catalog: Catalog, job: Job) -> None:
     spent = -time.process_time()
     catalog.put_lines(job.id, "en", [line(i, "en") for i in range(900)])
     catalog.put_lines(job.id, "es", [line(i) for i in range(900)])
-    catalog.order_takes(job.id, "es", [(f"L{i:04}", 1, digest(str(i))) for i in range(900)])
-    for i in range(900):
-        lease = catalog.lease(TakeKey(job.id, "es", f"L{i:04}"), "me", 60)
+    keys = [OrderKey(job.id, Ability.SPEAK, f"L{i:04}", 1, digest(str(i))) for i in range(900)]
+    catalog.order("round", job.id, Ability.SPEAK, "es", [Order(key, "es", {}) for key in keys])
+    for i, key in enumerate(keys):
+        lease = catalog.lease(key, "me", 60)
         assert lease is not None
         lease.finish(take(i, str(i)))
     assert len(catalog.takes(job.id, "es")) == len(catalog.lines(job.id, "es")) == 900
