@@ -7,6 +7,8 @@ import json
 
 import click
 
+QUEUES = ("gpu.mimo", "cpu.speech")  # as model_worker/messages.py has them, which is not imported only for --help
+
 
 def _say(sentence: str) -> None:
     click.echo(f"speechmill: {sentence}", err=True)
@@ -35,4 +37,27 @@ def cancel(job_id: str, as_json: bool) -> None:
         _say(f"job {job.id} is asked to stop; `speechmill retake {job.id}` goes on with it")
 
 
-COMMANDS = (serve, cancel)
+@click.command()
+@click.option("--queue", "queues", multiple=True, type=click.Choice(QUEUES), help="Queue to serve; repeatable.")
+@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Lines worked on at a time.")
+@click.option("--events", is_flag=True, help="Tell Celery's monitors what is done.")
+def worker(queues: tuple[str, ...], threads: int | None, events: bool) -> int:
+    """Work on what jobs put on the queue, until told to stop."""
+    import logging
+    import sys
+
+    from model_worker.messages import Queue
+    from speechmill.errors import BadInput
+    from speechmill.settings import settings
+    from tasks.queue import default_queues
+    from tasks.queue import serve as work
+
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    chosen = settings()
+    if not chosen.broker_url:
+        raise BadInput("there is no queue to work on", hint="set SPEECHMILL_BROKER_URL to redis://host:6379/0")
+    named = [Queue(name) for name in queues] or default_queues(chosen)
+    return work(chosen, named, threads=threads or chosen.threads, events=events)
+
+
+COMMANDS = (serve, cancel, worker)

@@ -18,6 +18,7 @@ SpeechmillError              code, hint, retryable, exit_code
 │   ├── ToolFailed           a program ended badly, with the tail of what it said
 │   ├── DiskFull             the disk ran out
 │   ├── MissingObject        bytes that were kept are gone; they are made again
+│   ├── GivenUp              work on a queue went wrong too often
 │   └── NotPublishable       a delivery whose checks do not allow it to be published
 ├── EngineRefused            one take failed; the line goes on to its next take or to review
 ├── LeaseLost                somebody else has the work now; what we made is not written
@@ -124,6 +125,10 @@ class DiskFull(Unavailable):
 
 class MissingObject(Unavailable):
     code = "missing-object"
+
+
+class GivenUp(Unavailable):
+    code = "given-up"
 
 
 class NotPublishable(Unavailable):

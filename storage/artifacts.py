@@ -12,8 +12,9 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -58,6 +59,17 @@ class ArtifactStore:
         """How often each operation was ``made`` and ``reused`` so far: a copy, so two of them can be subtracted."""
         with self._guard:
             return self._tally.copy()
+
+    def apart(self) -> ArtifactStore:
+        """The same store, counting for itself: what one piece of work among several makes."""
+        other = copy(self)
+        other._tally = Counter()
+        return other
+
+    def count(self, tally: Mapping[tuple[str, How], int]) -> None:
+        """Count what others made and reused for us."""
+        with self._guard:
+            self._tally.update(tally)
 
     def get_or_make(self, recipe: Recipe, make: Callable[[Path], None], suffix: str = "") -> Artifact:
         """The artifact of a recipe: found, or made by ``make`` at the scratch path it is given (which ends in

@@ -1,17 +1,25 @@
-"""Giving out work: the same operation on many orders, several at a time."""
+"""Giving out work: the same operation on many orders, in this process or by workers elsewhere.
+
+An operation is a kind of work with all it needs to be done here, to be written down for others, and to find what came
+of it. What it does is one function, wherever it runs.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from speechmill.recipes import Recipe
+from storage.catalog import Order, OrderKey
 
 from speechmill import programs
 from speechmill.errors import Cancelled
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+Taken = TypeVar("Taken", contravariant=True)
 
 CANCEL_POLL_S = 1.0  # a job that is cancelled starts nothing new after this
 
@@ -49,3 +57,66 @@ def in_process(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Operation(Protocol[Taken, Result]):
+    """A kind of work on many things."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def language(self) -> str: ...
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that does it: what a worker must have."""
+
+    def do(self, given: Taken) -> Result:
+        """Do it here, or find it done."""
+
+    def keep(self, results: Sequence[Result]) -> None:
+        """Write down what was done here."""
+
+    def recipe(self, given: Taken) -> Recipe:
+        """The recipe that names what is made."""
+
+    def order(self, given: Taken) -> Order:
+        """All that somebody elsewhere needs to know to do it."""
+
+    def recall(self, given: Sequence[Taken], given_up: Mapping[OrderKey, str]) -> list[Result]:
+        """What workers have done; ``given_up`` are those that went wrong too often, each with its last error."""
+
+
+class Dispatch(Protocol):
+    """Has work done."""
+
+    def __call__(
+        self,
+        operation: Operation[Given, Result],
+        given: Sequence[Given],
+        *,
+        done: Callable[[int], None],
+        check: Callable[[], None],
+    ) -> list[Result]:
+        """Results in the order of what was given. ``done`` counts what is done, ``check`` is called every second and
+        stops the work by raising."""
+
+
+class InProcess:
+    """Has work done by threads of this process."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    def __call__(
+        self,
+        operation: Operation[Given, Result],
+        given: Sequence[Given],
+        *,
+        done: Callable[[int], None],
+        check: Callable[[], None],
+    ) -> list[Result]:
+        results = in_process(operation.do, given, threads=self._threads, done=done, check=check)
+        operation.keep(results)
+        return results

@@ -85,14 +85,13 @@ def spoken(
 ) -> dict[str, list[Take]]:
     """Takes by line id, best first; judged by an engine that hears the language, where there is one."""
     assert crew.speaks is not None
-    assert crew.speaks.speaks is not None
     judge = judge_of(crew.speaks, place.settings, version.language)
     return speak_all(
         place,
         version.lines,
         cast,
-        crew.speaks.speaks,
-        judge.transcribes if judge else None,
+        crew.speaks,
+        judge,
         profile(request.profile),
         original.sound.length_samples,
         version.language,

@@ -92,11 +92,9 @@ def heard(
 ) -> tuple[tuple[Line, ...], tuple[Anchor, ...]]:
     """What an engine hears, as lines without speakers; and where somebody speaks."""
     assert crew.transcribes is not None
-    ear = crew.transcribes.transcribes
-    assert ear is not None
     with place.stages("find speech"):
         spans = speech_spans(sound, place.store, threads=place.settings.threads)
-    found = transcribe(place, sound, chunks(spans, sound.length_samples), ear, request.language)
+    found = transcribe(place, sound, chunks(spans, sound.length_samples), crew.transcribes, request.language)
     passages = [
         Passage(chunk.start_samples, chunk.end_samples, what.text, what.words, what.doubts) for chunk, what in found
     ]

@@ -105,7 +105,7 @@ def spoken(place: Workplace, script: EpisodeScript, cast: Cast, crew: Choice) ->
     seeds = place.catalog.seeds(place.job, script.language)
     first = [
         assign(
-            Line(line.id, line.speaker, line.language or script.language, line.text),
+            line.id,
             cast[line.speaker],
             Utterance(
                 text=line.said,
@@ -119,6 +119,8 @@ def spoken(place: Workplace, script: EpisodeScript, cast: Cast, crew: Choice) ->
         )
         for line in script.lines
     ]
-    ear = judge.transcribes if judge else None
-    takes = speak_takes(place, script.language, first, lambda done, take: another_seed(done, take, speaks), speaks, ear)
+    chosen = crew.speaks
+    takes = speak_takes(
+        place, script.language, first, lambda done, take: another_seed(done, take, speaks), chosen, judge
+    )
     return {line_id: sorted(tried, key=lambda take: rank(take)) for line_id, tried in takes.items()}

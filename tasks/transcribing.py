@@ -3,47 +3,108 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import soundfile
 
-from speechmill.abilities import Heard, Transcribes
-from speechmill.errors import EngineRefused
-from speechmill.lines import RATE_HZ, Doubt, Word
-from speechmill.recipes import Digest, Recipe
+from model_worker.engines.registry import engine, other_version
+from speechmill.abilities import Ability, Engine, Heard, Transcribes
+from speechmill.errors import EngineRefused, GivenUp
+from speechmill.lines import RATE_HZ, Doubt, Word, seconds
+from speechmill.recipes import Digest, Json, Recipe
+from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
-from tasks.dispatch import in_process
+from storage.catalog import Order, OrderKey
 from tasks.media.extraction import Sound
 from tasks.speech.activity import Chunk
 from tasks.speech.mono import read
 from tasks.workplace import Workplace
 
 
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Hearing chunks of a source, as work for anybody."""
+
+    place: Workplace
+    sound: Sound
+    chosen: Engine
+    language: str
+    kind = Ability.TRANSCRIBE
+
+    @property
+    def engine(self) -> str:
+        return self.chosen.name
+
+    @property
+    def ear(self) -> Transcribes:
+        assert self.chosen.transcribes is not None
+        return self.chosen.transcribes
+
+    def do(self, given: Chunk) -> Heard:
+        return hear_chunk(self.place.store, self.sound, given, self.ear, self.language)
+
+    def keep(self, results: Sequence[Heard]) -> None:
+        """They are artifacts."""
+
+    def recipe(self, given: Chunk) -> Recipe:
+        return _recipe(self.sound.digest, given, self.ear, self.language)
+
+    def order(self, given: Chunk) -> Order:
+        item = f"{given.start_samples}-{given.end_samples}"
+        key = OrderKey(self.place.job, self.kind, item, 1, self.recipe(given).digest)
+        chunk: dict[str, Json] = {"start_samples": given.start_samples, "end_samples": given.end_samples}
+        return Order(key, self.language, {"engine": self.engine, "sound": dict(asdict(self.sound)), "chunk": chunk})
+
+    def recall(self, given: Sequence[Chunk], given_up: Mapping[OrderKey, str]) -> list[Heard]:
+        """Raises ``GivenUp`` where a chunk is missing: what somebody says there would be lost."""
+        for key, error in given_up.items():
+            start, _, end = key.item.partition("-")
+            where = f"{seconds(int(start)):.1f} s to {seconds(int(end)):.1f} s"
+            raise GivenUp(
+                f"the sound from {where} could not be transcribed ({error})", hint="mend that, and run the job again"
+            )
+        store = self.place.store.apart()  # workers have counted them
+        return [hear_chunk(store, self.sound, chunk, self.ear, self.language) for chunk in given]
+
+
+def hear_ordered(settings: Settings, store: ArtifactStore, order: Order) -> None:
+    """Hear the chunk that an order names, so that it is there to be found."""
+    payload: dict[str, Any] = dict(order.payload)
+    ear = engine(payload["engine"], settings).transcribes
+    sound, chunk = Sound(**payload["sound"]), Chunk(**payload["chunk"])
+    if ear is None or _recipe(sound.digest, chunk, ear, order.language).digest != order.key.recipe:
+        raise other_version(payload["engine"])
+    hear_chunk(store, sound, chunk, ear, order.language)
+
+
 def transcribe(
-    place: Workplace, sound: Sound, chunks: Sequence[Chunk], ear: Transcribes, language: str
+    place: Workplace, sound: Sound, chunks: Sequence[Chunk], chosen: Engine, language: str
 ) -> list[tuple[Chunk, Heard]]:
     """What was said in each chunk, several chunks at a time; word times are samples of the programme. A chunk that the
     engine refuses is heard as nothing."""
-
-    def hear(chunk: Chunk) -> tuple[Chunk, Heard]:
-        return chunk, hear_chunk(place.store, sound, chunk, ear, language)
-
     with place.stages("transcribe", len(chunks)) as advance:
-        return in_process(hear, chunks, threads=place.settings.threads, done=advance, check=place.stop_if_cancelled)
+        hearing = Hearing(place, sound, chosen, language)
+        heard = place.dispatch(hearing, chunks, done=advance, check=place.stop_if_cancelled)
+    return list(zip(chunks, heard, strict=True))
 
 
-def hear_chunk(store: ArtifactStore, sound: Sound, chunk: Chunk, ear: Transcribes, language: str) -> Heard:
-    """Hear one chunk of a source, or find it heard."""
-    recipe = Recipe(
+def _recipe(sound: Digest, chunk: Chunk, ear: Transcribes, language: str) -> Recipe:
+    return Recipe(
         "transcribe",
         ear.version,
-        inputs=[sound.digest],
+        inputs=[sound],
         start=chunk.start_samples,
         end=chunk.end_samples,
         language=language,
     )
+
+
+def hear_chunk(store: ArtifactStore, sound: Sound, chunk: Chunk, ear: Transcribes, language: str) -> Heard:
+    """Hear one chunk of a source, or find it heard."""
+    recipe = _recipe(sound.digest, chunk, ear, language)
 
     def listen() -> Heard:
         with store.scratch() as folder:

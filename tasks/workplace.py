@@ -9,6 +9,7 @@ from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.objects import object_store
+from tasks.dispatch import Dispatch, InProcess
 from tasks.stages import Progress, Stages
 
 
@@ -21,6 +22,7 @@ class Workplace:
     store: ArtifactStore
     stages: Stages
     job: str
+    dispatch: Dispatch
 
     def stop_if_cancelled(self) -> None:
         """Raise ``Cancelled`` once a person has asked the job to stop."""
@@ -41,6 +43,14 @@ def open_catalog(settings: Settings) -> Catalog:
 def workplace(settings: Settings, catalog: Catalog, job: str, progress: Progress) -> Workplace:
     """A workplace for one job."""
     store = ArtifactStore(object_store(settings.objects_url, settings), catalog, settings.scratch)
-    place = Workplace(settings, catalog, store, Stages(store, progress), job)
+    place = Workplace(settings, catalog, store, Stages(store, progress), job, _dispatch(settings, catalog, store, job))
     place.stages.cancelled = place.stop_if_cancelled
     return place
+
+
+def _dispatch(settings: Settings, catalog: Catalog, store: ArtifactStore, job: str) -> Dispatch:
+    if not settings.broker_url:
+        return InProcess(settings.threads)
+    from tasks.waiting import OnQueue
+
+    return OnQueue(settings, catalog, store, job)

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from speechmill.abilities import Ability, Engine
-from speechmill.errors import SpeechmillError, UnknownName, UnsupportedLanguage
+from speechmill.errors import SpeechmillError, Unavailable, UnknownName, UnsupportedLanguage
 from speechmill.languages import base, matches, name
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
@@ -141,6 +141,14 @@ def judge_of(speaks: Engine, settings: Settings, language: str) -> Engine | None
         if ear and {speaks.name, "*"} & ear.judges and can(candidate, Ability.TRANSCRIBE, (language,)):
             return candidate
     return None
+
+
+def other_version(name: str) -> Unavailable:
+    """What a worker says of an order that was made for another version of an engine than it has."""
+    return Unavailable(
+        f"this worker's engine {name} is not of the version that the work was ordered for",
+        hint="bring the workers and the flows to one version",
+    )
 
 
 def _require(chosen: Engine | None, ability: Ability, tags: tuple[str, ...], settings: Settings) -> None:

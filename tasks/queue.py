@@ -1,0 +1,171 @@
+"""The tasks on the queue: read the facts, work, write the fact.
+
+A message may come twice, late, or for what nobody wants any more: the lease is what allows work to begin, and the
+result is written only under it. What goes wrong is written beside the order, never raised into Celery.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from celery import Celery, Task
+from pydantic import ValidationError
+
+from model_worker.app import make_app, task_name
+from model_worker.broker import Broker
+from model_worker.engines.registry import engine
+from model_worker.keeper import Keeper
+from model_worker.messages import MOST_VERSION, QUEUE_OF_ENGINE, VERSION, Message, Queue, aside, queue_of
+from model_worker.worker import run_worker, worker_name
+from speechmill.abilities import Ability
+from speechmill.errors import LeaseLost, SpeechmillError, Unavailable
+from speechmill.recipes import Digest
+from speechmill.settings import Settings
+from speechmill.takes import Take
+from storage.artifacts import ArtifactStore
+from storage.catalog import Catalog, Lease, Order, OrderKey
+from storage.catalog.leases import PAUSE_S
+from storage.objects import object_store
+from tasks.speaking import speak_ordered
+from tasks.transcribing import hear_ordered
+
+OUTAGE_PAUSE_S = 10.0  # before work is tried again for which something was not there
+PATIENCE_S = 60.0  # a database that restarts is waited for
+
+Operation = Callable[[Settings, ArtifactStore, Order], Take | None]
+OPERATIONS: Mapping[str, Operation] = {Ability.SPEAK: speak_ordered, Ability.TRANSCRIBE: hear_ordered}
+Answer = TypeVar("Answer")
+
+log = logging.getLogger("speechmill.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """What a worker works with, shared by its threads."""
+
+    settings: Settings
+    catalog: Catalog
+    store: ArtifactStore
+    broker: Broker
+    keeper: Keeper
+    owner: str
+
+
+def station(settings: Settings) -> Station:
+    """A worker's place; raises ``Unavailable`` where a service is missing or the tables are not up to date."""
+    broker = Broker(settings)
+    broker.check()
+    catalog = Catalog.open(settings.database_url, upgrade=False)
+    objects = object_store(settings.objects_url, settings)
+    objects.head("artifacts/none")
+    store = ArtifactStore(objects, catalog, settings.scratch)
+    return Station(settings, catalog, store, broker, Keeper(settings.lease_s, settings.work_timeout_s), worker_name())
+
+
+def default_queues(settings: Settings) -> list[Queue]:
+    """The queues that a worker of these settings can serve."""
+    return [queue_of(settings.engine)]
+
+
+def serve(settings: Settings, queues: list[Queue], *, threads: int, events: bool = False) -> int:
+    """Work until told to stop; returns the exit code."""
+    app = make_app(settings)
+    here = station(settings)
+    try:
+        load_engines(settings, queues)
+        register(app, here)
+        return run_worker(app, here.keeper, queues, threads=threads, shutdown_s=settings.shutdown_s, events=events)
+    finally:
+        here.broker.close()
+        here.catalog.close()
+
+
+def load_engines(settings: Settings, queues: list[Queue]) -> None:
+    """Make the engines of the queues ready, so that the first message finds them so."""
+    named = {name for name, queue in QUEUE_OF_ENGINE.items() if queue in queues}
+    if queue_of(settings.engine) in queues:
+        named.add(settings.engine)
+    for name in sorted(named):
+        found = engine(name, settings)
+        for ability in (found.speaks, found.transcribes):
+            if ability is not None:
+                _ = ability.languages  # an engine finds out here what it has, and says what is missing
+
+
+def register(app: Celery, here: Station) -> None:
+    """Give an app its tasks."""
+    for kind, operation in OPERATIONS.items():
+
+        def run(task: Task, raw: dict[str, Any], kind: str = kind, operation: Operation = operation) -> None:
+            if raw.get("v") == VERSION:
+                work(here, kind, operation, raw)
+            else:
+                put_aside(app, kind, raw, queue=task.request.delivery_info["routing_key"])
+
+        app.task(run, name=task_name(kind), bind=True, typing=False)
+
+
+def work(here: Station, kind: str, operation: Operation, raw: dict[str, Any]) -> None:
+    """Do what a message asks for, unless it is done, or somebody else is at it."""
+    try:
+        message = Message.model_validate(raw)
+    except ValidationError as error:
+        log.error("dropped a message that says nothing: %s", error.errors()[0]["msg"])
+        return
+    key = OrderKey(message.job, kind, message.line, message.take, Digest(message.recipe))
+    lease = patiently(partial(here.catalog.lease, key, here.owner, here.settings.lease_s))
+    if lease is None:
+        return
+    with here.keeper.holding(lease):
+        _work(here, operation, lease)
+    try:
+        here.broker.wake(message.job)
+    except Unavailable as error:  # only a hint
+        log.warning("%s", error)
+
+
+def _work(here: Station, operation: Operation, lease: Lease) -> None:
+    store = here.store.apart()
+    key = lease.order.key
+    try:
+        take = operation(here.settings, store, lease.order)
+        tally = {f"{name} {how}": count for (name, how), count in store.tally.items()}
+        patiently(partial(lease.finish, take, tally))
+    except LeaseLost as error:
+        log.info("%s", error)
+    except SpeechmillError as error:
+        log.warning("%s %s of job %s: %s", key.kind, key.item, key.job_id, error)
+        pause_s = OUTAGE_PAUSE_S if error.retryable else PAUSE_S
+        patiently(partial(lease.give_up, f"{error.code}: {error}", pause_s=pause_s))
+    except Exception as error:
+        log.exception("%s %s of job %s went wrong", key.kind, key.item, key.job_id)
+        patiently(partial(lease.give_up, f"internal: {type(error).__name__}: {error}"))
+
+
+def patiently(change: Callable[[], Answer]) -> Answer:
+    """Wait for a database that is away for a while; the queue waits meanwhile."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return change()
+        except Unavailable as error:
+            if time.monotonic() > until_s:
+                raise
+            log.warning("%s", error)
+            time.sleep(1.0)
+
+
+def put_aside(app: Celery, kind: str, raw: dict[str, Any], *, queue: str) -> None:
+    """Leave a message of another version to workers of that version."""
+    version = raw.get("v")
+    if not isinstance(version, int) or not 0 < version <= MOST_VERSION:
+        log.error("dropped a message of no version")
+        return
+    base = queue.rpartition(".v")[0] or queue
+    log.warning("put aside a message of version %d: this worker knows version %d", version, VERSION)
+    app.send_task(task_name(kind), args=(raw,), queue=aside(base, version))
