@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, TypeVar
 
-from speechmill.recipes import Recipe
-from storage.catalog import Order, OrderKey
-
 from speechmill import programs
 from speechmill.errors import Cancelled
+from speechmill.recipes import Recipe
+from storage.catalog import Order, OrderKey
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
