@@ -21,7 +21,7 @@ UPDATE_S = 2.0  # the progress artifact changes at most this often
 MOST_ROWS = 500  # of a table: a page a person reads; `speechmill lines` has all
 
 ONCE = {
-    "probe": 1, "extract": 4, "bed": 2, "read script": 1, "script": 5, "find speech": 4, "transcribe": 20,
+    "probe": 1, "extract": 4, "bed": 2, "music": 2, "read script": 1, "script": 5, "find speech": 4, "transcribe": 20,
     "tell speakers apart": 4, "write subtitles": 1, "pack": 3, "package": 3, "check": 2, "report page": 3,
 }  # fmt: skip
 PER_LANGUAGE = {"translate": 5, "read translation": 1, "speak": 40, "plan": 1, "master": 25, "measure": 3}

@@ -190,8 +190,21 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
     help="What the episode is like.",
 )
 @click.option("--language", metavar="LANG", help="Language of the document, where it does not say.")
+@click.option("--cast", metavar="FILE", help="cast.toml: who speaks with which voice.")
+@click.option("--lexicon", metavar="FILE", help="CSV: term, how it is said, language if only there.")
 @click.option("--show", metavar="FILE", help="show.toml: the show that the episode belongs to.")
 @click.option("--minutes", type=float, metavar="N", help="Length that the episode is to have.")
+@click.option("--seats", is_flag=True, default=None, help="Seat the speakers from left to right, in stereo.")
+@click.option("--intro", metavar="FILE", help="Music before the first word, or “simple” for one made here.")
+@click.option("--bed", metavar="FILE", help="Music under the speech, or “simple” for one made here.")
+@click.option("--outro", metavar="FILE", help="Music after the last word, or “simple” for one made here.")
+@click.option(
+    "--disclosure",
+    type=click.Choice(["first", "last", "off"]),
+    default="first",
+    show_default=True,
+    help="Where the episode says that its voices are made.",
+)
 @click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
 @click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")

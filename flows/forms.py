@@ -27,7 +27,7 @@ DUBBING_ORDER = (
 )  # fmt: skip
 PODCAST_ORDER = (
     "source", "format", "language", "minutes", "engines", "profile", "approve", "show", "cast", "lexicon",
-    "disclosure", "out",
+    "seats", "intro", "bed", "outro", "disclosure", "out",
 )  # fmt: skip
 
 

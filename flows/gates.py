@@ -27,6 +27,7 @@ from storage.catalog import Catalog
 from tasks.dubs import Version
 from tasks.originals import SourceScript
 from tasks.recording import as_kept
+from tasks.text.lexicons import Lexicon
 from tasks.workplace import Workplace, cancelled
 
 ANSWER_POLL_S = 2
@@ -53,12 +54,14 @@ def translation(
     return replace(version, lines=_lines(place, version.language))
 
 
-def episode_script(step: Step, place: Workplace, request: PodcastRequest, script: EpisodeScript) -> EpisodeScript:
+def episode_script(
+    step: Step, place: Workplace, request: PodcastRequest, script: EpisodeScript, lexicon: Lexicon
+) -> EpisodeScript:
     """The script of an episode, approved where the request asks for that."""
     if "script" not in request.approve:
         return script
     _approve_lines(step, place, "script", script.language)
-    return as_kept(place, script)
+    return as_kept(place, script, lexicon)
 
 
 def final(step: Step, place: Workplace, approve: Sequence[str], spoken: Iterable[str]) -> Callable[[Path], bool]:

@@ -12,7 +12,7 @@ from speechmill.episodes import PodcastRequest
 from speechmill.profiles import profile
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
-from tasks import casting, manuscripts, recording, releasing
+from tasks import casting, manuscripts, recording, releasing, studios
 from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
 
@@ -28,20 +28,28 @@ def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
 def make_episode(place: Workplace, request: PodcastRequest, out: Path, step: Step) -> JobState:
     """Make one episode."""
     profile(request.profile)
+    studio = step("studio", studios.take_in, place, request)
     manuscript = step("script", manuscripts.take_in, place, request)
-    manuscript = replace(manuscript, script=gates.episode_script(step, place, request, manuscript.script))
+    approved = gates.episode_script(step, place, request, manuscript.script, manuscript.lexicon)
+    manuscript = replace(manuscript, script=approved)
     crew = foresee(request, manuscript.script.language, place.settings)
-    cast = casting.cast(place, casting.speakers_of(manuscript.script), manuscript.script.language, crew)
+    cast = casting.cast(
+        place,
+        casting.speakers_of(manuscript.script),
+        manuscript.script.language,
+        crew,
+        manuscript.script.speakers,
+    )
     may_be_published = gates.final(step, place, request.approve, [manuscript.script.language])
     while True:
-        recorded = step("record", recording.record, place, request, manuscript.script, cast, crew)
+        recorded = step("record", recording.record, place, request, manuscript.script, cast, crew, studio)
         state = step(
             "release", releasing.release, place, request, manuscript, recorded, cast, crew, out, may_be_published
         )
         if state is not None:
             return state
         # Lines were edited while it waited for approval: once more, for what they change.
-        manuscript = replace(manuscript, script=recording.as_kept(place, manuscript.script))
+        manuscript = replace(manuscript, script=recording.as_kept(place, manuscript.script, manuscript.lexicon))
 
 
 def foresee(request: PodcastRequest, language: str, chosen: Settings) -> Choice:

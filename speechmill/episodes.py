@@ -22,6 +22,7 @@ MOST_SPEAKERS = 20
 MOST_LINES = 20_000  # a day of speech, a line every four seconds
 MOST_CHARACTERS = 1_200  # of one line: about 80 s of speech; MiMo-Audio decodes in windows of 60 s
 MOST_GAP_MS = 120_000
+DISCLOSURE = "disclosure"  # id of the line that says that the voices are made
 SIMPLE = "simple"  # instead of a music file: one that is made on the spot
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from speechmill.episodes import Writing
 from speechmill.profiles import Loudness as LoudnessLimits
@@ -188,7 +188,7 @@ class CastMember(_Part):
     voice: str
     engine: str
     chosen: Literal["cast", "engine"]  # whether a person named the voice
-    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    settings: dict[str, str | int | float] = Field(default_factory=dict)  # the engine's own
     pitch: float = 0.0  # semitones
     rate: float = 1.0
     pan: float = 0.0

@@ -21,6 +21,7 @@ class Clip:
     stretch: float = 1.0  # speech is this many times faster than it was spoken
     gain_db: float = 0.0
     fade_samples: int = 0  # at its end it grows soft over this much: somebody talks over it
+    pan: float = 0.0  # −1 is left, 0 the middle, 1 right
 
     @property
     def end_samples(self) -> int:

@@ -19,6 +19,7 @@ from speechmill.timeline import Clip, Timeline
 LEVEL_LUFS = -23.0  # every speaker, before the programme's one gain: EBU R 128's level leaves room for overlaps
 GATING_SAMPLES = samples_of_ms(400)  # a shorter take reads −70 LUFS by BS.1770: it says nothing about its speaker
 MOST_DB = 24.0
+OPENING_SAMPLES = samples_of_ms(1000)  # what is shorter is no chapter
 UNDER_DB = -6.0  # a backchannel is heard under the one who speaks, not over them
 
 
@@ -59,8 +60,19 @@ class Conversation:
     speaking: Mapping[str, int] = field(default_factory=dict)  # samples by speaker
 
 
-def plan(turns: Sequence[Turn], pauses: Pauses, gains_db: Mapping[str, float]) -> Conversation:
-    """Place every line after the one before it. ``gains_db`` are by speaker."""
+def plan(
+    turns: Sequence[Turn],
+    pauses: Pauses,
+    gains_db: Mapping[str, float],
+    pans: Mapping[str, float] | None = None,
+    *,
+    opening: str = "",
+) -> Conversation:
+    """Place every line after the one before it. ``gains_db`` and ``pans`` are by speaker.
+
+    What is heard for a second or more before the first chapter (an intro, the disclosure) is a chapter of its own, with
+    the title ``opening``.
+    """
     clips: dict[str, Clip] = {}
     chapters: list[tuple[int, str]] = []
     speaking: dict[str, int] = defaultdict(int)
@@ -87,8 +99,10 @@ def plan(turns: Sequence[Turn], pauses: Pauses, gains_db: Mapping[str, float]) -
             gain_db=round(
                 gains_db.get(turn.speaker, 0.0) + (UNDER_DB if turn.kind is LineKind.BACKCHANNEL else 0.0), 2
             ),
+            pan=(pans or {}).get(turn.speaker, 0.0),
         )
-        if turn.kind is LineKind.INTERRUPTION and before is not None and previous is not None:
+        if turn.kind is LineKind.INTERRUPTION and previous is not None and start < previous.end_samples:
+            assert before is not None
             clips[before.line_id] = _faded(previous, start)
         if begins:
             chapters.append((start, chapter))
@@ -98,14 +112,18 @@ def plan(turns: Sequence[Turn], pauses: Pauses, gains_db: Mapping[str, float]) -
         if turn.kind is not LineKind.BACKCHANNEL:
             before = turn
     length = end + samples_of_ms(pauses.tail_ms)
-    if chapters:
-        chapters[0] = (0, chapters[0][1])  # what comes before the first word belongs to it
+    if chapters and chapters[0][0] < OPENING_SAMPLES:
+        chapters[0] = (0, chapters[0][1])  # the breath before the first word belongs to it
+    elif chapters and opening:
+        chapters.insert(0, (0, opening))
     return Conversation(Timeline.of(length, list(clips.values())), clips, tuple(chapters), dict(speaking))
 
 
 def _start(turn: Turn, before: Turn | None, previous: Clip | None, end: int, begins: bool, pauses: Pauses) -> int:
     if before is None or previous is None:
         return end + samples_of_ms(max(0, turn.gap_ms or 0))
+    if LineKind.DISCLOSURE in (turn.kind, before.kind):  # nobody speaks over it
+        return end + samples_of_ms(pauses.section_ms if turn.gap_ms is None else max(0, turn.gap_ms))
     if turn.kind is LineKind.BACKCHANNEL and turn.gap_ms is None:
         return previous.start_samples + round(previous.length_samples * pauses.backchannel_at)
     gap_ms = turn.gap_ms

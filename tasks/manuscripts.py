@@ -7,16 +7,20 @@ from pathlib import Path
 
 from model_worker.engines.registry import engine
 from speechmill.abilities import Ability
-from speechmill.episodes import EpisodeScript, PodcastRequest
+from speechmill.episodes import EpisodeScript, Format, PodcastRequest
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
 from speechmill.settings import Settings
+from tasks.casts import Members, joined, raise_for_strangers, read_cast
+from tasks.disclosing import disclosed
 from tasks.documents.blocks import Document
 from tasks.documents.reading import read_document
 from tasks.episode import membership
+from tasks.episode.shows import Show, read_show
 from tasks.recording import keep_script
 from tasks.scriptwriting.keeping import is_script, read_script
 from tasks.scriptwriting.preview import preview
-from tasks.scriptwriting.writing import write_script
+from tasks.scriptwriting.writing import SPEAKERS, write_script
+from tasks.text.lexicons import Lexicon, read_lexicon
 from tasks.workplace import Workplace
 
 
@@ -27,6 +31,7 @@ class Manuscript:
     name: str  # of the source, for people
     sha256: Digest
     script: EpisodeScript  # with the edits of a person
+    lexicon: Lexicon  # of the show and of the request
 
 
 def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
@@ -35,23 +40,63 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
     if request.show:
         membership.foresee(Path(request.show), place.job, Path(place.catalog.job(place.job).out))
     with place.stages("script"):
-        document, script = written(request, place.settings)
+        document, script, lexicon = written(request, place.settings)
     path = Path(request.source)
     sha256 = digest_of_file(path) if document is None else digest_of_bytes(document.text.encode())
-    return Manuscript(path.name, sha256, keep_script(place, script))
+    return Manuscript(path.name, sha256, keep_script(place, script, lexicon), lexicon)
 
 
-def written(request: PodcastRequest, settings: Settings) -> tuple[Document | None, EpisodeScript]:
-    """The document, where the source is one, and the script; its minutes by how fast the chosen engine speaks."""
+def written(request: PodcastRequest, settings: Settings) -> tuple[Document | None, EpisodeScript, Lexicon]:
+    """The document, where the source is one, the script, and the lexicon it is said by; its minutes by how fast the
+    chosen engine speaks.
+
+    What a speaker is like is said by the show's cast, before that by the script, before all by the request's cast.
+    """
+    show = read_show(Path(request.show)) if request.show else None
+    usual = read_cast(show.cast) if show and show.cast else {}
+    given = read_cast(Path(request.cast)) if request.cast else {}
+    lexicon = _lexicon(request, show)
+    document, script = _script(request, settings, joined(usual, given), lexicon)
+    if request.cast and document is None:
+        raise_for_strangers(Path(request.cast).name, given, script)
+    members = joined(usual, script.speakers, given)
+    script = script.model_copy(update={"speakers": {speaker: members[speaker] for speaker in script.speakers}})
+    return document, disclosed(script, request.disclosure), lexicon
+
+
+def _script(
+    request: PodcastRequest, settings: Settings, cast: Members, lexicon: Lexicon
+) -> tuple[Document | None, EpisodeScript]:
     speaks = engine(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
     pace = speaks.characters_per_s if speaks else None
     if is_script(Path(request.source)):
-        return None, read_script(Path(request.source), language=request.language, characters_per_s=pace)
+        script = read_script(Path(request.source), language=request.language, characters_per_s=pace, lexicon=lexicon)
+        return None, script
     document = read_document(request.source, settings, language=request.language)
-    script = write_script(document, request.format, settings, minutes=request.minutes, characters_per_s=pace)
+    script = write_script(
+        document,
+        request.format,
+        settings,
+        minutes=request.minutes,
+        speakers=_speakers(request.format, cast),
+        characters_per_s=pace,
+        lexicon=lexicon.of(document.language),
+    )
     return document, script
+
+
+def _speakers(format: Format, cast: Members) -> Members | None:
+    """Those of the cast speak, unless it only says more of those whom the format has anyway."""
+    own = SPEAKERS[format]
+    return joined(own, cast) if cast and cast.keys() <= own.keys() else cast or None
+
+
+def _lexicon(request: PodcastRequest, show: Show | None) -> Lexicon:
+    usual = read_lexicon(show.lexicon) if show and show.lexicon else Lexicon()
+    return read_lexicon(Path(request.lexicon)).over(usual) if request.lexicon else usual
 
 
 def previewed(request: PodcastRequest, settings: Settings) -> str:
     """What would be read aloud, and what is skipped and why, for a person; nothing is made."""
-    return preview(*written(request, settings))
+    document, script, _ = written(request, settings)
+    return preview(document, script)

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model_worker.engines.registry import Choice, judge_of
 from speechmill.abilities import Utterance
 from speechmill.episodes import EpisodeScript, PodcastRequest, ScriptLine
-from speechmill.lines import Line
+from speechmill.lines import RATE_HZ, Line, seconds
 from speechmill.profiles import profile
 from speechmill.recipes import Digest
-from speechmill.reports import Loudness
+from speechmill.reports import CastMember, Loudness, Production, TakeMade
 from speechmill.takes import Take
 from speechmill.voices import Cast
-from tasks import conversation
+from tasks import casting, conversation, disclosing, music
 from tasks.conversation import Conversation, Pauses, Turn
 from tasks.episode.sound import encoded_mp3
+from tasks.music import Tracks
 from tasks.sound import layouts, mastering
 from tasks.sound.finishing import finish
 from tasks.sound.mixing import Background, Mix
 from tasks.speaking import another_seed, assign, rank, speak_takes
+from tasks.text.lexicons import Lexicon
 from tasks.text.spoken import spoken_form
 from tasks.workplace import Workplace
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What is around the voices."""
+
+    tracks: Tracks
+    seated: bool = False  # speakers from left to right
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +46,11 @@ class Recording:
     master: mastering.Master
     mp3: Digest  # without its tag
     loudness: Loudness  # of the MP3
+    productions: Mapping[str, Production]  # by line id
+    cast: tuple[CastMember, ...]
 
 
-def keep_script(place: Workplace, script: EpisodeScript) -> EpisodeScript:
+def keep_script(place: Workplace, script: EpisodeScript, lexicon: Lexicon) -> EpisodeScript:
     """The script with its lines kept in the catalog. A line that a person has edited there since reads as it was
     edited."""
     lines = [
@@ -53,24 +65,31 @@ def keep_script(place: Workplace, script: EpisodeScript) -> EpisodeScript:
         for line in script.lines
     ]
     place.catalog.put_lines(place.job, script.language, lines)
-    return as_kept(place, script)
+    return as_kept(place, script, lexicon)
 
 
-def as_kept(place: Workplace, script: EpisodeScript) -> EpisodeScript:
+def as_kept(place: Workplace, script: EpisodeScript, lexicon: Lexicon) -> EpisodeScript:
     """The script with the texts that its lines have in the catalog."""
     kept = {stored.line.id: stored.line for stored in place.catalog.lines(place.job, script.language)}
-    edited = tuple(_as_edited(line, kept[line.id].text, script.language) for line in script.lines)
+    edited = tuple(_as_edited(line, kept[line.id].text, script.language, lexicon) for line in script.lines)
     return script.model_copy(update={"lines": edited})
 
 
-def _as_edited(line: ScriptLine, text: str, language: str) -> ScriptLine:
+def _as_edited(line: ScriptLine, text: str, language: str, lexicon: Lexicon) -> ScriptLine:
     if text == line.text:
         return line
-    said = spoken_form(text, line.language or language)
+    said = spoken_form(text, line.language or language, lexicon.of(line.language or language))
     return line.model_copy(update={"text": text, "spoken": said if said != text else ""})
 
 
-def record(place: Workplace, request: PodcastRequest, script: EpisodeScript, cast: Cast, crew: Choice) -> Recording:
+def record(
+    place: Workplace,
+    request: PodcastRequest,
+    script: EpisodeScript,
+    cast: Cast,
+    crew: Choice,
+    studio: Studio,
+) -> Recording:
     """Speak every line, set the conversation in time, and master it."""
     takes = spoken(place, script, cast, crew)
     with place.stages("plan"):
@@ -86,14 +105,79 @@ def record(place: Workplace, request: PodcastRequest, script: EpisodeScript, cas
             for line in script.lines
         ]
         gains = conversation.speaker_gains(turns)
-        talk = conversation.plan(turns, Pauses(), gains)
-    mix = Mix(timeline=talk.timeline, layout=layouts.of_name("mono"), background=Background.DROP)
+        pans = casting.seats(script, studio.seated)
+        lead = music.lead_samples(studio.tracks)
+        pauses = Pauses() if lead is None else Pauses(lead_ms=lead * 1000 // RATE_HZ)
+        title = disclosing.opening(script.language) or script.title
+        talk = conversation.plan(turns, pauses, gains, pans, opening=title)
+        timeline, pieces = music.arrange(talk.timeline, studio.tracks)
+        talk = replace(talk, timeline=timeline)
+    wide = studio.tracks or any(pans.values())
+    layout = layouts.STEREO if wide else layouts.MONO
+    mix = Mix(timeline=timeline, layout=layout, background=Background.DROP, music=pieces)
 
     def encoded(master: mastering.Master) -> Digest:
         return encoded_mp3(place.store, master.flac.sha256).sha256
 
     made, loudness = finish(place, mix, profile(request.profile), script.language, encoded)
-    return Recording(script, takes, talk, mix, made, encoded(made), loudness)
+    return Recording(
+        script,
+        takes,
+        talk,
+        mix,
+        made,
+        encoded(made),
+        loudness,
+        productions(place, script, cast, crew, takes),
+        casting.reported(script, cast, gains, pans),
+    )
+
+
+def productions(
+    place: Workplace, script: EpisodeScript, cast: Cast, crew: Choice, takes: Mapping[str, Sequence[Take]]
+) -> dict[str, Production]:
+    """The record of how each line was made, by line id."""
+    assert crew.speaks is not None
+    assert crew.speaks.speaks is not None
+    seeds = place.catalog.seeds(place.job, script.language)
+    return {
+        line.id: Production(
+            engine=crew.speaks.name,
+            version=crew.speaks.speaks.version,
+            recipe=takes[line.id][0].recipe,
+            voice=cast[line.speaker].name,
+            seed=_seed(takes[line.id][0], seeds),
+            pace=pace_of(line, script),
+            reference=cast[line.speaker].reference,
+            takes=tuple(_made(take, _seed(take, seeds)) for take in takes[line.id]),
+        )
+        for line in script.lines
+        if takes.get(line.id)
+    }
+
+
+def _seed(take: Take, seeds: Mapping[str, int]) -> int:
+    return seeds.get(take.line_id, 0) + take.number - 1  # each further take is the next seed: ``another_seed``
+
+
+def _made(take: Take, seed: int) -> TakeMade:
+    measured = take.measured
+    return TakeMade(
+        number=take.number,
+        recipe=take.recipe,
+        seed=seed,
+        verdict=take.verdict,
+        reasons=take.reasons,
+        speech_s=round(seconds(measured.speech_samples), 3) if measured else None,
+        loudness_lufs=measured.loudness_lufs if measured else None,
+        peak_dbfs=measured.peak_dbfs if measured else None,
+        error_rate=measured.error_rate if measured else None,
+    )
+
+
+def pace_of(line: ScriptLine, script: EpisodeScript) -> float:
+    """The line's own pace, at its speaker's rate; no engine is asked for more than twice or less than half."""
+    return min(max(round(line.pace * script.speakers[line.speaker].rate, 3), 0.5), 2.0)
 
 
 def spoken(place: Workplace, script: EpisodeScript, cast: Cast, crew: Choice) -> dict[str, list[Take]]:
@@ -111,7 +195,7 @@ def spoken(place: Workplace, script: EpisodeScript, cast: Cast, crew: Choice) ->
                 text=line.said,
                 language=line.language or script.language,
                 style=line.style,
-                pace=line.pace,
+                pace=pace_of(line, script),
                 seed=seeds.get(line.id, 0),
             ),
             1,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_worker.engines.registry import Choice
-from speechmill.episodes import PodcastRequest, ScriptLine
+from speechmill.episodes import LineKind, PodcastRequest, ScriptLine
 from speechmill.lines import seconds
 from speechmill.profiles import Profile, profile
 from speechmill.reports import (
@@ -28,7 +28,7 @@ from speechmill.takes import Reason, Verdict, verdict_of
 from speechmill.voices import Cast
 from storage.catalog import JobState
 from storage.objects import copy_file
-from tasks import checks
+from tasks import casting, checks
 from tasks.episode import content, membership
 from tasks.episode.lint import Severity
 from tasks.episode.package import Package, show_of, write_package
@@ -96,8 +96,8 @@ def release(
                 below=membership.below(Path(request.show), out) if request.show else "",
             )
             copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
-            (staging / NAMES.script).write_text(script_json(recorded.script), "utf-8")
-        found = [*check(staging, made, recorded, chosen), *linted(packed)]
+            (staging / NAMES.script).write_text(script_json(recorded.script, manuscript.lexicon), "utf-8")
+        found = [*check(staging, made, recorded, chosen), casting.check_apart(cast), *linted(packed)]
         checks.raise_if_broken(found)
         report = reported(place, manuscript, recorded, cast, crew, chosen, found)
         with place.stages("report page"):
@@ -228,6 +228,8 @@ def reported(
         checks=tuple(found),
         chapters=tuple(ChapterMark(start_s=round(seconds(start), 3), title=title) for start, title in talk.chapters),
         lines=lines,
+        cast=recorded.cast,
+        disclosure=" ".join(line.text for line in script.lines if line.kind is LineKind.DISCLOSURE),
         names={speaker: script.name_of(speaker) for speaker in script.speakers},
         speaking={speaker: round(seconds(count), 2) for speaker, count in talk.speaking.items()},
         words_per_minute=round(words / spoken_s * 60, 1) if spoken_s else None,
@@ -266,6 +268,7 @@ def _line(recorded: Recording, line: ScriptLine, voice: str, engine: str) -> Epi
         engine=engine,
         error_rate=take.measured.error_rate if take and take.measured else None,
         loudness_lufs=take.measured.loudness_lufs if take and take.measured else None,
+        production=recorded.productions.get(line.id),
     )
 
 

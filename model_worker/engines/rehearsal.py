@@ -35,6 +35,7 @@ HARMONICS = (1.0, 0.5, 0.33, 0.2, 0.12, 0.08)  # a spectrum that falls like a vo
 PITCHES_HZ = (110.0, 205.0, 140.0, 240.0, 90.0, 175.0, 125.0, 270.0)  # for speakers whose pitch is not known
 LOWEST_HZ, HIGHEST_HZ = 70.0, 400.0
 APART = 2 ** (1 / 12)  # two tones less than a semitone apart are one voice
+CLEARLY_APART = 2 ** (1.9 / 12)  # as the nearest of ``PITCHES_HZ`` are
 
 
 @cache
@@ -101,12 +102,25 @@ class Tone:
     def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:  # noqa: ARG002
         """The speaker's own pitch, moved up by semitones until it can be told apart."""
         others = [pitch for voice in taken if isinstance(pitch := voice.settings.get("pitch_hz"), float)]
-        pitch = speaker.pitch_hz or PITCHES_HZ[len(taken) % len(PITCHES_HZ)]
+        free = [p for p in PITCHES_HZ if not any(1 / CLEARLY_APART < p / other < CLEARLY_APART for other in others)]
+        pitch = speaker.pitch_hz or (free or PITCHES_HZ)[0]
         pitch = min(max(pitch, LOWEST_HZ), HIGHEST_HZ)
         while any(1 / APART < pitch / other < APART for other in others):
             pitch *= APART
-        pitch = round(pitch, 1)
-        return Voice(f"tone {pitch:.0f} Hz", NAME, {"pitch_hz": pitch})
+        return _voice(pitch)
+
+    @property
+    def voice_names(self) -> tuple[str, ...]:
+        return tuple(_voice(pitch).name for pitch in PITCHES_HZ)
+
+    def named(self, name: str) -> Voice:
+        return next(voice for voice in map(_voice, PITCHES_HZ) if voice.name == name)
+
+    def pitched(self, voice: Voice, semitones: float) -> Voice:
+        """Within the range that voices have."""
+        pitch = voice.settings["pitch_hz"]
+        assert isinstance(pitch, float)
+        return _voice(min(max(pitch * 2 ** (semitones / 12), LOWEST_HZ), HIGHEST_HZ))
 
     def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
         """The length follows from the text and the pace alone."""
@@ -114,6 +128,10 @@ class Tone:
         length = max(samples_of_ms(SHORTEST_MS), round(len(text) / CHARACTERS_PER_S / utterance.pace * RATE_HZ))
         pitch = voice.settings.get("pitch_hz")
         write_mono(out, _tone(length, float(pitch) if isinstance(pitch, (int, float)) else PITCHES_HZ[0]))
+
+
+def _voice(pitch_hz: float) -> Voice:
+    return Voice(f"tone {pitch_hz:.0f} Hz", NAME, {"pitch_hz": round(pitch_hz, 1)})
 
 
 @cache

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from speechmill.episodes import EpisodeScript, ScriptLine, ScriptSpeaker, Writing
+from speechmill.episodes import EpisodeScript, LineKind, ScriptLine, ScriptSpeaker, Writing
 from speechmill.errors import UnreadableScript
 from speechmill.reports import Repair
+from tasks.disclosing import phrase
 from tasks.scriptwriting.drafting import line_id
 from tasks.scriptwriting.length import Draft, episode_s, pace_of, words
+from tasks.text.lexicons import Lexicon
 from tasks.text.spoken import spoken_form
 from tasks.text.texts import read_text
 
@@ -34,7 +35,7 @@ def read_script(
     *,
     language: str | None = None,
     characters_per_s: float | None = None,
-    lexicon: Mapping[str, str] | None = None,
+    lexicon: Lexicon | None = None,
 ) -> EpisodeScript:
     """A script as it stands in a file. Spoken forms are worked out for lines that have none.
 
@@ -58,15 +59,21 @@ def read_script(
     return _complete(script, tuple(repairs), characters_per_s, lexicon)
 
 
-def script_json(script: EpisodeScript, lexicon: Mapping[str, str] | None = None) -> str:
+def script_json(script: EpisodeScript, lexicon: Lexicon | None = None) -> str:
     """``script.json`` as it is left for a person: spoken forms only where they are not what follows from the text, so
-    that an edited text is said as it was edited."""
+    that an edited text is said as it was edited. The usual disclosure is not in it: the next run says it again where it
+    is wanted.
+    """
+    terms = lexicon or Lexicon()
 
     def kept(line: ScriptLine) -> ScriptLine:
-        derived = spoken_form(line.text, line.language or script.language, lexicon)
+        language = line.language or script.language
+        derived = spoken_form(line.text, language, terms.of(language))
         return line.model_copy(update={"spoken": ""}) if line.spoken == derived else line
 
-    return script.model_copy(update={"lines": tuple(map(kept, script.lines))}).to_json()
+    usual = phrase(script.language)
+    lines = tuple(kept(line) for line in script.lines if line.kind is not LineKind.DISCLOSURE or line.text != usual)
+    return script.model_copy(update={"lines": lines}).to_json()
 
 
 def _mended(given: dict[str, Any], path: Path, language: str | None, repairs: list[Repair]) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def _mended(given: dict[str, Any], path: Path, language: str | None, repairs: li
     if len(kept) < len(lines):
         tell(f"{len(lines) - len(kept)} lines without text were left out.")
     body["lines"] = kept
-    body["speakers"] = _speakers(body.get("speakers"), kept, path.name, tell)
+    body["speakers"] = _speakers(body.get("speakers"), kept, path, tell)
     _number(kept, tell)
     return body
 
@@ -110,7 +117,8 @@ def _line(entry: Any, number: int, name: str, tell: Any) -> dict[str, Any]:
     return {field: value for field, value in line.items() if value is not None}
 
 
-def _speakers(given: Any, lines: list[dict[str, Any]], name: str, tell: Any) -> dict[str, Any]:
+def _speakers(given: Any, lines: list[dict[str, Any]], path: Path, tell: Any) -> dict[str, Any]:
+    name = path.name
     named = list(dict.fromkeys(line["speaker"] for line in lines if isinstance(line.get("speaker"), str)))
     if given is None or given == {}:
         tell("The script lists no speakers; they were taken from its lines.")
@@ -125,6 +133,8 @@ def _speakers(given: Any, lines: list[dict[str, Any]], name: str, tell: Any) -> 
         if not isinstance(entry, dict):
             raise UnreadableScript(f"speaker {speaker} of {name} is wrong", hint='write {"HOST": {"name": "Ana"}}')
         found[speaker] = _known(entry, SPEAKER_FIELDS, f"speaker {speaker}", tell)
+        if isinstance(found[speaker].get("reference"), str):
+            found[speaker]["reference"] = str((path.parent / found[speaker]["reference"]).absolute())
     folded = {speaker.casefold(): speaker for speaker in found}
     for line in lines:
         said = line.get("speaker")
@@ -172,11 +182,13 @@ def _complete(
     script: EpisodeScript,
     repairs: tuple[Repair, ...],
     characters_per_s: float | None,
-    lexicon: Mapping[str, str] | None,
+    lexicon: Lexicon | None,
 ) -> EpisodeScript:
+    terms = lexicon or Lexicon()
     lines = []
     for line in script.lines:
-        said = line.spoken or spoken_form(line.text, line.language or script.language, lexicon)
+        language = line.language or script.language
+        said = line.spoken or spoken_form(line.text, language, terms.of(language))
         lines.append(line.model_copy(update={"spoken": "" if said == line.text else said}))
     drafts = [Draft(li.speaker, li.said, None, li.chapter, "", li.pace, li.gap_ms, li.kind) for li in lines]
     counts = dict.fromkeys(script.speakers, 0)

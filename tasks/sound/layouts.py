@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from math import sqrt
+from math import cos, pi, sin, sqrt
 from pathlib import Path
 
 from speechmill.errors import UnreadableMedia
@@ -77,6 +77,14 @@ class Layout:
             0.0 if p == "LFE" else SURROUND_WEIGHT if p in _SURROUND or (p in _SURROUND_IF_ALONE and not sides) else 1.0
             for p in self.positions
         )
+
+    def seat(self, pan: float) -> tuple[float, ...]:
+        """Gain of a mono voice into each channel, from −1 (left) to 1 (right): constant power, so that a voice is as
+        loud in every seat. Only stereo has seats."""
+        if not pan or self.positions != ("FL", "FR"):
+            return self.dialogue
+        angle = (pan + 1) * pi / 4
+        return cos(angle), sin(angle)
 
     @property
     def dialogue(self) -> tuple[float, ...]:

@@ -24,6 +24,7 @@ from speechmill.timeline import Clip, Timeline
 from storage.artifacts import ArtifactStore
 from tasks.sound.layouts import Layout
 from tasks.sound.loudness import Sound, amplitude
+from tasks.sound.music import Piece
 from tasks.sound.stretching import stretched
 
 VERSION = "1"  # of everything that decides what a sample of the mix is
@@ -35,6 +36,9 @@ RAMP_SAMPLES = samples_of_ms(70)  # raised cosine of 60 to 80 ms: shorter is hea
 BRIDGE_SAMPLES = samples_of_ms(500)  # a shorter pause stays ducked: a bed that comes up for half a second pumps
 FADE_SAMPLES = samples_of_ms(4)  # of the silence around a take, so that a noise floor does not begin with a click
 FADED_DB = -15.0  # where one who is talked over ends: still there, no longer in the way
+MUSIC_DUCK_DB = -16.0  # music that is as loud as speech in the clear is then about 18 LU below it
+MUSIC_RAMP_SAMPLES = samples_of_ms(400)  # a hand on a fader
+MUSIC_BRIDGE_SAMPLES = samples_of_ms(2500)  # longer than any pause of a conversation
 CACHED_SAMPLES = 12_000_000  # clips kept ready, about 48 MB
 
 
@@ -58,6 +62,7 @@ class Mix:
     background: Background
     sound: Digest | None = None
     speech: tuple[Span, ...] = ()  # where the original speaks
+    music: tuple[Piece, ...] = ()  # ducked under speech
 
     @property
     def length_samples(self) -> int:
@@ -69,6 +74,11 @@ class Mix:
         if self.background is not Background.DUCK:
             return ()
         return merged([*self.speech, *spoken(self.timeline)], BRIDGE_SAMPLES)
+
+    @cached_property
+    def under(self) -> tuple[Span, ...]:
+        """Where music is turned down: between lines it stays down, between sections it may rise."""
+        return merged(spoken(self.timeline), MUSIC_BRIDGE_SAMPLES)
 
     def clips(self, start: int, end: int) -> Sequence[Clip]:
         """Clips of which anything, fades included, sounds in ``start:end``."""
@@ -90,14 +100,12 @@ class Mix:
                 c.from_samples,
                 c.to_samples,
                 round(c.gain_db, 4),
-                *([c.fade_samples] if c.fade_samples else []),
+                *([c.fade_samples] if c.fade_samples or c.pan else []),
+                *([round(c.pan, 4)] if c.pan else []),
             ]
             for c in self.clips(start, end)
         ]
-        ducked: list[Json] = [
-            [max(s, start - RAMP_SAMPLES) - start, min(e, end + RAMP_SAMPLES) - start]
-            for s, e in _between(self.ducked, start - RAMP_SAMPLES, end + RAMP_SAMPLES)
-        ]
+        ducked = _near(self.ducked, start, end, RAMP_SAMPLES)
         under = self.sound is not None and self.background is not Background.DROP
         return {
             "layout": self.layout.name,
@@ -105,11 +113,17 @@ class Mix:
             "ducked": ducked,
             "from": start if under else None,
             "length": end - start,
+            **self._music_described(start, end),
         }
+
+    def _music_described(self, start: int, end: int) -> dict[str, Json]:
+        pieces: list[Json] = [*(piece.described(start, end) for piece in self.music if piece.touches(start, end))]
+        return {"music": pieces, "under": _near(self.under, start, end, MUSIC_RAMP_SAMPLES)} if pieces else {}
 
     @property
     def inputs(self) -> list[Digest]:
-        return [self.sound] if self.sound is not None and self.background is not Background.DROP else []
+        sound = [self.sound] if self.sound is not None and self.background is not Background.DROP else []
+        return [*sound, *dict.fromkeys(piece.sound for piece in self.music)]
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -143,17 +157,26 @@ def _between(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
     return spans[low:high]
 
 
-def duck_gain(ducked: Sequence[Span], start: int, end: int) -> Sound | None:
+def _near(spans: Sequence[Span], start: int, end: int, ramp: int) -> list[Json]:
+    """Spans that a ramp may reach from, relative to ``start`` and no longer than is heard in ``start:end``."""
+    return [
+        [max(s, start - ramp) - start, min(e, end + ramp) - start] for s, e in _between(spans, start - ramp, end + ramp)
+    ]
+
+
+def duck_gain(
+    ducked: Sequence[Span], start: int, end: int, depth_db: float = DUCK_DB, ramp: int = RAMP_SAMPLES
+) -> Sound | None:
     """Gain of the background in ``start:end``, shape (samples,); ``None`` where it is 1 throughout."""
-    spans = _between(ducked, start - RAMP_SAMPLES, end + RAMP_SAMPLES)
+    spans = _between(ducked, start - ramp, end + ramp)
     if not spans:
         return None
-    low = np.float32(amplitude(DUCK_DB))
-    fall = low + (1 - low) * (0.5 + 0.5 * np.cos(np.pi * (np.arange(RAMP_SAMPLES) + 0.5) / RAMP_SAMPLES))
+    low = np.float32(amplitude(depth_db))
+    fall = low + (1 - low) * (0.5 + 0.5 * np.cos(np.pi * (np.arange(ramp) + 0.5) / ramp))
     gain = np.ones(end - start, np.float32)
     for first, last in spans:
-        for begin, values in ((first - RAMP_SAMPLES, fall), (last, fall[::-1])):
-            a, b = max(begin, start), min(begin + RAMP_SAMPLES, end)
+        for begin, values in ((first - ramp, fall), (last, fall[::-1])):
+            a, b = max(begin, start), min(begin + ramp, end)
             if a < b:
                 gain[a - start : b - start] = values[a - begin : b - begin]
         gain[max(0, first - start) : max(0, last - start)] = low
@@ -166,7 +189,9 @@ class Renderer:
     def __init__(self, mix: Mix, store: ArtifactStore) -> None:
         self.mix = mix
         self._store = store
-        self._sound: Path | None = store.path(mix.inputs[0]) if mix.inputs else None
+        under = mix.sound if mix.background is not Background.DROP else None
+        self._sound: Path | None = store.path(under) if under else None
+        self._music = {piece.sound: store.path(piece.sound) for piece in mix.music}
         self._ready: OrderedDict[Clip, tuple[int, Sound]] = OrderedDict()
         self._ready_samples = 0
         self._guard = threading.Lock()
@@ -174,16 +199,22 @@ class Renderer:
     def mixed(self, start: int, end: int) -> Sound:
         """The raw mix of ``start:end`` before any programme gain, shape (samples, channels)."""
         out = self._background(start, end)
-        speech = self.dialogue(start, end)
-        for channel, gain in enumerate(self.mix.layout.dialogue):
-            if gain:
-                out[:, channel] += speech if gain == 1.0 else speech * np.float32(gain)
+        self._play(out, start, end)
+        clips = self.mix.clips(start, end)
+        for pan in sorted({clip.pan for clip in clips}):
+            speech = self._said([clip for clip in clips if clip.pan == pan], start, end)
+            for channel, gain in enumerate(self.mix.layout.seat(pan)):
+                if gain:
+                    out[:, channel] += speech if gain == 1.0 else speech * np.float32(gain)
         return out
 
     def dialogue(self, start: int, end: int) -> Sound:
         """The dialogue alone, shape (samples,)."""
+        return self._said(self.mix.clips(start, end), start, end)
+
+    def _said(self, clips: Sequence[Clip], start: int, end: int) -> Sound:
         out = np.zeros(end - start, np.float32)
-        for clip in self.mix.clips(start, end):
+        for clip in clips:
             at, sound = self._clip(clip)
             a, b = max(at, start), min(at + len(sound), end)
             if a < b:
@@ -203,6 +234,17 @@ class Renderer:
         if gain is not None:
             out *= gain[:, None]
         return out
+
+    def _play(self, out: Sound, start: int, end: int) -> None:
+        """Add the music of ``start:end``."""
+        playing = [piece for piece in self.mix.music if piece.touches(start, end)]
+        if not playing:
+            return
+        music = np.zeros_like(out)
+        for piece in playing:
+            piece.add_to(music, start, self._music[piece.sound])
+        gain = duck_gain(self.mix.under, start, end, MUSIC_DUCK_DB, MUSIC_RAMP_SAMPLES)
+        out += music if gain is None else music * gain[:, None]
 
     def _clip(self, clip: Clip) -> tuple[int, Sound]:
         """Where the sound of a clip begins, fades included, and the sound. Stretching takes 3 ms a second: the same

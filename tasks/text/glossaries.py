@@ -58,9 +58,9 @@ def read_glossary(path: Path) -> Glossary:
     Columns are parted by comma, semicolon or tab. Raises ``UnreadableScript`` naming the row that is wrong.
     """
     text = read_text(path)
-    rows = _rows(text, path.name)
+    table = rows(text, path.name)
     terms: dict[str, Term] = {}
-    for at, row in rows:
+    for at, row in table:
         cells = [cell.strip() for cell in row]
         if not any(cells) or (not terms and cells[0].casefold() in HEADERS):
             continue
@@ -83,7 +83,8 @@ def read_glossary(path: Path) -> Glossary:
     return Glossary(tuple(terms.values()))
 
 
-def _rows(text: str, name: str) -> list[tuple[int, list[str]]]:
+def rows(text: str, name: str) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV file with their numbers; columns parted by comma, semicolon or tab."""
     first = next(line for line in text.split("\n") if line.strip())
     delimiter = max("\t;,", key=first.count)  # the first where all are as often: tabs are never part of a term
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True, skipinitialspace=True)

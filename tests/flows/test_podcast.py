@@ -56,7 +56,8 @@ def test_an_article_becomes_an_episode_with_everything_beside_it(
     episode = ran.report["episode"]
     assert episode["loudness"]["integrated_lufs"] == pytest.approx(-19, abs=0.5)  # mono
     assert episode["loudness"]["true_peak_dbtp"] < -1
-    assert [chapter["title"] for chapter in episode["chapters"]] == ["A morning walk", "The river", "Home"]
+    assert [chapter["title"] for chapter in episode["chapters"]] == ["Opening", "A morning walk", "The river", "Home"]
+    assert episode["lines"][0]["id"] == "disclosure"
     assert len({line["voice"] for line in episode["lines"]}) == 2
     assert all(line["lost_ms"] == 0 for line in episode["lines"])
     assert not any("not read" in line["text"] for line in episode["lines"])
@@ -93,7 +94,8 @@ def test_chapters_and_gaps_are_where_they_are_said_to_be(speechmill: Speechmill,
             capture_output=True,
         ).stdout
     )["chapters"]
-    assert float(probed[1]["start_time"]) == pytest.approx(lines["4"]["placed_start_s"], abs=0.02)
+    assert float(probed[1]["start_time"]) == pytest.approx(lines["1"]["placed_start_s"], abs=0.02)
+    assert float(probed[2]["start_time"]) == pytest.approx(lines["4"]["placed_start_s"], abs=0.02)
     info = soundfile.info(out / "episode.flac")
     assert info.duration == pytest.approx(ran.report["episode"]["duration_s"], abs=0.001)
 

@@ -37,6 +37,7 @@ SPOKEN_BELOW_LOUDEST_DB = 30.0
 
 MALE, FEMALE = ("", "m3", "m7", "m2", "m6", "m1"), ("f2", "f5", "f4", "f3", "f1")
 """eSpeak's variants, those that are the most different from each other first; the empty one is the voice itself."""
+PLAIN = "m0"  # what the empty one is called
 FEMALE_FROM_HZ = 150.0  # between what is usual for men (85 to 155 Hz) and for women (165 to 255 Hz)
 
 MIDDLE = 50  # eSpeak's pitch setting, 0 to 99
@@ -86,8 +87,25 @@ class Espeak:
         others = [
             s for v in taken if v.settings.get("variant") in variants and isinstance(s := v.settings["pitch"], int)
         ]
-        setting = _apart(wanted, others)
-        return Voice(f"{variant or 'm0'} at {setting}", self._engine, {"variant": variant, "pitch": setting})
+        return self._voice(variant, _apart(wanted, others))
+
+    @property
+    def voice_names(self) -> tuple[str, ...]:
+        return (*(variant or PLAIN for variant in MALE), *FEMALE)
+
+    def named(self, name: str) -> Voice:
+        return self._voice("" if name == PLAIN else name, MIDDLE)
+
+    def pitched(self, voice: Voice, semitones: float) -> Voice:
+        """As far as eSpeak's own setting goes: about seven semitones down and nine up."""
+        setting = voice.settings["pitch"]
+        assert isinstance(setting, int)
+        ratio = np.exp(np.interp(setting, PITCH_SETTINGS, np.log(PITCH_RATIOS))) * 2 ** (semitones / 12)
+        moved = round(float(np.interp(np.log(ratio), np.log(PITCH_RATIOS), PITCH_SETTINGS)))
+        return self._voice(str(voice.settings["variant"]), moved)
+
+    def _voice(self, variant: str, setting: int) -> Voice:
+        return Voice(f"{variant or PLAIN} at {setting}", self._engine, {"variant": variant, "pitch": setting})
 
     def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
         """Raises ``EngineRefused`` for a text in which there is nothing that it can say."""
