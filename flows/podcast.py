@@ -22,7 +22,9 @@ def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     job = catalog.job(job_id)
     request = PodcastRequest.model_validate(job.request)
     place = workplace(chosen, catalog, job_id, progress)
-    catalog.move_job(job_id, make_episode(place, request, Path(job.out), step))
+    state = make_episode(place, request, Path(job.out), step)
+    place.store.settle()
+    catalog.move_job(job_id, state)
 
 
 def make_episode(place: Workplace, request: PodcastRequest, out: Path, step: Step) -> JobState:

@@ -1,5 +1,5 @@
-"""Commands of a studio's machines: what serves, watches, works and stops. Everything heavy is imported by the command
-that needs it."""
+"""Commands of a studio's machines: what serves, watches, works, stops and clears up. Everything heavy is imported by
+the command that needs it."""
 
 from __future__ import annotations
 
@@ -60,4 +60,26 @@ def worker(queues: tuple[str, ...], threads: int | None, events: bool) -> int:
     return work(chosen, named, threads=threads or chosen.threads, events=events)
 
 
-COMMANDS = (serve, cancel, worker)
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option(
+    "--grace", "grace_days", type=click.FloatRange(min=0), default=7.0, show_default=True, metavar="DAYS",
+    help="How long nothing must have referred to what is removed.",
+)  # fmt: skip
+@click.option(
+    "--finished", "finished_days", type=click.FloatRange(min=0), metavar="DAYS",
+    help="Also what only jobs need that were completed so long ago; deliveries stay, a retake makes all again.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def gc(grace_days: float, finished_days: float | None, dry_run: bool, as_json: bool) -> None:
+    """Remove artifacts that nothing refers to, never one that a job needs."""
+    from flows import clearing
+
+    cleared = clearing.clear(grace_days=grace_days, finished_days=finished_days, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(clearing.as_json(cleared, dry_run=dry_run)))
+    else:
+        click.echo(clearing.sentence(cleared, dry_run=dry_run), err=True)
+
+
+COMMANDS = (serve, cancel, worker, gc)

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         default="sha256", description="what goes with uploads; older servers need “required”"
     )
     s3_timeout_s: float = Field(default=60, gt=0, description="how long an S3 server may keep us waiting for bytes")
+    cache_bytes: int = Field(default=20 * 2**30, gt=0, description="most that is kept on this machine of what is in S3")
     broker_url: str = Field(default="", repr=False, description="redis://… ; empty: work runs in this process")
     engine: str = "offline"
     mimo_model_dir: Path | None = None
@@ -128,6 +129,11 @@ class Settings(BaseSettings):
                 values |= {password, unquote(password)}
         values |= {os.environ.get(name, "") for name in OTHERS_SECRETS}
         return values - {""}
+
+    @property
+    def cache(self) -> Path:
+        """Where copies of what is in S3 are; everything in it may be deleted."""
+        return self.home / "cache"
 
     @property
     def threads(self) -> int:

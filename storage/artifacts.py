@@ -3,7 +3,8 @@
 ``store.get_or_make(recipe, make)`` is cache, resume, retake and protection from duplicates in one. What is made is
 first whole in scratch, then moved into place, then written to the index: killed at any moment, the store has the
 artifact or does not. It can always be made again, so nothing waits for the disk: a file that a power cut has cut
-short is seen by its size, and made again.
+short is seen by its size, and made again. Where the objects are elsewhere, what is made or asked for is also kept on
+this machine, in a cache with a bound.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Literal, Protocol
 
 from speechmill.errors import DiskFull, MissingObject, SpeechmillError, ToolFailed
 from speechmill.recipes import Artifact, Digest, Recipe, digest_of_file
+from storage.caches import Cache
 from storage.objects import ObjectStore, copy_file
 from storage.scratch import Scratch, system_errors
 
@@ -27,17 +29,25 @@ READ_ONLY = 0o444
 ANYBODY_WRITES = 0o222
 FULL_BELOW_BYTES = 1 << 20  # with less than this left the disk is full, whatever a library says of it
 
+PREFIX = "artifacts/"
+ADD_VERSION = "1"
+FETCHES = 2  # bytes that are wrong twice are wrong where they are kept
+CACHE_BYTES = 20 << 30
+
 How = Literal["made", "reused"]
 
 
 class ArtifactIndex(Protocol):
-    """Which recipe made which artifact; the catalog is one."""
+    """Which recipe made which artifact; the catalog is one, ``catalog.uses_of(job)`` another that also writes down
+    what the job needs."""
 
     def recall(self, recipe: Digest) -> Artifact | None: ...
 
     def remember(self, recipe: Digest, operation: str, artifact: Artifact) -> None: ...
 
     def forget(self, recipe: Digest) -> None: ...
+
+    def settle(self) -> None: ...
 
 
 class ArtifactStore:
@@ -46,10 +56,19 @@ class ArtifactStore:
     ``scratch`` should be on the file system of the objects: what is made there is then moved, not copied.
     """
 
-    def __init__(self, objects: ObjectStore, index: ArtifactIndex, scratch: Path) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        index: ArtifactIndex,
+        scratch: Path,
+        *,
+        cache: Path | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self._objects = objects
         self._index = index
         self._scratch = Scratch(scratch)
+        self._cache = Cache(cache or scratch / "cache", self._scratch, cache_bytes)  # for objects that are elsewhere
         self._guard = threading.Lock()
         self._tally: Counter[tuple[str, How]] = Counter()
         self._trusted: dict[Digest, tuple[int, int, int]] = {}  # linked files, by the state they were hashed in
@@ -60,10 +79,10 @@ class ArtifactStore:
         with self._guard:
             return self._tally.copy()
 
-    def apart(self) -> ArtifactStore:
-        """The same store, counting for itself: what one piece of work among several makes."""
+    def apart(self, index: ArtifactIndex) -> ArtifactStore:
+        """The same store with an index of its own, counting for itself: what one piece of work among several makes."""
         other = copy(self)
-        other._tally = Counter()
+        other._index, other._tally = index, Counter()
         return other
 
     def count(self, tally: Mapping[tuple[str, How], int]) -> None:
@@ -90,7 +109,7 @@ class ArtifactStore:
         artifact = self._index.recall(recipe.digest)
         if artifact is None:
             return None
-        stored = self._objects.head(_key(artifact.sha256))
+        stored = self._objects.head(key_of(artifact.sha256))
         return artifact if stored is not None and stored.size_bytes == artifact.size_bytes else None
 
     def add(self, path: Path) -> Artifact:
@@ -106,28 +125,41 @@ class ArtifactStore:
                 self._trust(digest, before)
             else:
                 own.chmod(READ_ONLY)
-            stored = self._objects.head(_key(digest))
-            made = stored is None or stored.size_bytes != before[2]
-            if made or (linked and self._objects.local_path(_key(digest))):  # an older link may lead to other bytes
-                self._objects.put_file(_key(digest), own, give=True, durable=False)
-            return Artifact(digest, before[2], made=made)
+            with self.alone(digest):
+                stored = self._objects.head(key_of(digest))
+                made = stored is None or stored.size_bytes != before[2]
+                if made or (linked and self._objects.is_local):  # an older link may lead to other bytes
+                    self._objects.put_file(key_of(digest), own, give=True, durable=False)
+                artifact = Artifact(digest, before[2], made=made)
+                self._index.remember(Recipe("add", ADD_VERSION, inputs=[digest]).digest, "add", artifact)
+            return artifact
 
     def path(self, digest: Digest) -> Path:
         """A local file with these bytes, only to be read; raises ``MissingObject`` where there is none."""
-        local = self._objects.local_path(_key(digest))
+        local = self._objects.local_path(key_of(digest))
         if local is None:
-            return self._fetched(digest)
+            return self._cache.path(digest, lambda out: self._fetch(digest, out))
         found = local.stat()
         ours_alone = found.st_nlink == 1 and not found.st_mode & ANYBODY_WRITES
         if not ours_alone and self._trusted.get(digest) != _state(local):
             before = _state(local)
             if digest_of_file(local) != digest:
-                self._objects.delete(_key(digest))
+                self._objects.delete(key_of(digest))
                 raise MissingObject(
                     "a source was changed after it was read", hint="run the job again on the file as it is now"
                 )
             self._trust(digest, before)
         return local
+
+    def alone(self, digest: Digest) -> AbstractContextManager[None]:
+        """Put or remove the object of a digest while nobody else on this machine does. An object is written before
+        the index has it, and whoever clears up must not come between the two."""
+        return self._scratch.lock(f"object-{digest}")
+
+    def settle(self) -> None:
+        """The run that this store was opened for is complete: what earlier runs needed and this one did not is let
+        go of."""
+        self._index.settle()
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A temporary folder on the file system of what is made, removed afterwards."""
@@ -141,29 +173,30 @@ class ArtifactStore:
                 raise ToolFailed(f"“{recipe.operation}” made nothing", hint="run again; see `speechmill doctor`")
             made.chmod(READ_ONLY)
             artifact = Artifact(digest_of_file(made), made.stat().st_size, made=True)
-            self._objects.put_file(_key(artifact.sha256), made, give=True, durable=False)
-        self._index.remember(recipe.digest, recipe.operation, artifact)
+            with self.alone(artifact.sha256):
+                self._objects.put_file(key_of(artifact.sha256), made, give=self._objects.is_local, durable=False)
+                self._index.remember(recipe.digest, recipe.operation, artifact)
+            if not self._objects.is_local:
+                self._cache.keep(artifact.sha256, made)
         return artifact
 
-    def _fetched(self, digest: Digest) -> Path:
-        """A copy from a store elsewhere, kept as long as this process."""
-        kept = self._scratch.home / digest
-        if not kept.exists():
-            with self._scratch.path() as copy, system_errors():
-                self._objects.get_file(_key(digest), copy)
-                if digest_of_file(copy) != digest:
-                    raise MissingObject(f"the bytes of artifact {digest[:12]} are damaged", hint="run the job again")
-                copy.chmod(READ_ONLY)
-                copy.replace(kept)
-        return kept
+    def _fetch(self, digest: Digest, out: Path) -> None:
+        """Get the bytes from a store elsewhere. What is damaged there is removed, so that it is made again."""
+        for _ in range(FETCHES):
+            self._objects.get_file(key_of(digest), out)
+            if digest_of_file(out) == digest:
+                return
+        self._objects.delete(key_of(digest))
+        raise MissingObject(f"the bytes of artifact {digest[:12]} are damaged", hint="run the job again")
 
     def _trust(self, digest: Digest, state: tuple[int, int, int]) -> None:
         with self._guard:
             self._trusted[digest] = state
 
 
-def _key(digest: Digest) -> str:
-    return f"artifacts/{digest[:2]}/{digest}"
+def key_of(digest: Digest) -> str:
+    """Where an artifact's bytes are among the objects."""
+    return f"{PREFIX}{digest[:2]}/{digest}"
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -50,6 +50,8 @@ class ObjectStore(Protocol):
     those that need an object ``MissingObject`` where there is none.
     """
 
+    is_local: bool  # whether ``local_path`` has a path
+
     def put_file(self, key: str, path: Path, *, give: bool = False, durable: bool = True) -> None:
         """Keep a file's bytes under a key, replacing what was there: a reader sees the old or the new, never a part.
 
@@ -134,6 +136,8 @@ def _can_be_seen(text: str) -> bool:
 
 class FolderStore:
     """Objects as files of a folder. Symbolic links in it are no objects."""
+
+    is_local = True
 
     def __init__(self, root: Path) -> None:
         self.root = root

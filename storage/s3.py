@@ -49,6 +49,8 @@ _opening = threading.Lock()  # boto3's sessions are not safe to share while a cl
 class S3Store:
     """Objects under a prefix of a bucket. Making one asks nothing of the server."""
 
+    is_local = False
+
     def __init__(self, url: str, settings: Settings) -> None:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not url.startswith("s3://") or not BUCKET.fullmatch(bucket):

@@ -33,6 +33,7 @@ from storage.catalog.leases import PAUSE_S
 from storage.objects import object_store
 from tasks.speaking import speak_ordered
 from tasks.transcribing import hear_ordered
+from tasks.workplace import artifact_store
 
 OUTAGE_PAUSE_S = 10.0  # before work is tried again for which something was not there
 PATIENCE_S = 60.0  # a database that restarts is waited for
@@ -63,7 +64,7 @@ def station(settings: Settings) -> Station:
     catalog = Catalog.open(settings.database_url, upgrade=False)
     objects = object_store(settings.objects_url, settings)
     objects.head("artifacts/none")
-    store = ArtifactStore(objects, catalog, settings.scratch)
+    store = artifact_store(settings, catalog)
     return Station(settings, catalog, store, broker, Keeper(settings.lease_s, settings.work_timeout_s), worker_name())
 
 
@@ -130,7 +131,7 @@ def work(here: Station, kind: str, operation: Operation, raw: dict[str, Any]) ->
 
 
 def _work(here: Station, operation: Operation, lease: Lease) -> None:
-    store = here.store.apart()
+    store = here.store.apart(here.catalog.uses_of(lease.order.key.job_id))
     key = lease.order.key
     try:
         take = operation(here.settings, store, lease.order)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from speechmill.errors import Cancelled
 from speechmill.settings import Settings
-from storage.artifacts import ArtifactStore
-from storage.catalog import Catalog
+from storage.artifacts import ArtifactIndex, ArtifactStore
+from storage.catalog import MOST_WAITING, Catalog
 from storage.objects import object_store
 from tasks.dispatch import Dispatch, InProcess
 from tasks.stages import Progress, Stages
@@ -40,9 +40,15 @@ def open_catalog(settings: Settings) -> Catalog:
     return Catalog.open(settings.database_url)
 
 
+def artifact_store(settings: Settings, index: ArtifactIndex) -> ArtifactStore:
+    """The artifacts that the settings name; ``index`` is the catalog, or its uses of one job."""
+    objects = object_store(settings.objects_url, settings)
+    return ArtifactStore(objects, index, settings.scratch, cache=settings.cache, cache_bytes=settings.cache_bytes)
+
+
 def workplace(settings: Settings, catalog: Catalog, job: str, progress: Progress) -> Workplace:
-    """A workplace for one job."""
-    store = ArtifactStore(object_store(settings.objects_url, settings), catalog, settings.scratch)
+    """A workplace for one run of a job."""
+    store = artifact_store(settings, catalog.uses_of(job, together=MOST_WAITING))
     place = Workplace(settings, catalog, store, Stages(store, progress), job, _dispatch(settings, catalog, store, job))
     place.stages.cancelled = place.stop_if_cancelled
     return place

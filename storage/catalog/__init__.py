@@ -6,14 +6,18 @@ from storage.catalog.leases import Lease, Order, OrderKey
 from storage.catalog.results import Delivery
 from storage.catalog.scripts import StoredLine
 from storage.catalog.states import JobState, OrderState
+from storage.catalog.uses import MOST_WAITING, Grace, JobUses
 
 __all__ = [
+    "MOST_WAITING",
     "WAITS_FOR",
     "Catalog",
     "Delivery",
     "Event",
+    "Grace",
     "Job",
     "JobState",
+    "JobUses",
     "Lease",
     "Order",
     "OrderKey",

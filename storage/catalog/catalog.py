@@ -7,14 +7,14 @@ from typing import Self
 from storage.catalog.database import Database
 from storage.catalog.jobs import Jobs
 from storage.catalog.orders import Orders
-from storage.catalog.results import Results
 from storage.catalog.scripts import Scripts
 from storage.catalog.takes import Takes
+from storage.catalog.uses import Uses
 from storage.migrations import bring_up_to_date
 
 
-class Catalog(Jobs, Scripts, Takes, Orders, Results):
-    """Jobs and events, lines and casts, takes, orders and leases, artifacts and deliveries."""
+class Catalog(Jobs, Scripts, Takes, Orders, Uses):
+    """Jobs and events, lines and casts, takes, orders and leases, artifacts, their uses, and deliveries."""
 
     @classmethod
     def open(cls, url: str, *, upgrade: bool = True) -> Self:

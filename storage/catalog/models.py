@@ -171,6 +171,15 @@ class ArtifactRow(Base):
     made_at: Mapped[datetime]
 
 
+class UseRow(Base):
+    __tablename__ = "uses"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    recipe: Mapped[str] = mapped_column(ForeignKey("artifacts.recipe"), primary_key=True, index=True)
+    used_at_s: Mapped[float]  # seconds since 1970 on the database's clock
+    let_go_at_s: Mapped[float | None]  # when a complete run of the job did without it
+
+
 class DeliveryRow(Base):
     __tablename__ = "deliveries"
 

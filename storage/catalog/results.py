@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from speechmill.recipes import Artifact, Digest
-from storage.catalog.database import Database
+from storage.catalog.database import Database, now_s
 from storage.catalog.jobs import JobTables
-from storage.catalog.models import ArtifactRow, DeliveryRow
+from storage.catalog.models import ArtifactRow, DeliveryRow, UseRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,21 @@ class Results(JobTables):
         insert = database.insert(ArtifactRow)
         fresh = {name: insert.excluded[name] for name in ("operation", "sha256", "size_bytes", "made_at")}
         self._remember = insert.on_conflict_do_update(index_elements=["recipe"], set_=fresh)
+        self._use = use(database)
 
-    def remember(self, recipe: Digest, operation: str, artifact: Artifact) -> None:
-        """A recipe made this artifact; what it made before is forgotten."""
-        self._database.tell(
-            self._remember,
-            {
-                "recipe": recipe,
-                "operation": operation,
-                "sha256": artifact.sha256,
-                "size_bytes": artifact.size_bytes,
-                "made_at": datetime.now(UTC),
-            },
-        )
+    def remember(self, recipe: Digest, operation: str, artifact: Artifact, *, used_by: str | None = None) -> None:
+        """A recipe made this artifact, which a job uses; what it made before is forgotten."""
+        values: dict[str, Any] = {
+            "recipe": recipe,
+            "operation": operation,
+            "sha256": artifact.sha256,
+            "size_bytes": artifact.size_bytes,
+            "made_at": datetime.now(UTC),
+        }
+        with self._database.changing() as connection:
+            connection.execute(self._remember, values)
+            if used_by is not None:
+                connection.execute(self._use, {"job_id": used_by, "recipe": recipe})
 
     def recall(self, recipe: Digest) -> Artifact | None:
         """What a recipe made."""
@@ -55,7 +57,12 @@ class Results(JobTables):
 
     def forget(self, recipe: Digest) -> None:
         """Have a recipe made again when it is next asked for."""
-        self._database.tell(_FORGET, {"a_recipe": recipe})
+        with self._database.changing() as connection:
+            connection.execute(_FORGET_USES, {"a_recipe": recipe})
+            connection.execute(_FORGET, {"a_recipe": recipe})
+
+    def settle(self) -> None:
+        """Nothing: the catalog itself belongs to no job."""
 
     def put_delivery(
         self, job_id: str, language: str, outputs: Mapping[str, object], checks: Sequence[object], state: str
@@ -81,6 +88,17 @@ class Results(JobTables):
             ]
 
 
+def use(database: Database) -> sa.Executable:
+    """A statement: a job uses an artifact, now and, where it did so before, again."""
+    insert = database.insert(UseRow).values(
+        job_id=sa.bindparam("job_id"), recipe=sa.bindparam("recipe"), used_at_s=now_s(), let_go_at_s=None
+    )
+    return insert.on_conflict_do_update(
+        index_elements=["job_id", "recipe"], set_={"used_at_s": now_s(), "let_go_at_s": None}
+    )
+
+
 # Asked for every artifact, so built once.
 _RECALL = sa.select(ArtifactRow.sha256, ArtifactRow.size_bytes).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))
+_FORGET_USES = sa.delete(UseRow).where(UseRow.recipe == sa.bindparam("a_recipe"))
 _FORGET = sa.delete(ArtifactRow).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))

@@ -400,6 +400,8 @@ def test_a_digest_that_is_none_opens_nothing(store: ArtifactStore, digest: str) 
 class Elsewhere(FolderStore):
     """Objects that have no path on this machine."""
 
+    is_local = False
+
     def local_path(self, key: str) -> None:  # noqa: ARG002
         return None
 
