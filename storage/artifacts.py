@@ -79,10 +79,11 @@ class ArtifactStore:
         with self._guard:
             return self._tally.copy()
 
-    def apart(self, index: ArtifactIndex) -> ArtifactStore:
-        """The same store with an index of its own, counting for itself: what one piece of work among several makes."""
+    def apart(self, index: ArtifactIndex | None = None) -> ArtifactStore:
+        """The same store, counting for itself (and, where one is given, in another index): what one piece of work among
+        several makes."""
         other = copy(self)
-        other._index, other._tally = index, Counter()
+        other._index, other._tally = index or self._index, Counter()
         return other
 
     def count(self, tally: Mapping[tuple[str, How], int]) -> None:
