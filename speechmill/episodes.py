@@ -230,6 +230,9 @@ class PodcastRequest(BaseModel):
     disclosure: Literal["first", "last", "off"] = Field(
         default="first", title="Disclosure", description="Where the episode says that its voices are made"
     )
+    mp4: Literal["m4a", "m4b"] | None = Field(
+        default=None, title="MP4", description="AAC with chapters as well: an M4A, or an audiobook"
+    )
     engines: dict[Ability, str] = Field(
         default_factory=dict,
         title="Engines",

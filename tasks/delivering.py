@@ -143,11 +143,9 @@ def _write(
 
 def lay(store: ArtifactStore, staging: Path, files: Files, dub: Dub) -> None:
     """Put the sound files of a dub into the delivery."""
-    for artifact, ending in (
-        (dub.master.aac, "m4a"),
-        (dub.master.flac, "flac"),
-        (dub.master.dialogue, "dialogue.wav"),
-    ):
+    sounds = {**dub.master.encoded, "flac": dub.master.flac, "dialogue.wav": dub.master.dialogue}
+    for ending, artifact in sounds.items():
+        assert artifact is not None  # a dub has its stem
         # A copy, never a link: what a user does with a delivery must not reach the artifact.
         copy_file(store.path(artifact.sha256), staging / files.of(dub.language, ending))
 

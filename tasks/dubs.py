@@ -17,6 +17,7 @@ from speechmill.voices import Cast
 from tasks import timing, translating
 from tasks.originals import Original, SourceScript
 from tasks.sound import layouts, levelling, mastering
+from tasks.sound.encoding import Aac
 from tasks.sound.finishing import finish
 from tasks.sound.loudness import Energies
 from tasks.sound.mixing import Background, Mix
@@ -112,7 +113,7 @@ def mastered(
         heard = measure_source(original.sound.digest, place.store, place.settings.threads)
         plan = planned(original, version.lines, takes, chosen, heard)
     mix = mixed(request, original, script, plan.timeline)
-    made, loudness = finish(place, mix, chosen, language, lambda master: master.aac.sha256)
+    made, loudness = finish(place, mix, chosen, language, [Aac(mix.layout, chosen.encoding, language)])
     lines = lines_of(script, version, takes, plan)
     return Dub(language, version.lines, lines, mix, made, loudness, (*script.repairs, *version.repairs))
 

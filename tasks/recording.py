@@ -16,7 +16,7 @@ from speechmill.takes import Take
 from speechmill.voices import Cast
 from tasks import casting, conversation, disclosing, music
 from tasks.conversation import Conversation, Pauses, Turn
-from tasks.episode.sound import encoded_mp3
+from tasks.episode.sound import coders_of
 from tasks.music import Tracks
 from tasks.sound import layouts, mastering
 from tasks.sound.finishing import finish
@@ -116,17 +116,15 @@ def record(
     layout = layouts.STEREO if wide else layouts.MONO
     mix = Mix(timeline=timeline, layout=layout, background=Background.DROP, music=pieces)
 
-    def encoded(master: mastering.Master) -> Digest:
-        return encoded_mp3(place.store, master.flac.sha256).sha256
-
-    made, loudness = finish(place, mix, profile(request.profile), script.language, encoded)
+    coders = coders_of(request, mix, script.language)
+    made, loudness = finish(place, mix, profile(request.profile), script.language, coders, stem=False)
     return Recording(
         script,
         takes,
         talk,
         mix,
         made,
-        encoded(made),
+        made.encoded["mp3"].sha256,
         loudness,
         productions(place, script, cast, crew, takes),
         casting.reported(script, cast, gains, pans),

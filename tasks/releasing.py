@@ -31,7 +31,7 @@ from storage.objects import copy_file
 from tasks import casting, checks
 from tasks.episode import content, membership
 from tasks.episode.lint import Severity
-from tasks.episode.package import Package, show_of, write_package
+from tasks.episode.package import M4A, M4B, Package, show_of, write_package
 from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
 from tasks.manuscripts import Manuscript
 from tasks.media import ffmpeg, publishing
@@ -63,6 +63,7 @@ class Names:
 
 
 NAMES = Names()
+MP4_NAMES = {"m4a": M4A, "m4b": M4B}
 
 
 def release(
@@ -94,12 +95,14 @@ def release(
                 now=now,
                 earlier=out if out.exists() else None,
                 below=membership.below(Path(request.show), out) if request.show else "",
+                mp4=place.store.path(recorded.master.encoded["m4a"].sha256) if request.mp4 else None,
+                mp4_name=MP4_NAMES[request.mp4 or "m4a"],
             )
             copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
             (staging / NAMES.script).write_text(script_json(recorded.script, manuscript.lexicon), "utf-8")
         found = [*check(staging, made, recorded, chosen), casting.check_apart(cast), *linted(packed)]
         checks.raise_if_broken(found)
-        report = reported(place, manuscript, recorded, cast, crew, chosen, found)
+        report = reported(place, manuscript, recorded, cast, crew, chosen, found, packed)
         with place.stages("report page"):
             track = episode_track(
                 place.store,
@@ -210,6 +213,7 @@ def reported(
     crew: Choice,
     chosen: Profile,
     found: list[Check],
+    packed: Package,
 ) -> EpisodeReport:
     """``report.json`` of the episode."""
     script, talk, tally = recorded.script, recorded.conversation, place.store.tally
@@ -219,7 +223,7 @@ def reported(
     spoken_s = sum(seconds(count) for count in talk.speaking.values())
     words = sum(len(line.said.split()) for line in script.lines if line.id in talk.clips)
     episode = Episode(
-        outputs={name: getattr(NAMES, name) for name in NAMES.__dataclass_fields__},
+        outputs=outputs_of(packed),
         duration_s=round(seconds(talk.timeline.length_samples), 3),
         channels=recorded.mix.layout.channels,
         loudness=recorded.loudness,
@@ -247,6 +251,13 @@ def reported(
         writing=script.writing,
         work=Work(speak_calls=tally["speak", "made"]),
     )
+
+
+def outputs_of(packed: Package) -> dict[str, str]:
+    """The files of the episode by what they are."""
+    names = {name: str(getattr(NAMES, name)) for name in NAMES.__dataclass_fields__}
+    mp4 = next((name for name in packed.files if name in MP4_NAMES.values()), "")
+    return names | ({"mp4": mp4} if mp4 else {})
 
 
 def _line(recorded: Recording, line: ScriptLine, voice: str, engine: str) -> EpisodeLine:

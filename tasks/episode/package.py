@@ -12,7 +12,7 @@ from tasks.episode.feed import FEED, Channel, Enclosure, Item, Linked, Person, a
 from tasks.episode.lint import Finding, lint_feed
 from tasks.episode.shows import Entry, Show
 
-MP3, M4A, FLAC, COVER = "episode.mp3", "episode.m4a", "episode.flac", "cover.jpg"
+MP3, M4A, M4B, FLAC, COVER = "episode.mp3", "episode.m4a", "episode.m4b", "episode.flac", "cover.jpg"
 VTT, SRT, TRANSCRIPT = "transcript.vtt", "transcript.srt", "transcript.json"
 CHAPTERS, NOTES, SHOW_ART = "chapters.json", "shownotes.md", "show-art.jpg"
 TRANSCRIPT_TYPES = {VTT: "text/vtt", SRT: "application/x-subrip", TRANSCRIPT: "application/json"}
@@ -45,32 +45,33 @@ def write_package(
     now: datetime,
     earlier: Path | None = None,
     below: str = "",
-    m4a: Path | None = None,
+    mp4: Path | None = None,
+    mp4_name: str = M4A,
     people: tuple[Person, ...] = (),
 ) -> Package:
     """Write MP3, cover, chapters, transcript, show notes and feed into ``folder``.
 
-    ``encoded`` is the MP3 without a tag (``sound.encoded_mp3``); ``m4a`` a lossless master or AAC, where an M4A is
-    wanted as well. ``below`` is where this folder will be served under the show's address (``"ep7/"``): its own feed
-    then holds this episode alone. ``earlier`` is the folder whose ``feed.xml`` is gone on from otherwise.
+    ``encoded`` is the MP3 without a tag (``tasks.sound.mp3``); ``mp4`` a lossless master or AAC, where an M4A or M4B
+    is wanted as well. ``below`` is where this folder will be served under the show's address (``"ep7/"``): its own
+    feed then holds this episode alone. ``earlier`` is the folder whose ``feed.xml`` is gone on from otherwise.
     """
     notes = _cover(folder / COVER, episode, show)
     sound.write_mp3(encoded, episode, folder / MP3, cover=folder / COVER, guid=entry.guid)
-    if m4a is not None:
-        sound.write_m4a(m4a, episode, folder / M4A, cover=folder / COVER)
-    at = {name: address(show.base_url, below + name) for name in (MP3, M4A, COVER, CHAPTERS, *TRANSCRIPT_TYPES)}
+    if mp4 is not None:
+        sound.write_m4a(mp4, episode, folder / mp4_name, cover=folder / COVER)
+    at = {name: address(show.base_url, below + name) for name in (MP3, mp4_name, COVER, CHAPTERS, *TRANSCRIPT_TYPES)}
     transcript.write_vtt(episode, folder / VTT)
     transcript.write_srt(episode, folder / SRT)
     transcript.write_json(episode, folder / TRANSCRIPT)
     (folder / CHAPTERS).write_text(chapters.to_json(episode.spans, episode.title), "utf-8")
     (folder / NOTES).write_text(shownotes.to_markdown(episode, MP3), "utf-8")
-    item = item_of(folder, episode, show, entry, at, people, m4a is not None)
+    item = item_of(folder, episode, show, entry, at, people, mp4_name if mp4 else "")
     channel = show.channel(_show_art(folder, episode, show, at[COVER]))
     if below:
         written = feed.update_feed(folder, _alone(channel, below), item, now=now)
     else:
         written = feed.update_feed(folder, channel, item, now=now, earlier=earlier)
-    files = (MP3, *((M4A,) if m4a else ()), VTT, SRT, TRANSCRIPT, CHAPTERS, NOTES, COVER, written.name)
+    files = (MP3, *((mp4_name,) if mp4 else ()), VTT, SRT, TRANSCRIPT, CHAPTERS, NOTES, COVER, written.name)
     if (folder / SHOW_ART).exists():
         files = (*files, SHOW_ART)
     return Package(files, channel, item, tuple(lint_feed(written)), notes)
@@ -83,9 +84,12 @@ def item_of(
     entry: Entry,
     at: dict[str, str],
     people: tuple[Person, ...] = (),
-    with_m4a: bool = False,
+    mp4_name: str = "",
 ) -> Item:
     """The episode as the feed has it; ``at`` are the addresses of the files by name."""
+    alternates: tuple[Enclosure, ...] = ()
+    if mp4_name:
+        alternates = (Enclosure(at[mp4_name], (folder / mp4_name).stat().st_size, "audio/mp4", "AAC"),)
     return Item(
         guid=entry.guid,
         title=episode.title,
@@ -102,7 +106,7 @@ def item_of(
         chapters_url=at[CHAPTERS],
         spans=episode.spans,
         transcripts=tuple(Linked(at[name], type_, episode.language) for name, type_ in TRANSCRIPT_TYPES.items()),
-        alternates=(Enclosure(at[M4A], (folder / M4A).stat().st_size, "audio/mp4", "AAC"),) if with_m4a else (),
+        alternates=alternates,
         people=people,
         ai_content=episode.ai_content,
     )

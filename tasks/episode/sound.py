@@ -1,67 +1,33 @@
 """The files of an episode that are heard: MP3 with its ID3 tag, M4A and M4B by option.
 
-The MP3 is encoded once, without a tag; the tag is then put in front of it, so a new title costs a copy. Sample 0 of
-the master is heard at time 0: LAME's header in the first frame tells players how much of its run-up to leave out, and
-how much at the end, so what is heard has exactly the master's samples.
+The MP3 is encoded without a tag (``tasks.sound.mp3``); the tag is then put in front of it, so a new title costs a copy.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
+from speechmill.episodes import PodcastRequest
 from speechmill.languages import iso639_2t
 from speechmill.lines import RATE_HZ
-from speechmill.recipes import Artifact, Digest, Recipe
-from storage.artifacts import ArtifactStore
+from speechmill.profiles import profile
 from tasks.episode import chapters, id3
 from tasks.episode.content import Episode
 from tasks.media import ffmpeg
+from tasks.sound.encoding import Aac, Coder
+from tasks.sound.mixing import Mix
+from tasks.sound.mp3 import Mp3
 
-VERSION = "1"
 _COPY_BYTES = 1 << 22
 
 
-@dataclass(frozen=True, slots=True)
-class Mp3:
-    """How an MP3 is encoded. Constant bit rate: every player then seeks to the right place by arithmetic alone, and
-    hosts that put advertisements in can cut at any frame. 48 kHz, so that nothing is resampled between the master and
-    the listener (Apple and Spotify take 44.1 or 48). Rates: Apple's audio requirements ask for 96 to 128 kbit/s for
-    mono and 128 to 256 for stereo; ours leave room for music under speech."""
-
-    mono_kbps: int = 96
-    stereo_kbps: int = 160
-
-    def kbps(self, channels: int) -> int:
-        return self.mono_kbps if channels == 1 else self.stereo_kbps
-
-
-MP3 = Mp3()
-
-
-def encode_mp3(master: Path, out: Path, encoding: Mp3 = MP3) -> None:
-    """Encode a lossless master, mono or stereo, without any tag. Raises ``ToolFailed``."""
-    channels = int(ffmpeg.probe(master)["streams"][0]["channels"])
-    node = ffmpeg.source(master)["a:0"].output(
-        f"file:{out}",
-        f="mp3",
-        ar=RATE_HZ,
-        ac=min(channels, 2),
-        id3v2_version=0,
-        write_id3v1=0,
-        map_metadata=-1,
-        **{"c:a": "libmp3lame", "b:a": f"{encoding.kbps(channels)}k"},
-    )
-    ffmpeg.execute(node)
-
-
-def encoded_mp3(store: ArtifactStore, master: Digest, encoding: Mp3 = MP3) -> Artifact:
-    """The MP3 of a master, without its tag; made, or found."""
-    recipe = Recipe(
-        "episode mp3", VERSION, inputs=[master], mono_kbps=encoding.mono_kbps, stereo_kbps=encoding.stereo_kbps
-    )
-    return store.get_or_make(recipe, lambda out: encode_mp3(store.path(master), out, encoding))
+def coders_of(request: PodcastRequest, mix: Mix, language: str) -> list[Coder]:
+    """The lossy forms of an episode; the first is what its feed gives."""
+    coders: list[Coder] = [Mp3(mix.layout)]
+    if request.mp4:
+        coders.append(Aac(mix.layout, profile(request.profile).encoding, language))
+    return coders
 
 
 def write_mp3(encoded: Path, episode: Episode, out: Path, *, cover: Path | None = None, guid: str = "") -> None:

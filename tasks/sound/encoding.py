@@ -1,4 +1,4 @@
-"""AAC in parts that join frame by frame, and the files a master leaves in.
+"""Lossy coders, AAC in parts that join frame by frame, and the other files a master leaves in.
 
 A frame of AAC overlaps the one before it, so every part is encoded with a little of the sound on either side, and of
 what comes out only its own frames are kept. The joined frames are those of one long encode, but made on all cores,
@@ -12,8 +12,9 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from speechmill.errors import ToolFailed
 from speechmill.languages import iso639_2t
 from speechmill.lines import RATE_HZ
 from speechmill.profiles import Encoding
+from speechmill.recipes import Json
 from tasks.media import ffmpeg
 from tasks.sound.layouts import AAC_AS, Layout
 from tasks.sound.loudness import Sound
@@ -38,33 +40,91 @@ _COPY_BYTES = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Which frames of a programme's AAC stream a part owns, and the sound that the encoder must hear for them.
+    """Which frames of a programme's encoded stream a part owns, and the sound that the encoder must hear for them."""
 
-    Frame ``k`` of a stream is heard from sample ``(k − 1) · 1024`` on: the first one is the encoder's run-up.
-    """
-
-    first: int
-    count: int
+    skipped: int  # frames of run-up to throw away
+    count: int | None  # None: all that come
     hear_from_samples: int
-    hear_to_samples: int
+    hear_to_samples: int  # beyond the programme's end it is silent
 
     @classmethod
     def of(cls, start_samples: int, end_samples: int, length_samples: int) -> Frames:
-        """Those of the part ``start:end`` of a programme; parts begin at whole frames."""
+        """Those of AAC for the part ``start:end`` of a programme; parts begin at whole frames.
+
+        Frame ``k`` of a stream is heard from sample ``(k − 1) · 1024`` on: the first one is the encoder's run-up.
+        """
         first = start_samples // FRAME_SAMPLES
         last = end_samples // FRAME_SAMPLES if end_samples < length_samples else -(-length_samples // FRAME_SAMPLES) + 1
+        hear_from = max(0, first - PREROLL_FRAMES)
         return cls(
-            first,
+            first - hear_from,
             last - first,
-            max(0, start_samples - PREROLL_FRAMES * FRAME_SAMPLES),
+            hear_from * FRAME_SAMPLES,
             # The encoder is fed silence past the end of the programme until it has let go of every frame.
             (last + POSTROLL_FRAMES) * FRAME_SAMPLES,
         )
 
+
+class Coder(Protocol):
+    """A lossy form that a master is delivered in, made in parts that join where that can be."""
+
     @property
-    def skipped(self) -> int:
-        """Frames of run-up to throw away."""
-        return self.first - self.hear_from_samples // FRAME_SAMPLES
+    def name(self) -> str:
+        """What files of it end in."""
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether this sound can be encoded in parts."""
+
+    @property
+    def settings(self) -> dict[str, Json]:
+        """What the recipes of its files hold."""
+
+    def frames(self, start_samples: int, end_samples: int, length_samples: int) -> Frames:
+        """What the part ``start:end`` of a programme owns and must hear."""
+
+    def write_part(self, blocks: Iterable[Sound], frames: Frames, out: Path) -> None:
+        """Encode the sound ``hear_from:hear_to`` (silence where ``blocks`` end early); keep the frames of the part."""
+
+    def join(self, parts: Sequence[Path], length_samples: int, out: Path) -> None:
+        """Join parts into a file that is heard from sample 0 to the last."""
+
+    def encode_whole(self, master: Path, out: Path) -> None:
+        """Encode a lossless master in one piece, where ``in_parts`` says no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aac:
+    """AAC in an MP4."""
+
+    layout: Layout
+    encoding: Encoding
+    language: str
+    name: str = field(default="m4a", init=False)
+
+    @property
+    def in_parts(self) -> bool:
+        return can_join(self.layout, self.encoding)
+
+    @property
+    def settings(self) -> dict[str, Json]:
+        return {
+            "codec": self.encoding.codec,
+            "kbps_per_channel": self.encoding.bitrate_kbps_per_channel,
+            "language": self.language,
+        }
+
+    def frames(self, start_samples: int, end_samples: int, length_samples: int) -> Frames:
+        return Frames.of(start_samples, end_samples, length_samples)
+
+    def write_part(self, blocks: Iterable[Sound], frames: Frames, out: Path) -> None:
+        write_aac_part(blocks, self.layout, self.encoding, frames, out)
+
+    def join(self, parts: Sequence[Path], length_samples: int, out: Path) -> None:
+        join_aac(parts, length_samples, self.language, out)
+
+    def encode_whole(self, master: Path, out: Path) -> None:
+        encode_whole(master, self.layout, self.encoding, self.language, out)
 
 
 def can_join(layout: Layout, encoding: Encoding) -> bool:
@@ -74,20 +134,28 @@ def can_join(layout: Layout, encoding: Encoding) -> bool:
 
 def write_aac_part(blocks: Iterable[Sound], layout: Layout, encoding: Encoding, frames: Frames, out: Path) -> None:
     """Encode the sound ``hear_from:hear_to`` (silence where ``blocks`` end early) and keep the frames the part owns."""
+    assert frames.count is not None
     whole = out.with_name(out.name + ".whole")
-    sound = ffmpeg.pcm_pipe(RATE_HZ, layout.channels, AAC_AS[layout.name])
-    node = sound.output(f"file:{whole}", f="adts", **_aac(layout, encoding))
-    length_samples = frames.hear_to_samples - frames.hear_from_samples
-    limits = ffmpeg.lasting(length_samples / RATE_HZ)
-    with ffmpeg.running(node, stdin=subprocess.PIPE, limits=limits) as process:
-        _feed(process, blocks, length_samples, layout.channels)
-        ffmpeg.finish(process)
+    encode_sound(blocks, layout, frames, whole, "adts", _aac(layout, encoding))
     data = whole.read_bytes()
     starts = _frame_starts(data)
     if len(starts) - 1 < frames.skipped + frames.count:
         raise ToolFailed("the AAC encoder left out the end of a part", hint="run again; see `speechmill doctor`")
     out.write_bytes(data[starts[frames.skipped] : starts[frames.skipped + frames.count]])
     whole.unlink()
+
+
+def encode_sound(
+    blocks: Iterable[Sound], layout: Layout, frames: Frames, out: Path, form: str, options: dict[str, object]
+) -> None:
+    """Encode the sound that ``frames`` must hear into a bare stream of frames; silence where ``blocks`` end early."""
+    sound = ffmpeg.pcm_pipe(RATE_HZ, layout.channels, AAC_AS[layout.name])
+    node = sound.output(f"file:{out}", f=form, **options)
+    length_samples = frames.hear_to_samples - frames.hear_from_samples
+    limits = ffmpeg.lasting(length_samples / RATE_HZ)
+    with ffmpeg.running(node, stdin=subprocess.PIPE, limits=limits) as process:
+        _feed(process, blocks, length_samples, layout.channels)
+        ffmpeg.finish(process)
 
 
 def _aac(layout: Layout, encoding: Encoding) -> dict[str, object]:

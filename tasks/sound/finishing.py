@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 from speechmill.profiles import Profile
-from speechmill.recipes import Digest
 from speechmill.reports import Loudness
 from tasks.checks import measure_encoded
 from tasks.sound import mastering, mixing
+from tasks.sound.encoding import Coder
 from tasks.sound.mastering import Master
 from tasks.sound.mixing import Mix
 from tasks.workplace import Workplace
@@ -18,50 +18,42 @@ CEILING_SPARE_DB = 0.1  # below what was just too high
 
 
 def finish(
-    place: Workplace, mix: Mix, chosen: Profile, language: str, encoded: Callable[[Master], Digest]
+    place: Workplace, mix: Mix, chosen: Profile, language: str, coders: Sequence[Coder], *, stem: bool = True
 ) -> tuple[Master, Loudness]:
-    """The master, and what ``encoded`` (the lossy file that it is delivered as) measures."""
+    """The master, and what the first of its lossy forms measures: what it is heard as."""
     spans = mixing.spoken(mix.timeline) if chosen.loudness.dialogue_gated else None
-    made, loudness = _tried(place, mix, chosen, language, encoded, spans, "", None)
+
+    def tried(again: str, ceiling_db: float | None) -> tuple[Master, Loudness]:
+        # The gain of an earlier run is kept while it serves: then an edited line leaves all other parts as they were.
+        gains = place.catalog.job(place.job).facts.get("gain_db", {})
+        parts = 0
+        with place.stages(f"master {language}{again}") as advance:
+
+            def on_part(done: int, of: int) -> None:
+                nonlocal parts
+                advance(done - parts, of)
+                parts = done
+
+            made = mastering.master(
+                mix,
+                chosen,
+                place.store,
+                coders=coders,
+                threads=place.settings.threads,
+                stem=stem,
+                ceiling_db=ceiling_db,
+                previous_gain_db=gains.get(language),
+                on_part=on_part,
+            )
+        place.catalog.set_job_facts(place.job, gain_db={**gains, language: made.gain_db})
+        heard = made.encoded[coders[0].name].sha256
+        with place.stages(f"measure {language}{again}"):
+            return made, measure_encoded(place.store, heard, threads=place.settings.threads, spans=spans)
+
+    made, loudness = tried("", None)
     for _ in range(CEILING_TRIES - 1):
         over_db = loudness.true_peak_dbtp - chosen.loudness.true_peak_dbtp
         if over_db <= 0:
             break
-        ceiling_db = made.ceiling_db - over_db - CEILING_SPARE_DB
-        made, loudness = _tried(place, mix, chosen, language, encoded, spans, " again", ceiling_db)
+        made, loudness = tried(" again", made.ceiling_db - over_db - CEILING_SPARE_DB)
     return made, loudness
-
-
-def _tried(
-    place: Workplace,
-    mix: Mix,
-    chosen: Profile,
-    language: str,
-    encoded: Callable[[Master], Digest],
-    spans: Iterable[tuple[int, int]] | None,
-    again: str,
-    ceiling_db: float | None,
-) -> tuple[Master, Loudness]:
-    # The gain of an earlier run is kept while it serves: then an edited line leaves all other parts as they were.
-    gains = place.catalog.job(place.job).facts.get("gain_db", {})
-    parts = 0
-    with place.stages(f"master {language}{again}") as advance:
-
-        def on_part(done: int, of: int) -> None:
-            nonlocal parts
-            advance(done - parts, of)
-            parts = done
-
-        made = mastering.master(
-            mix,
-            chosen,
-            place.store,
-            language=language,
-            threads=place.settings.threads,
-            ceiling_db=ceiling_db,
-            previous_gain_db=gains.get(language),
-            on_part=on_part,
-        )
-    place.catalog.set_job_facts(place.job, gain_db={**gains, language: made.gain_db})
-    with place.stages(f"measure {language}{again}"):
-        return made, measure_encoded(place.store, encoded(made), threads=place.settings.threads, spans=spans)

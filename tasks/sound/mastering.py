@@ -7,7 +7,7 @@ it and nothing else: an edited line renders the part it is in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from speechmill.profiles import Profile
 from speechmill.recipes import Artifact, Digest, Json, Recipe, digest_of_bytes
 from storage.artifacts import ArtifactStore
 from tasks.sound import encoding, flac, gain, limiting, mixing
-from tasks.sound.encoding import Frames
+from tasks.sound.encoding import Coder
 from tasks.sound.gain import Level, Measured
 from tasks.sound.limiting import NODE_SAMPLES
 from tasks.sound.loudness import PREROLL_SAMPLES, TAPS_EACH_SIDE, Meter, Sound, amplitude, true_peaks
@@ -43,8 +43,8 @@ class Master:
     """The master of a programme and what it measures before lossy encoding."""
 
     flac: Artifact  # 48 kHz 24 bit, in the layout of the mix
-    aac: Artifact  # .m4a
-    dialogue: Artifact  # mono WAV, 24 bit: the dialogue as it sounds in the mix
+    encoded: Mapping[str, Artifact]  # by the coder's name
+    dialogue: Artifact | None  # mono WAV, 24 bit: the dialogue as it sounds in the mix
     gain_db: float
     ceiling_db: float
     integrated_lufs: float
@@ -55,8 +55,8 @@ class Master:
 @dataclass(frozen=True, slots=True)
 class _Made:
     flac: Artifact
-    dialogue: Artifact
-    aac: Artifact | None
+    dialogue: Artifact | None
+    encoded: Mapping[str, Artifact]  # of the coders that work in parts
 
 
 def master(
@@ -64,13 +64,15 @@ def master(
     profile: Profile,
     store: ArtifactStore,
     *,
-    language: str,
+    coders: Sequence[Coder],
     threads: int,
+    stem: bool = True,
     ceiling_db: float | None = None,
     previous_gain_db: float | None = None,
     on_part: Callable[[int, int], None] | None = None,
 ) -> Master:
-    """Master a mix for a profile; every part is an artifact, so what has not changed is not made again.
+    """Master a mix for a profile; every part is an artifact, so what has not changed is not made again. ``coders`` are
+    the lossy forms that are made beside FLAC, ``stem`` says whether the dialogue alone is wanted as well.
 
     ``ceiling_db`` is the limiter's, for when the encoded file was measured to need a lower one than the profile's true
     peak less its margin for the codec. ``previous_gain_db`` is kept while the loudness stays within 0.25 LU of the
@@ -80,7 +82,7 @@ def master(
     loudness = profile.loudness
     ceiling = ceiling_db if ceiling_db is not None else loudness.true_peak_dbtp - profile.encoding.codec_margin_db
     target = loudness.target_lufs(mix.layout.channels)
-    with _Line(mix, profile, store, threads, on_part) as line:
+    with _Line(mix, coders, store, threads, on_part, stem=stem) as line:
         level = gain.settle(
             Measured.joined(line.each(line.measured)),
             target,
@@ -89,7 +91,7 @@ def master(
             previous_gain_db=previous_gain_db,
         )
         made = line.each(lambda part: line.rendered(part, level))
-        whole = line.joined(made, language)
+        whole = line.joined(made)
     return Master(
         *whole,
         gain_db=level.gain_db,
@@ -113,13 +115,16 @@ class _Line:
     def __init__(
         self,
         mix: Mix,
-        profile: Profile,
+        coders: Sequence[Coder],
         store: ArtifactStore,
         threads: int,
         on_part: Callable[[int, int], None] | None,
+        *,
+        stem: bool,
     ) -> None:
         self._mix = mix
-        self._encoding = profile.encoding
+        self._coders = coders
+        self._stem = stem
         self._store = store
         self._renderer = Renderer(mix, store)
         self._parts = parts(mix.length_samples)
@@ -164,71 +169,68 @@ class _Line:
             self._recipe("master part", part, level, at=start),
             lambda out: flac.write_part(sounds.master(start, end), channels, start, out),
         )
-        dialogue = self._store.get_or_make(
-            self._recipe("dialogue part", part, level),
-            lambda out: encoding.write_pcm_part(sounds.dialogue(start, end), out),
-        )
-        if not encoding.can_join(self._mix.layout, self._encoding):
-            return _Made(master_part, dialogue, None)
-        frames = Frames.of(start, end, self._mix.length_samples)
-        heard = (frames.hear_from_samples, min(frames.hear_to_samples, self._mix.length_samples))
-        aac = self._store.get_or_make(
-            self._recipe(
-                "encode part",
-                heard,
-                level,
-                skip=frames.skipped,
-                keep=frames.count,
-                bitrate_kbps=self._encoding.bitrate_kbps_per_channel,
-            ),
-            lambda out: encoding.write_aac_part(sounds.master(*heard), self._mix.layout, self._encoding, frames, out),
-            ".aac",
-        )
-        return _Made(master_part, dialogue, aac)
+        dialogue = None
+        if self._stem:
+            dialogue = self._store.get_or_make(
+                self._recipe("dialogue part", part, level),
+                lambda out: encoding.write_pcm_part(sounds.dialogue(start, end), out),
+            )
+        in_parts = [coder for coder in self._coders if coder.in_parts]
+        return _Made(master_part, dialogue, {coder.name: self._coded(coder, part, sounds) for coder in in_parts})
 
-    def joined(self, made: Sequence[_Made], language: str) -> tuple[Artifact, Artifact, Artifact]:
+    def _coded(self, coder: Coder, part: Span, sounds: _Sounds) -> Artifact:
+        """One part of the master in a lossy form."""
+        frames = coder.frames(*part, self._mix.length_samples)
+        heard = (frames.hear_from_samples, min(frames.hear_to_samples, self._mix.length_samples))
+        recipe = self._recipe(
+            f"encode {coder.name}",
+            heard,
+            sounds.level,
+            skip=frames.skipped,
+            keep=frames.count,
+            **coder.settings,
+        )
+        return self._store.get_or_make(
+            recipe, lambda out: coder.write_part(sounds.master(*heard), frames, out), f".{coder.name}"
+        )
+
+    def joined(self, made: Sequence[_Made]) -> tuple[Artifact, dict[str, Artifact], Artifact | None]:
         """The whole programme: master, encoded, stem."""
-        length, layout = self._mix.length_samples, self._mix.layout
+        length, channels = self._mix.length_samples, self._mix.layout.channels
 
         def flac_file() -> Artifact:
             digests = [m.flac.sha256 for m in made]
-            recipe = Recipe("join master", VERSION, inputs=digests, length=length, channels=layout.channels)
+            recipe = Recipe("join master", VERSION, inputs=digests, length=length, channels=channels)
             return self._store.get_or_make(
-                recipe, lambda out: flac.join(self._paths(digests), layout.channels, length, out), ".flac"
+                recipe, lambda out: flac.join(self._paths(digests), channels, length, out), ".flac"
             )
 
-        def dialogue_file() -> Artifact:
-            digests = [m.dialogue.sha256 for m in made]
+        def dialogue_file() -> Artifact | None:
+            digests = [m.dialogue.sha256 for m in made if m.dialogue]
+            if not digests:
+                return None
             recipe = Recipe("join dialogue", VERSION, inputs=digests, length=length)
             return self._store.get_or_make(
                 recipe, lambda out: encoding.join_wav(self._paths(digests), length, out), ".wav"
             )
 
-        def aac_file(whole: Callable[[], Artifact]) -> Artifact:
-            digests = [m.aac.sha256 for m in made if m.aac is not None]
-            if len(digests) == len(made):
-                recipe = Recipe("join encoded", VERSION, inputs=digests, length=length, language=language)
+        def encoded_file(coder: Coder) -> Artifact:
+            if coder.in_parts:
+                digests = [m.encoded[coder.name].sha256 for m in made]
+                recipe = Recipe(f"join {coder.name}", VERSION, inputs=digests, length=length, **coder.settings)
                 return self._store.get_or_make(
-                    recipe, lambda out: encoding.join_aac(self._paths(digests), length, language, out), ".m4a"
+                    recipe, lambda out: coder.join(self._paths(digests), length, out), f".{coder.name}"
                 )
-            source = whole().sha256
-            recipe = Recipe(
-                "encode whole",
-                VERSION,
-                inputs=[source],
-                language=language,
-                codec=self._encoding.codec,
-                bitrate_kbps=self._encoding.bitrate_kbps_per_channel,
-            )
+            whole = first.result().sha256
+            recipe = Recipe(f"encode whole {coder.name}", VERSION, inputs=[whole], **coder.settings)
             return self._store.get_or_make(
-                recipe,
-                lambda out: encoding.encode_whole(self._store.path(source), layout, self._encoding, language, out),
-                ".m4a",
+                recipe, lambda out: coder.encode_whole(self._store.path(whole), out), f".{coder.name}"
             )
 
         first = self._pool.submit(flac_file)
         stem = self._pool.submit(dialogue_file)
-        return first.result(), aac_file(first.result), stem.result()
+        encoded = {coder.name: encoded_file(coder) for coder in self._coders}
+        return first.result(), encoded, stem.result()
 
     def _paths(self, digests: Sequence[Digest]) -> list[Path]:
         return [self._store.path(d) for d in digests]

@@ -31,7 +31,7 @@ def once(
     tmp_path_factory: pytest.TempPathFactory, episode: Episode, encoded: Path, master: Path, show: Show, entry: Entry
 ) -> tuple[Path, package.Package]:
     folder = tmp_path_factory.mktemp("package")
-    return folder, package.write_package(folder, episode, encoded, show, entry, now=NOW, m4a=master)
+    return folder, package.write_package(folder, episode, encoded, show, entry, now=NOW, mp4=master)
 
 
 @pytest.fixture

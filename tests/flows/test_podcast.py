@@ -114,6 +114,23 @@ def test_one_edited_line_is_one_speak_call_and_reaches_the_transcript(
     assert "Nobody was awake yet." in (out / "script.json").read_text("utf-8")
 
 
+def test_an_audiobook_is_left_beside_it_where_one_is_asked_for(
+    speechmill: Speechmill, article: Path, tmp_path: Path
+) -> None:
+    ran = rehearse(speechmill, article, tmp_path / "out", "--m4b")
+    assert ran.code == 0, ran.err
+    assert ran.report["episode"]["outputs"]["mp4"] == "episode.m4b"
+    lengths_s, chapters = [], []
+    for name in ("episode.mp3", "episode.m4b"):
+        argv = ["ffprobe", "-v", "error", "-of", "json", "-show_chapters", "-show_format", tmp_path / "out" / name]
+        found = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+        lengths_s.append(float(found["format"]["duration"]))
+        chapters.append([chapter["tags"]["title"] for chapter in found["chapters"]])
+    assert chapters[0] == chapters[1] != []
+    assert lengths_s[0] == pytest.approx(lengths_s[1], abs=0.05)
+    assert speechmill("lint-feed", tmp_path / "out" / "feed.xml").code == 0
+
+
 def test_the_script_that_is_left_is_as_good_a_source(speechmill: Speechmill, article: Path, tmp_path: Path) -> None:
     first = rehearse(speechmill, article, tmp_path / "one")
     again = rehearse(speechmill, tmp_path / "one" / "script.json", tmp_path / "two")
