@@ -236,7 +236,7 @@ soundfile.write(folder / "take.wav", noise[:, 0], 48_000, subtype="FLOAT")
 take = store.add(folder / "take.wav").sha256
 clips = [Clip(f"L{i}", take, s, 40_000, 0, 48_000, 1.2) for i, s in enumerate(range(0, length - 50_000, 4 * 48_000))]
 mix = Mix(Timeline.of(length, clips), layouts.STEREO, Background.DUCK, store.add(folder / "sound.wav").sha256)
-with mastering._Line(mix, profile("youtube"), store, 2, None) as line:
+with mastering._Line(mix, [], store, 2, None, stem=True) as line:
     measured = gain.Measured.joined(line.each(line.measured))
     gain.settle(measured, -14.0, -2.0)
 # Not getrusage: its peak begins with that of the process that started this one.
