@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_worker.engines.mimo.cloning import Pairs
+from model_worker.engines.mimo.cloning import LONGEST_REFERENCE_S, Pairs
 from model_worker.engines.mimo.hearing import Ear
 from model_worker.engines.mimo.service import LANGUAGES, Service
 from model_worker.engines.mimo.texts import harmless
-from model_worker.engines.mimo.voices import instruction, voice_for
+from model_worker.engines.mimo.voices import DESCRIBED, OWN, described, instruction, voice_for
 from model_worker.engines.texts import sayable
 from model_worker.engines.waves import Mono, write_mono
 from speechmill.abilities import Utterance
@@ -52,6 +52,17 @@ class Mouth:
 
     def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:  # noqa: ARG002
         return voice_for(speaker, taken)
+
+    @property
+    def voice_names(self) -> tuple[str, ...]:
+        return (OWN, *DESCRIBED)
+
+    def named(self, name: str) -> Voice:
+        return described(name)
+
+    @property
+    def longest_reference_s(self) -> float:
+        return LONGEST_REFERENCE_S
 
     def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
         """Raises ``EngineRefused`` where there is nothing to say, and for a take without sound or without an end."""

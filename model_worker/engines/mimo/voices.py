@@ -41,12 +41,17 @@ def voice_for(speaker: Speaker, taken: Sequence[Voice]) -> Voice:
     women and men in turn. When all are taken they come again, with other noise."""
     used = [str(voice.settings.get("described")) for voice in taken if voice.engine == NAME]
     if speaker.pitch_hz is None and not used:
-        return Voice("MiMo's own", NAME, {"described": OWN, "again": 0})
+        return described(OWN)
     female = len(used) % 2 == 1 if speaker.pitch_hz is None else speaker.pitch_hz >= FEMALE_FROM_HZ
     names = [name for name, (sex, _, _) in DESCRIBED.items() if sex == female]
     name = min(names, key=lambda one: (used.count(one), names.index(one)))
-    again = used.count(name)
-    return Voice(f"{name} {again + 1}" if again else name, NAME, {"described": name, "again": again})
+    return described(name, used.count(name))
+
+
+def described(name: str, again: int = 0) -> Voice:
+    """The model's own voice, or one of ``DESCRIBED``; ``again`` counts how often it was given out before."""
+    called = "MiMo's own" if name == OWN else name
+    return Voice(f"{called} {again + 1}" if again else called, NAME, {"described": name, "again": again})
 
 
 def instruction(utterance: Utterance, voice: Voice) -> str:
