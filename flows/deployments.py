@@ -20,12 +20,14 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows import hooks
+from flows.admission import admit
 from flows.forms import JOB_ID, DubbingForm, PodcastForm, RetakeForm
 from flows.prefect_runs import in_flow_run
-from flows.progress import Unseen
+from flows.progress import Logged
 from flows.start import absolute, carry_out, job_for
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import Cancelled, SpeechmillError, from_os_error
+from speechmill.logs import configure, redacted
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings, settings
 from storage.catalog import Catalog, Job, JobState
@@ -59,8 +61,9 @@ def dub(request: DubbingForm, job: JobId = None) -> State[Any]:
 
     def found(catalog: Catalog, chosen: Settings) -> Job:
         asked = absolute(DubbingRequest.model_validate(request.model_dump()))
+        admit(asked, chosen)
         foresee(asked, chosen)
-        return job_for("dub", asked, catalog, chosen.home / "out", Unseen())
+        return job_for("dub", asked, catalog, chosen.home / "out", Logged())
 
     return _run(found, job)
 
@@ -69,7 +72,8 @@ def dub(request: DubbingForm, job: JobId = None) -> State[Any]:
 def podcast(request: PodcastForm, job: JobId = None) -> State[Any]:
     def found(catalog: Catalog, chosen: Settings) -> Job:
         asked = absolute(PodcastRequest.model_validate(request.model_dump()))
-        return job_for("podcast", asked, catalog, chosen.home / "out", Unseen())
+        admit(asked, chosen)
+        return job_for("podcast", asked, catalog, chosen.home / "out", Logged())
 
     return _run(found, job)
 
@@ -89,6 +93,7 @@ def retake(request: RetakeForm) -> State[Any]:
 def _run(found: Callable[[Catalog, Settings], Job], job_id: str | None) -> State[Any]:
     """Run the job of that id, or the one that is found, to its end; the state of the flow run."""
     chosen = settings()
+    configure("run", chosen)
     catalog = open_catalog(chosen)
     try:
         job = catalog.job(job_id) if job_id else found(catalog, chosen)
@@ -97,17 +102,17 @@ def _run(found: Callable[[Catalog, Settings], Job], job_id: str | None) -> State
         if not job.state.is_completed:
 
             def work() -> None:
-                in_flow_run(job.id, chosen, catalog, Unseen())
+                in_flow_run(job.id, chosen, catalog, Logged())
 
             carry_out(job.id, chosen, catalog, work)
         job = catalog.job(job.id)
         return Completed(message=f"{job.state}: {Path(job.out)}")
     except Cancelled as error:
-        return CancelledState(message=str(error))
+        return CancelledState(message=redacted(str(error)))
     except SpeechmillError as error:
-        return Failed(message=str(error))
+        return Failed(message=redacted(str(error)))
     except OSError as error:
-        return Failed(message=str(from_os_error(error)))
+        return Failed(message=redacted(str(from_os_error(error))))
     finally:
         catalog.close()
 

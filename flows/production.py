@@ -4,6 +4,8 @@ the command that needs it."""
 from __future__ import annotations
 
 import json
+import logging
+from functools import partial
 
 import click
 
@@ -18,9 +20,25 @@ def _say(sentence: str) -> None:
 def serve() -> None:
     """Register the deployments with the Prefect server of PREFECT_API_URL and serve them."""
     from flows.serving import serve as serve_deployments
+    from flows.serving import server_answers
+    from flows.watching import watched_over
+    from speechmill import logs
     from speechmill.settings import settings
 
-    serve_deployments(settings(), _say)
+    chosen = settings()
+    logs.configure("serve", chosen)
+    with watched_over(chosen, {"prefect": partial(server_answers, chosen)}):
+        serve_deployments(chosen, logging.getLogger("speechmill.serve").info)
+
+
+@click.command()
+def migrate() -> None:
+    """Make the tables of the database, or bring them up to date: before the services of a new version start."""
+    from speechmill.settings import settings
+    from tasks.workplace import open_catalog
+
+    open_catalog(settings()).close()
+    _say("the tables are up to date")
 
 
 @click.command()
@@ -43,17 +61,15 @@ def cancel(job_id: str, as_json: bool) -> None:
 @click.option("--events", is_flag=True, help="Tell Celery's monitors what is done.")
 def worker(queues: tuple[str, ...], threads: int | None, events: bool) -> int:
     """Work on what jobs put on the queue, until told to stop."""
-    import logging
-    import sys
-
     from model_worker.messages import Queue
+    from speechmill import logs
     from speechmill.errors import BadInput
     from speechmill.settings import settings
     from tasks.queue import default_queues
     from tasks.queue import serve as work
 
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     chosen = settings()
+    logs.configure("worker", chosen)
     if not chosen.broker_url:
         raise BadInput("there is no queue to work on", hint="set SPEECHMILL_BROKER_URL to redis://host:6379/0")
     named = [Queue(name) for name in queues] or default_queues(chosen)
@@ -82,4 +98,4 @@ def gc(grace_days: float, finished_days: float | None, dry_run: bool, as_json: b
         click.echo(clearing.sentence(cleared, dry_run=dry_run), err=True)
 
 
-COMMANDS = (serve, cancel, worker, gc)
+COMMANDS = (serve, migrate, cancel, worker, gc)

@@ -5,10 +5,13 @@ On a terminal one line is rewritten; elsewhere plain lines, few enough for a log
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
 from typing import TextIO
+
+log = logging.getLogger("speechmill.run")
 
 REWRITE_S = 0.1  # a terminal line changes at most this often
 REPEAT_S = 10.0  # a log line at most this often within a stage
@@ -73,11 +76,13 @@ class StreamProgress:
         self._stream.flush()
 
 
-class Unseen:
-    """Progress that nobody watches here."""
+class Logged:
+    """Progress for the logs of a service: one record a stage."""
 
-    def say(self, sentence: str) -> None: ...
+    def say(self, sentence: str) -> None:
+        log.info("%s", sentence)
 
     def stage(self, name: str, done: int, total: int | None) -> None: ...
 
-    def stage_ended(self, name: str, seconds: float, made: int, reused: int) -> None: ...
+    def stage_ended(self, name: str, seconds: float, made: int, reused: int) -> None:
+        log.info("stage done", extra={"stage": name, "dur_ms": round(seconds * 1000), "made": made, "reused": reused})

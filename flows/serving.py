@@ -24,13 +24,7 @@ ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 def serve(chosen: Settings, say: Callable[[str], None]) -> None:
     """Register the deployments and run what is asked of them, until a signal ends it. Raises ``Unavailable`` where
     there is no server."""
-    server = lasting_server(chosen)
-    if server is None:
-        raise Unavailable(
-            "there is no Prefect server to register with", hint="set PREFECT_API_URL, or run `speechmill up` instead"
-        )
-    if not answers(server):
-        raise Unavailable(f"the Prefect server {server} does not answer", hint="start it, or correct PREFECT_API_URL")
+    server = server_answers(chosen)
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", str(POLL_S))
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(chosen.heartbeat_s))
     prepare(chosen, logging="INFO")
@@ -65,6 +59,18 @@ def serve(chosen: Settings, say: Callable[[str], None]) -> None:
         asyncio.run(runner.start())
     except (KeyboardInterrupt, TerminationSignal):
         say("stopped; runs that were under way are cancelled, and can be gone on with by `speechmill retake`")
+
+
+def server_answers(chosen: Settings) -> str:
+    """The server to register with; raises ``Unavailable`` where there is none, or it does not answer."""
+    server = lasting_server(chosen)
+    if server is None:
+        raise Unavailable(
+            "there is no Prefect server to register with", hint="set PREFECT_API_URL, or run `speechmill up` instead"
+        )
+    if not answers(server):
+        raise Unavailable(f"the Prefect server {server} does not answer", hint="start it, or correct PREFECT_API_URL")
+    return server
 
 
 def keep_automation(chosen: Settings) -> None:

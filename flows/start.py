@@ -15,6 +15,7 @@ from flows.kinds import runner
 from flows.progress import StreamProgress
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import Cancelled, Conflict, SpeechmillError, Unaskable, from_os_error
+from speechmill.logs import about, redacted
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings, settings
@@ -160,7 +161,7 @@ def run_job(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress,
 
 def carry_out(job_id: str, chosen: Settings, catalog: Catalog, work: Callable[[], None]) -> Outcome:
     """Do the work of a job while nobody else does; whatever happens, the catalog says how it ended."""
-    with _alone(chosen, job_id), _state_kept(catalog, job_id), watched(catalog, job_id):
+    with about(job=job_id), _alone(chosen, job_id), _state_kept(catalog, job_id), watched(catalog, job_id):
         try:
             work()
         except SpeechmillError as error:
@@ -218,6 +219,6 @@ def _state_kept(catalog: Catalog, job_id: str) -> Iterator[None]:
 def _end(catalog: Catalog, job_id: str, state: JobState, **detail: str) -> None:
     """Write the bad end; a catalog that cannot be written (a full disk) must not hide what went wrong."""
     try:
-        catalog.move_job(job_id, state, **detail)
+        catalog.move_job(job_id, state, **{name: redacted(said) for name, said in detail.items()})
     except (SpeechmillError, OSError):
         return

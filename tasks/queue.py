@@ -19,11 +19,14 @@ from pydantic import ValidationError
 from model_worker.app import make_app, task_name
 from model_worker.broker import Broker
 from model_worker.engines.registry import engine
+from model_worker.health import Check, Loading, shown
 from model_worker.keeper import Keeper
 from model_worker.messages import MOST_VERSION, QUEUE_OF_ENGINE, VERSION, Message, Queue, aside, queue_of
+from model_worker.metrics import REGISTRY, measured, stalled_s
 from model_worker.worker import run_worker, worker_name
 from speechmill.abilities import Ability
 from speechmill.errors import LeaseLost, SpeechmillError, Unavailable
+from speechmill.logs import about
 from speechmill.recipes import Digest
 from speechmill.settings import Settings
 from speechmill.takes import Take
@@ -36,6 +39,7 @@ from tasks.transcribing import hear_ordered
 from tasks.workplace import artifact_store
 
 OUTAGE_PAUSE_S = 10.0  # before work is tried again for which something was not there
+MOST_STALLED_S = 30.0  # a step takes tens of milliseconds; reading a first prompt, seconds
 PATIENCE_S = 60.0  # a database that restarts is waited for
 
 Operation = Callable[[Settings, ArtifactStore, Order], Take | None]
@@ -77,13 +81,28 @@ def serve(settings: Settings, queues: list[Queue], *, threads: int, events: bool
     """Work until told to stop; returns the exit code."""
     app = make_app(settings)
     here = station(settings)
+    loading = Loading("the engine")
+    checks: dict[str, Check] = {
+        "engine": loading,
+        "steps": _steps,
+        "broker": here.broker.check,
+        "database": here.catalog.check,
+    }
     try:
-        load_engines(settings, queues)
-        register(app, here)
-        return run_worker(app, here.keeper, queues, threads=threads, shutdown_s=settings.shutdown_s, events=events)
+        with shown(settings, REGISTRY, checks):
+            load_engines(settings, queues)
+            loading.done.set()
+            register(app, here)
+            return run_worker(app, here.keeper, queues, threads=threads, shutdown_s=settings.shutdown_s, events=events)
     finally:
         here.broker.close()
         here.catalog.close()
+
+
+def _steps() -> None:
+    """Raise ``Unavailable`` for an engine that has work and does not get on: a GPU that is lost answers to nothing."""
+    if (for_s := stalled_s()) > MOST_STALLED_S:
+        raise Unavailable(f"the engine has made no step for {for_s:.0f} s")
 
 
 def load_engines(settings: Settings, queues: list[Queue]) -> None:
@@ -122,7 +141,7 @@ def work(here: Station, kind: str, operation: Operation, raw: dict[str, Any]) ->
     lease = patiently(partial(here.catalog.lease, key, here.owner, here.settings.lease_s))
     if lease is None:
         return
-    with here.keeper.holding(lease):
+    with here.keeper.holding(lease), about(job=key.job_id, line=key.item, kind=key.kind):
         _work(here, operation, lease)
     try:
         here.broker.wake(message.job)
@@ -134,9 +153,11 @@ def _work(here: Station, operation: Operation, lease: Lease) -> None:
     store = here.store.apart(here.catalog.uses_of(lease.order.key.job_id))
     key = lease.order.key
     try:
-        take = operation(here.settings, store, lease.order)
-        tally = {f"{name} {how}": count for (name, how), count in store.tally.items()}
-        patiently(partial(lease.finish, take, tally))
+        with measured(key.kind, str(lease.order.payload.get("engine", ""))) as done:
+            take = operation(here.settings, store, lease.order)
+            tally = {f"{name} {how}": count for (name, how), count in store.tally.items()}
+            patiently(partial(lease.finish, take, tally))
+            done(take)
     except LeaseLost as error:
         log.info("%s", error)
     except SpeechmillError as error:

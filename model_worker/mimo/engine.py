@@ -119,6 +119,11 @@ class Engine:
         self._end(EngineClosed("the engine was closed"))
         self._thread.join()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot."""
+        return len(self._arrived) + len(self._waiting)
+
     def stalled_s(self) -> float:
         """Seconds since the engine last got on with work that it has; 0 when it has none. For a watchdog."""
         return time.monotonic() - self._progress_s if self._busy() else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from storage.catalog.census import Counting
 from storage.catalog.database import Database
 from storage.catalog.jobs import Jobs
 from storage.catalog.orders import Orders
@@ -13,7 +14,7 @@ from storage.catalog.uses import Uses
 from storage.migrations import bring_up_to_date
 
 
-class Catalog(Jobs, Scripts, Takes, Orders, Uses):
+class Catalog(Jobs, Scripts, Takes, Orders, Uses, Counting):
     """Jobs and events, lines and casts, takes, orders and leases, artifacts, their uses, and deliveries."""
 
     @classmethod

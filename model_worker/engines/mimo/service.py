@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from model_worker.engines.mimo.weights import BASE, INSTRUCT, NAME, TOKENIZER, Repository, Weights
 from model_worker.engines.waves import read_mono
@@ -36,6 +37,14 @@ FAILURES = {
 }
 
 
+_services: WeakSet[Service] = WeakSet()
+
+
+def figures() -> dict[str, dict[str, float]]:
+    """What all loaded engines of this process are at."""
+    return {model: found for service in tuple(_services) for model, found in service.figures().items()}
+
+
 class Service:
     """Requests to MiMo-Audio from any thread."""
 
@@ -44,6 +53,20 @@ class Service:
         self._settings = settings
         self._engines: dict[Repository, Engine] = {}
         self._loading = threading.Lock()
+        _services.add(self)
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """What each loaded engine is at, by its model, for whoever watches."""
+        return {
+            str(repository): {
+                "slots": engine.settings.slots,
+                "running": len(engine.batch.running),
+                "waiting": engine.waiting,
+                "stalled": engine.stalled_s(),
+                "steps": engine.steps,
+            }
+            for repository, engine in tuple(self._engines.items())
+        }
 
     def version(self, *tasks: str) -> str:
         """Names whatever else decides about the answer to a request: weights, number format, prompts and sampling."""

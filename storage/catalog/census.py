@@ -1,0 +1,48 @@
+"""A census: how many jobs and orders there are, and how long the oldest has waited. For those who watch the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from storage.catalog.database import now_s
+from storage.catalog.jobs import JobTables
+from storage.catalog.models import JobRow, OrderRow
+from storage.catalog.states import JobState, OrderState
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What there is at one moment."""
+
+    jobs: Mapping[JobState, int]
+    orders: Mapping[OrderState, int]
+    oldest_order_s: float  # how long the oldest order has waited that nobody works on; 0 where none waits
+
+
+class Counting(JobTables):
+    """Counts over the whole catalog."""
+
+    def check(self) -> None:
+        """Raise ``Unavailable`` where the database does not answer."""
+        with self._database.reading() as session:
+            session.execute(sa.select(1))
+
+    def census(self) -> Census:
+        """Count everything; every state is there, also where nothing is in it."""
+        with self._database.reading() as session:
+            jobs = dict(session.execute(_JOBS).all())
+            orders = dict(session.execute(_ORDERS).all())
+            oldest_s = session.scalar(_OLDEST)
+        return Census(
+            {state: jobs.get(state, 0) for state in JobState},
+            {state: orders.get(state, 0) for state in OrderState},
+            max(0.0, oldest_s or 0.0),
+        )
+
+
+_JOBS = sa.select(JobRow.state, sa.func.count()).group_by(JobRow.state)
+_ORDERS = sa.select(OrderRow.state, sa.func.count()).group_by(OrderRow.state)
+_OLDEST = sa.select(now_s() - sa.func.min(OrderRow.ordered_s)).where(OrderRow.state == OrderState.ORDERED)
