@@ -152,7 +152,7 @@ class Imitates(Protocol):
 class Message:
     """One turn of a written conversation."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["system", "user", "assistant"]
     text: str
 
 

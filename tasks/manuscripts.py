@@ -73,6 +73,7 @@ def _script(
         script = read_script(Path(request.source), language=request.language, characters_per_s=pace, lexicon=lexicon)
         return None, script
     document = read_document(request.source, settings, language=request.language)
+    writer = engine(request.engines.get(Ability.WRITE, settings.engine), settings)
     script = write_script(
         document,
         request.format,
@@ -81,6 +82,7 @@ def _script(
         speakers=_speakers(request.format, cast),
         characters_per_s=pace,
         lexicon=lexicon.of(document.language),
+        engine=writer,
     )
     return document, script
 

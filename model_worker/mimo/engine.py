@@ -40,9 +40,10 @@ KEPT_RECORDINGS = 256  # recordings whose codes are remembered
 class EngineSettings:
     """How large the engine is. At full size one group of one request takes 144 KiB (bfloat16).
 
-    ``steady`` lets every step run at full width and every prompt be read alone, so that a request meets the same
-    kernels alone and in a batch, and its codes are equal bit for bit. None: only where rounding is coarse (not
-    float32), since in float32 the noise makes equal choices anyway.
+    ``steady`` lets a request meet the same kernels alone and in any company, so that its take is equal bit for bit:
+    every recording is encoded and every wave decoded on its own, every prompt read alone, every step made at full
+    width. None: steps and prompts only where rounding is coarse (not float32), since in float32 the choices are equal
+    anyway. False: everything is batched; waves then differ in their last bits.
     """
 
     slots: int = 16  # requests that run at once
@@ -205,9 +206,13 @@ class Engine:
             self._codes.popitem(last=False)
 
     def _encode(self, parts: list[Recording]) -> dict[bytes, Exception]:
-        """Encode recordings in one batch, one by one if that fails; returns those that cannot be encoded."""
+        """Encode recordings, in one batch unless bits count or that fails; returns those that cannot be encoded."""
         channels = self.model.lm.config.channels
         refused: dict[bytes, Exception] = {}
+        if len(parts) > 1 and self.settings.steady is not False:
+            for part in parts:
+                refused |= self._encode([part])
+            return refused
         try:
             codes = self.model.codec.encode([part.wave for part in parts], channels, self.settings.seams)
             self._codes.update(zip((part.digest for part in parts), codes, strict=True))
@@ -297,7 +302,9 @@ class Engine:
                 one.order.asked.ticket.set_result(self._take(one, said, wave))
 
     def _decode(self, items: list[Tensor]) -> list[Tensor | Exception]:
-        """Waves of code frames in one batch, one by one if that fails."""
+        """Waves of code frames, in one batch unless bits count or that fails."""
+        if len(items) > 1 and self.settings.steady is not False:
+            return [wave for item in items for wave in self._decode([item])]
         try:
             return list(self.model.codec.decode(items, self.settings.seams)) if items else []
         except Exception as error:

@@ -1,4 +1,5 @@
-"""A language model behind an OpenAI-compatible endpoint (Ollama, vLLM, llama.cpp, OpenAI): asked for one JSON object.
+"""A language model asked for one JSON object: behind an OpenAI-compatible endpoint (Ollama, vLLM, llama.cpp, OpenAI),
+or an engine's own.
 
 A reply that does not fit its schema goes back with the parser's message. Nothing else of a reply is believed.
 """
@@ -8,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from speechmill.errors import BadInput, Unavailable
+from speechmill.abilities import Message, Writes
+from speechmill.errors import BadInput, EngineRefused, Unavailable
 from speechmill.settings import Settings
 from tasks.documents.web import Reply, exchange
 
@@ -22,6 +24,7 @@ RETRIES = 2  # of one request that a busy server turned away
 MOST_WAIT_S = 20.0
 MOST_REPLY_BYTES = 4 * 2**20
 TEMPERATURE = 0.7
+ENDPOINT_CHARACTERS = 60_000  # of a document that fit a context of 32k tokens
 SEED = 1
 BUSY = frozenset({429, 500, 502, 503, 504})
 THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
@@ -30,19 +33,23 @@ SAID_BACK = 2_000  # characters of a bad reply that go back with what is wrong w
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
-class Chat:
-    """One model at one endpoint, with a count of what it was asked."""
+class Pen(Protocol):
+    """Whoever answers, with a count of what it was asked."""
 
-    def __init__(self, settings: Settings) -> None:
-        if not settings.llm_model:
-            raise BadInput("the setting SPEECHMILL_LLM_MODEL is empty", hint="name the model of the endpoint")
-        self._url = settings.llm_base_url.rstrip("/") + "/chat/completions"
-        self._key = settings.llm_api_key.get_secret_value()
-        self._deadline_s = settings.llm_timeout_s
-        self._formats: list[str] = ["json_schema", "json_object", ""]  # the first that the endpoint takes
-        self.model = settings.llm_model
-        self.calls = 0
-        self.tokens = 0
+    model: str
+    calls: int
+    tokens: int
+    most_characters: int  # of a question that it can read
+
+    def complete(self, messages: Sequence[Message], shape: type[BaseModel]) -> str:
+        """The next message, in this shape where the model can be made to keep to it."""
+
+
+class Chat:
+    """Questions to a model, asked again until the reply can be used."""
+
+    def __init__(self, pen: Pen) -> None:
+        self.pen = pen
 
     def ask(
         self, system: str, question: dict[str, Any], shape: type[Shape], review: Callable[[Shape], list[str]]
@@ -51,14 +58,11 @@ class Chat:
 
         Raises ``Unavailable`` where no reply has the shape, or none comes.
         """
-        messages = [
-            {"role": "system", "content": system},
-            {"role": "user", "content": json.dumps(question, ensure_ascii=False)},
-        ]
+        messages = [Message("system", system), Message("user", json.dumps(question, ensure_ascii=False))]
         best: tuple[Shape, list[str]] | None = None
         told = ""
         for _ in range(TRIES):
-            text = self._complete(messages, shape)
+            text = self.pen.complete(messages, shape)
             try:
                 reply = shape.model_validate(_json(text))
                 problems = review(reply)
@@ -73,20 +77,37 @@ class Chat:
                 told = f"The reply is not one JSON object: {error}."
             messages = [
                 *messages[:2],
-                {"role": "assistant", "content": text[:SAID_BACK]},
-                {"role": "user", "content": f"This cannot be used. {told} Answer the first question again, whole."},
+                Message("assistant", text[:SAID_BACK]),
+                Message("user", f"This cannot be used. {told} Answer the first question again, whole."),
             ]
         if best is None:
             raise Unavailable(
-                f"the language model {self.model} gave no script that can be read in {TRIES} tries ({told[:200]})",
+                f"the language model {self.pen.model} gave no script that can be read in {TRIES} tries ({told[:200]})",
                 hint="choose another model, or the format reading",
             )
         return best
 
-    def _complete(self, messages: list[dict[str, str]], shape: type[BaseModel]) -> str:
+
+class Endpoint:
+    """One model at the settings' endpoint."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not settings.llm_model:
+            raise BadInput("the setting SPEECHMILL_LLM_MODEL is empty", hint="name the model of the endpoint")
+        self._url = settings.llm_base_url.rstrip("/") + "/chat/completions"
+        self._key = settings.llm_api_key.get_secret_value()
+        self._deadline_s = settings.llm_timeout_s
+        self._formats: list[str] = ["json_schema", "json_object", ""]  # the first that the endpoint takes
+        self.model = settings.llm_model
+        self.most_characters = ENDPOINT_CHARACTERS
+        self.calls = 0
+        self.tokens = 0
+
+    def complete(self, messages: Sequence[Message], shape: type[BaseModel]) -> str:
         while True:
             body: dict[str, Any] = {
-                "model": self.model, "messages": messages, "temperature": TEMPERATURE, "seed": SEED, "stream": False,
+                "model": self.model, "messages": [{"role": one.role, "content": one.text} for one in messages],
+                "temperature": TEMPERATURE, "seed": SEED, "stream": False,
             }  # fmt: skip
             if self._formats[0] == "json_schema":
                 schema = {"name": shape.__name__, "schema": shape.model_json_schema()}
@@ -138,6 +159,30 @@ class Chat:
             ) from None
         self.tokens += used if isinstance(used, int) else 0
         return text if isinstance(text, str) else ""
+
+
+class Writer:
+    """An engine that writes. It is told the shape in words, and its calls are seeded by their number."""
+
+    def __init__(self, name: str, writes: Writes) -> None:
+        self._writes = writes
+        self.model = name
+        self.most_characters = writes.most_characters
+        self.calls = 0
+        self.tokens = 0  # engines do not tell
+
+    def complete(self, messages: Sequence[Message], shape: type[BaseModel]) -> str:
+        """Raises ``Unavailable`` where the engine does not answer."""
+        self.calls += 1
+        schema = json.dumps(shape.model_json_schema(), ensure_ascii=False)
+        told = Message("system", f"{messages[0].text}\n\nThe JSON schema of the reply: {schema}")
+        try:
+            return self._writes.write([told, *messages[1:]], self.calls)
+        except EngineRefused as error:
+            raise Unavailable(
+                f"the engine {self.model} wrote no script: {error.message}",
+                hint="set SPEECHMILL_LLM_BASE_URL and SPEECHMILL_LLM_MODEL, or choose reading, dialogue or lesson",
+            ) from error
 
 
 def _json(text: str) -> Any:

@@ -15,18 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from speechmill.episodes import EpisodeScript, Format, LineKind, ScriptSpeaker, Span, Writing
 from speechmill.errors import Unavailable
-from speechmill.settings import Settings
 from tasks.documents.blocks import Block, Document, clean, excerpt
 from tasks.scriptwriting import grounding
-from tasks.scriptwriting.chat import Chat
+from tasks.scriptwriting.chat import ENDPOINT_CHARACTERS, Chat, Pen
 from tasks.scriptwriting.drafting import in_spoken_form, script
 from tasks.scriptwriting.length import TOLERANCE, Draft, episode_s, words
 from tasks.scriptwriting.sentences import sentences
 
 SECTION_WORDS = 350  # a local model keeps to a length of this order
-OUTLINE_CHARACTERS = (
-    60_000  # of the document that fit a context of 32k tokens; of a longer one the beginnings of blocks
-)
+OUTLINE_CHARACTERS = ENDPOINT_CHARACTERS  # of a longer document the beginnings of blocks
 SECTION_CHARACTERS = 24_000
 SAID_LINES = 12  # of what was said last
 MOST_ROUNDS = 6  # of going on with a section that is too short
@@ -93,14 +90,14 @@ def prompt(*names: str) -> str:
 def write_by_model(
     document: Document,
     format: Format,
-    settings: Settings,
+    pen: Pen,
     minutes: float | None,
     speakers: Mapping[str, ScriptSpeaker],
     characters_per_s: float,
     lexicon: Mapping[str, str] | None,
 ) -> EpisodeScript:
-    """The script of a format by the settings' model. Raises ``Unavailable`` where it gives none that can be used."""
-    return _Writer(document, format, Chat(settings), minutes, speakers, characters_per_s, lexicon).write()
+    """The script of a format by a model. Raises ``Unavailable`` where it gives none that can be used."""
+    return _Writer(document, format, Chat(pen), minutes, speakers, characters_per_s, lexicon).write()
 
 
 class _Writer:
@@ -133,16 +130,16 @@ class _Writer:
             self._section(section, weight, first=number == 0, last=number == len(outline) - 1)
         if not self.done.drafts:
             raise Unavailable(
-                f"the language model {self.chat.model} gave no line that can be used", hint="choose another model"
+                f"the language model {self.chat.pen.model} gave no line that can be used", hint="choose another model"
             )
         writing = Writing(
             format=self.format,
-            writer=self.chat.model,
+            writer=self.chat.pen.model,
             minutes_asked=self.asked,
             left_out=self.document.skipped,
             notes=(*self.done.told, *self._balance()),
-            calls=self.chat.calls,
-            tokens=self.chat.tokens,
+            calls=self.chat.pen.calls,
+            tokens=self.chat.pen.tokens,
         )
         return script(
             self.document,
@@ -174,7 +171,9 @@ class _Writer:
 
     def _outline(self) -> list[OutlineSection]:
         total = round(self._words_left())
-        room = OUTLINE_CHARACTERS / max(1, sum(len(block.text) for block in self.blocks.values()))
+        room = min(OUTLINE_CHARACTERS, self.chat.pen.most_characters) / max(
+            1, sum(len(block.text) for block in self.blocks.values())
+        )
 
         def shown(block: Block) -> str:
             return block.text if room >= 1 else excerpt(block.text, max(60, int(len(block.text) * room)))
@@ -198,7 +197,7 @@ class _Writer:
             self.done.told.append("The outline named parts that the document does not have; they were left out.")
         if not kept:
             raise Unavailable(
-                f"the language model {self.chat.model} planned an episode without the document",
+                f"the language model {self.chat.pen.model} planned an episode without the document",
                 hint="choose another model, or the format reading",
             )
         return kept
@@ -225,7 +224,7 @@ class _Writer:
     def _ask(
         self, section: OutlineSection, cited: Mapping[str, Block], wanted: int, *, first: bool, last: bool
     ) -> SectionReply:
-        room = SECTION_CHARACTERS // max(1, len(cited))
+        room = min(SECTION_CHARACTERS, self.chat.pen.most_characters) // max(1, len(cited))
         question = {
             **self._question(),
             "section": {"title": section.title, "about": section.about},

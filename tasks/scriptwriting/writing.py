@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from model_worker.engines.registry import can
+from speechmill.abilities import Ability, Engine
 from speechmill.episodes import EpisodeScript, Format, ScriptSpeaker, Writing
 from speechmill.errors import BadInput, Unavailable
 from speechmill.settings import Settings
 from tasks.documents.blocks import Document
+from tasks.scriptwriting.chat import Endpoint, Pen, Writer
 from tasks.scriptwriting.drafting import in_spoken_form, left_out, script
 from tasks.scriptwriting.length import Part, fit, pace_of
 from tasks.scriptwriting.lesson import lesson
@@ -52,13 +55,15 @@ def write_script(
     speakers: Mapping[str, ScriptSpeaker] | None = None,
     characters_per_s: float | None = None,
     lexicon: Mapping[str, str] | None = None,
+    engine: Engine | None = None,
 ) -> EpisodeScript:
     """The script of an episode about a document.
 
     ``speakers`` are those of a cast, by id; without them the format's own. ``characters_per_s`` is the pace of the
     engine that will speak: the minutes are planned with it. What was left out, repaired or not supported by the
     document stands in ``writing``. A dialogue is written by the settings' language model, where there is one, else by
-    rule. Raises ``BadInput``, and ``Unavailable`` for a format that needs a model and an endpoint that gives no script.
+    rule; what cannot be written by rule is written by ``engine``, where no endpoint is set and the engine writes.
+    Raises ``BadInput``, and ``Unavailable`` for a format that needs a model and one that gives no script.
     """
     chosen = dict(speakers) if speakers else _named(document, format) or SPEAKERS[format]
     if len(chosen) < FEWEST[format]:
@@ -67,8 +72,8 @@ def write_script(
             hint="name more in the cast, or leave the cast out",
         )
     rate = pace_of(document.language, characters_per_s)
-    by_model = bool(settings.llm_base_url) and format not in (Format.READING, Format.LESSON)
-    if not by_model:
+    pen = _pen(document, format, settings, engine)
+    if pen is None:
         if format not in BY_RULE:
             raise Unavailable(
                 f"a {format} is written by a language model, and no endpoint is set",
@@ -77,7 +82,16 @@ def write_script(
         return _by_rule(document, format, minutes, chosen, rate, lexicon)
     from tasks.scriptwriting.model import write_by_model
 
-    return write_by_model(document, format, settings, minutes, chosen, rate, lexicon)
+    return write_by_model(document, format, pen, minutes, chosen, rate, lexicon)
+
+
+def _pen(document: Document, format: Format, settings: Settings, engine: Engine | None) -> Pen | None:
+    """Who writes: the endpoint, the engine's own model for what rules cannot write, or nobody."""
+    if settings.llm_base_url:
+        return Endpoint(settings) if format not in (Format.READING, Format.LESSON) else None
+    if format in BY_RULE or engine is None or engine.writes is None:
+        return None
+    return Writer(engine.name, engine.writes) if can(engine, Ability.WRITE, (document.language,)) else None
 
 
 def _by_rule(

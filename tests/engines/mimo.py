@@ -20,5 +20,5 @@ def tiny_settings(home: Path) -> Settings:
         mimo_model_dir=TINY / "lm",
         mimo_base_dir=TINY / "lm",
         mimo_tokenizer_dir=TINY / "tokenizer",
-        mimo_groups=1024,
+        mimo_groups=512,
     )

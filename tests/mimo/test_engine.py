@@ -95,6 +95,7 @@ def test_a_request_gives_the_same_codes_alone_and_in_any_batch(engine: Engine) -
     together = [ticket.result(60) for ticket in [engine.submit(request) for request in requests(6)]]
     alone = [engine.submit(request).result(60) for request in requests(6)]
     assert all(map(equal, together, alone))
+    assert all(np.array_equal(one.wave, other.wave) for one, other in zip(together, alone, strict=True))
     assert len({take.groups.codes.numpy().tobytes() for take in alone}) == 6  # and other seeds give other codes
 
 

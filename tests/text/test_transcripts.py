@@ -143,3 +143,10 @@ def test_text_laid_over_speech_loses_nothing_and_stays_inside(text: str, gaps: l
     starts = [line.anchor.start_samples for line in lines]
     assert starts == sorted(starts)
     assert all(spans[0].start_samples <= line.anchor.start_samples <= line.anchor.end_samples <= at for line in lines)
+
+
+def test_a_doubt_about_a_passage_is_a_doubt_about_its_lines() -> None:
+    spans = [Anchor(0, 4 * RATE_HZ)]
+    unsure = Passage(0, 4 * RATE_HZ, "He lives near the river.", doubts=(Doubt.UNSURE_TRANSCRIPT,))
+    (line,) = lines_from_passages([unsure], spans, "en")
+    assert line.doubts == (Doubt.NO_WORD_TIMES, Doubt.UNSURE_TRANSCRIPT)

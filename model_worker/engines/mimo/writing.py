@@ -15,6 +15,7 @@ from speechmill.lines import Doubt
 GROWTH = 2  # ids of a translation for each character of the text, at most
 ANSWER_AT_LEAST = 64
 ANSWER_GROUPS = 1500  # of one answer in a chat
+RULES_GROUPS = 2500  # of what a writer of scripts is told besides the document
 CHARACTERS_PER_GROUP = 1.5  # of Chinese, which is the denser one
 MOST_TERMS = 40
 
@@ -87,11 +88,17 @@ class Pen:
 
     @property
     def most_characters(self) -> int:
-        return int((self._service.groups - ANSWER_GROUPS) * CHARACTERS_PER_GROUP)
+        return max(0, int((self._service.groups - ANSWER_GROUPS - RULES_GROUPS) * CHARACTERS_PER_GROUP))
 
     def write(self, messages: Sequence[Message], seed: int) -> str:
         """The next message; raises ``EngineRefused`` for a conversation that is longer than the context."""
         from model_worker.mimo import Request
 
-        turns = [{"role": message.role, "content": harmless(message.text)} for message in messages]
+        told = "".join(f"{message.text}\n\n" for message in messages if message.role == "system")
+        turns = [
+            {"role": message.role, "content": harmless(message.text)}
+            for message in messages
+            if message.role != "system"
+        ]
+        turns[0]["content"] = harmless(told) + turns[0]["content"]  # this model has no system turn for text
         return self._service.run(Request("chat-turns", {"turns": turns}, seed=seed, max_new=ANSWER_GROUPS)).text

@@ -1,0 +1,72 @@
+"""MiMo-Audio from the command line, on the tiny random checkpoint: every stage runs, whatever its noise says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="the extra 'mimo' is not installed")
+
+from tests.engines.mimo import ENV
+from tests.flows.conftest import Speechmill
+
+TINY = {**ENV, "SPEECHMILL_MIMO_GROUPS": "256", "OMP_NUM_THREADS": "1"}
+
+
+def test_a_film_is_dubbed_into_chinese(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran = speechmill(
+        "dub", folder / "talk.mp4", "--to", "zh", "--engine", "mimo", "--no-prefect", "--json", "--out", out, **TINY
+    )
+    assert ran.code == 0, ran.err
+    assert ran.result["state"] == "completed_with_review"
+    lines = ran.report["targets"]["zh"]["lines"]
+    assert lines
+    assert all("no-word-times" in line["reasons"] for line in lines)
+    assert any(line["placed_start_s"] is not None for line in lines)
+    assert all(line["lost_ms"] == 0 for line in lines)
+    assert {stage["name"].split()[0] for stage in ran.report["stages"]} > {"transcribe", "translate", "speak", "pack"}
+    assert all(version.startswith("mimo ") for version in ran.report["engine"]["abilities"].values())
+    assert (out / "talk.zh.mp4").stat().st_size > 10_000
+
+
+def test_a_document_becomes_an_episode(speechmill: Speechmill, tmp_path: Path) -> None:
+    (tmp_path / "rivers.md").write_text("# Rivers\n\nRivers carry water to the sea.\n", "utf-8")
+    asked = ["podcast", tmp_path / "rivers.md", "--engine", "mimo", "--out", tmp_path / "out"]
+    ran = speechmill(*asked, "--no-prefect", "--json", **TINY)
+    assert ran.code == 0, ran.err
+    assert ran.report["episode"]["lines"]
+    assert (tmp_path / "out" / "episode.mp3").stat().st_size > 5_000
+    script = json.loads((tmp_path / "out" / "script.json").read_text("utf-8"))
+    assert script["language"] == "en"
+
+
+@pytest.mark.parametrize(
+    ("env", "arguments", "code", "words"),
+    [
+        ({}, ["--to", "zh"], 4, ["missing-weights", "MIMO_MODEL_DIR is not set", "hf download", "16 GB", "5 GB"]),
+        ({**TINY, "SPEECHMILL_MIMO_TOKENIZER_DIR": "/nowhere"}, ["--to", "zh"], 4, ["/nowhere, which is no folder"]),
+        (TINY, ["--to", "es"], 3, ["unsupported-language", "offline"]),
+        (TINY, ["--to", "zh", "--from", "de"], 3, ["unsupported-language", "German"]),
+        ({**TINY, "SPEECHMILL_MIMO_DEVICE": "tpu"}, ["--to", "zh"], 3, ["SPEECHMILL_MIMO_DEVICE"]),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_work(
+    speechmill: Speechmill, folder: Path, env: dict[str, str], arguments: list[str], code: int, words: list[str]
+) -> None:
+    ran = speechmill("dub", folder / "talk.mp4", *arguments, "--engine", "mimo", "--no-prefect", **env)
+    assert ran.code == code, ran.err
+    assert all(word in ran.err for word in words), ran.err
+    assert "Traceback" not in ran.err
+    assert len([line for line in ran.err.splitlines() if "error[" in line]) == 1
+    assert not (speechmill.home / "objects").exists()
+
+
+def test_doctor_names_the_weights_that_are_missing(speechmill: Speechmill) -> None:
+    ran = speechmill("doctor", SPEECHMILL_ENGINE="mimo")
+    assert ran.code == 4
+    assert "FAIL  engine       MiMo-Audio's weights are not there" in ran.out
+    well = speechmill("doctor", SPEECHMILL_ENGINE="mimo", **TINY)
+    assert "ok    engine       mimo mimo-1: hears en, zh" in well.out
