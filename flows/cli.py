@@ -146,7 +146,7 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--bed", metavar="FILE", help="Music-and-effects track to lay under the dub, untouched.")
 @click.option("--profile", default="youtube", show_default=True, metavar="NAME", help="What the delivery must measure.")
-@click.option("--out", metavar="DIR", help="Folder for the results; default ./out/<job>.")
+@click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
 @_result_options
 def dub(as_json: bool, strict: bool, no_prefect: bool, **asked: Any) -> int:
     """Dub a film, clip or recording."""
@@ -210,7 +210,7 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
 @click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
 @click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")
-@click.option("--out", metavar="DIR", help="Folder for the results; default ./out/<job>.")
+@click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
 @_result_options
 def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **asked: Any) -> int:
     """Make an episode from a document, an address or a script."""

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,12 +18,14 @@ from speechmill import programs
 from speechmill.errors import MissingTool, SpeechmillError, Unavailable
 from speechmill.logs import redacted
 from speechmill.settings import Settings, settings
+from storage.scratch import Scratch
 
 FFMPEG_FLOOR = (5, 1)  # the oldest that our argument lists were run with
 FFMPEG_SAFE = (8, 1, 3)
 """Mends CVE-2026-107697 (HLS playlists), CVE-2026-8461 (MagicYUV) and CVE-2026-40962 (mov); distributions that keep an
 older number mend it by updates of their own."""
 ANSWER_S = 5.0  # for a service that is there
+PROBE = b"speechmill doctor"
 FREE_FLOOR_BYTES = 5 * 2**30  # an hour of stereo takes about 4 GiB while it is made
 
 
@@ -142,10 +145,24 @@ def _database(chosen: Settings) -> str:
 
 
 def _objects(chosen: Settings) -> str:
+    """A real object is written, read and removed again."""
     from storage.objects import object_store
 
-    object_store(chosen.objects_url)
-    return chosen.objects_url
+    objects, key = object_store(chosen.objects_url, chosen), f"doctor/{uuid.uuid4().hex}"
+    with Scratch(chosen.scratch).folder() as folder:
+        probe, back = folder / "probe", folder / "back"
+        probe.write_bytes(PROBE)
+        try:
+            first, second = objects.put_if_absent(key, probe), objects.put_if_absent(key, probe)
+            objects.get_file(key, back)
+        finally:
+            objects.delete(key)
+        if back.read_bytes() != PROBE:
+            raise SpeechmillError(
+                f"{chosen.objects_url} gives back other bytes than it was given", hint="use another server"
+            )
+    claims = "claims hold" if (first, second) == (True, False) else "claims do not hold (the catalog's do)"
+    return f"{chosen.objects_url}: written, read and removed; {claims}"
 
 
 def _engine(chosen: Settings) -> str:

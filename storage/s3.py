@@ -1,7 +1,7 @@
 """Objects in a bucket of an S3 server, by boto3.
 
 Small files go in one request, larger ones in parts, several at a time; what boto3 can retry (refused connections,
-timeouts, 500, 503, throttling) it retries five times with growing pauses. An object appears whole or not at all: an
+timeouts, 500, 503, throttling) it asks up to five times, with growing pauses. An object appears whole or not at all: an
 upload that is cut off is aborted, and one whose process was killed is aborted later by ``clear_unfinished``.
 """
 
@@ -291,7 +291,7 @@ def _client(process: int, endpoint_url: str, checksums: str, timeout_s: float) -
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if endpoint_url else "auto"},
-        retries={"mode": "adaptive", "max_attempts": ATTEMPTS},
+        retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
         connect_timeout=CONNECT_S,
         read_timeout=timeout_s,
         max_pool_connections=CONNECTIONS,

@@ -64,7 +64,7 @@ def deliver(
     """Write, pack, check and publish; the state that this amounts to, or ``None`` where ``may_be_published`` says no.
     Raises ``NotPublishable`` for a delivery whose files are not what they should be: then what was published before
     stays."""
-    files = Files(safe_stem(original.media.path), request.language)
+    files = Files(safe_stem(Path(original.name)), request.language)
     chosen = profile(request.profile)
     with publishing.staging(out) as staging:
         with place.stages("write subtitles"):
@@ -218,7 +218,7 @@ def reported(
         state=state_of(targets.values()),
         source=Source.model_validate(
             {
-                "name": media.path.name,
+                "name": original.name,
                 "duration_s": media.duration_s,
                 "language": request.language,
                 "sha256": media.sha256,

@@ -10,6 +10,7 @@ from speechmill.abilities import Ability
 from speechmill.episodes import EpisodeScript, Format, PodcastRequest
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
 from speechmill.settings import Settings
+from tasks import sources
 from tasks.casts import Members, joined, raise_for_strangers, read_cast
 from tasks.disclosing import disclosed
 from tasks.documents.blocks import Document
@@ -42,7 +43,10 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
     with place.stages("script"):
         document, script, lexicon = written(request, place.settings)
     path = Path(request.source)
-    sha256 = digest_of_file(path) if document is None else digest_of_bytes(document.text.encode())
+    if document is None:
+        sha256 = digest_of_file(sources.find(request.source, place.settings).path)
+    else:
+        sha256 = digest_of_bytes(document.text.encode())
     return Manuscript(path.name, sha256, keep_script(place, script, lexicon), lexicon)
 
 
@@ -70,8 +74,9 @@ def _script(
     speaks = engine(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
     pace = speaks.characters_per_s if speaks else None
     if is_script(Path(request.source)):
-        script = read_script(Path(request.source), language=request.language, characters_per_s=pace, lexicon=lexicon)
-        return None, script
+        found = sources.find(request.source, settings)
+        with found.called():
+            return None, read_script(found.path, language=request.language, characters_per_s=pace, lexicon=lexicon)
     document = read_document(request.source, settings, language=request.language)
     writer = engine(request.engines.get(Ability.WRITE, settings.engine), settings)
     script = write_script(

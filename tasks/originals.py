@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_worker.engines.registry import Choice
-from speechmill.errors import BadInput
 from speechmill.lines import Anchor, Line
 from speechmill.reports import Repair
 from speechmill.requests import DubbingRequest
 from speechmill.voices import Speaker
+from tasks import sources
 from tasks.media.extraction import Sound, extract
 from tasks.media.probing import Media, probe
 from tasks.speech.activity import chunks, speech_spans
@@ -27,6 +28,7 @@ SOMEBODY = "S1"  # who speaks where nobody is named
 class Original:
     """A source, taken in."""
 
+    name: str  # as people call it
     media: Media
     sound: Sound
     bed: Sound | None = None  # the music-and-effects track, where one was given
@@ -42,27 +44,21 @@ class SourceScript:
     repairs: tuple[Repair, ...] = ()
 
 
-def find_source(request: DubbingRequest) -> Path:
-    """The file that a request means. Raises ``BadInput`` for an address that this build cannot read from."""
-    if "://" in request.source:
-        raise BadInput(f"{request.source} is not a file on this machine", hint="copy it here first, and name the file")
-    return Path(request.source)
-
-
 def take_in(place: Workplace, request: DubbingRequest) -> Original:
     """Probe and decode the source, and find where somebody speaks."""
-    path = find_source(request)
-    with place.stages("probe"):
-        media = probe(path, place.settings, request.audio_track)
+    with place.stages("fetch") if request.source.startswith(sources.S3) else nullcontext():
+        source = sources.find(request.source, place.settings)
+    with place.stages("probe"), source.called():
+        media = probe(source.path, place.settings, request.audio_track)
     place.catalog.set_job_facts(place.job, sha256=media.sha256, duration_s=media.duration_s)
-    with place.stages("extract"):
+    with place.stages("extract"), source.called():
         sound = extract(media, request.audio_track, place.store)
     bed = None
     if request.bed:
         with place.stages("bed"):
             bed_media = replace(probe(Path(request.bed), place.settings), duration_s=media.duration_s)
             bed = extract(bed_media, 0, place.store)
-    return Original(media, sound, bed)
+    return Original(source.name, media, sound, bed)
 
 
 def script(place: Workplace, request: DubbingRequest, original: Original, crew: Choice) -> SourceScript:

@@ -11,6 +11,7 @@ from speechmill import languages
 from speechmill.errors import BadInput, LimitExceeded, UnreadableDocument, UnreadableScript, UnsupportedLanguage
 from speechmill.settings import Settings
 from storage.scratch import Scratch
+from tasks import sources
 from tasks.documents.blocks import Document, Dropped, Piece, assemble
 from tasks.documents.tongues import language_of
 from tasks.documents.web import fetch
@@ -51,7 +52,7 @@ class _Source:
 
 
 def read_document(source: str | Path, settings: Settings, *, language: str | None = None) -> Document:
-    """A document as blocks, from a file or (where the settings allow it) an ``https://`` address.
+    """A document as blocks, from a file, from S3, or (where the settings allow it) from an ``https://`` address.
 
     ``language`` is used where the document does not say its own. Raises ``BadInput`` for all that is wrong with the
     document and ``Unavailable`` for a server that does not answer.
@@ -59,8 +60,12 @@ def read_document(source: str | Path, settings: Settings, *, language: str | Non
     text = str(source)
     if "://" not in text:
         return _read(_Source(Path(text).expanduser(), Path(text).name, language))
+    if text.startswith(sources.S3):
+        found = sources.find(text, settings)
+        with found.called():
+            return _read(_Source(found.path, found.name, language))
     if not text.startswith("https://"):
-        raise BadInput(f"{text[:200]} cannot be read from", hint="give a file, or an https:// address")
+        raise BadInput(f"{text[:200]} cannot be read from", hint="give a file, or an s3:// or https:// address")
     if not settings.allow_https:
         raise BadInput(
             f"{text[:200]} is an address, and the settings allow only files",

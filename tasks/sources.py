@@ -1,0 +1,96 @@
+"""Where a source is: a file of this machine, or an object in S3 that is fetched once. What the object is called is for
+people; the name of the file that it is fetched to is ours."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from speechmill.errors import BadInput, DiskFull, LimitExceeded, SpeechmillError, UnreadableMedia
+from speechmill.recipes import digest_of_json
+from speechmill.settings import Settings
+from storage.caches import Cache
+from storage.objects import ObjectStore, StoredObject, object_store
+from storage.scratch import Scratch
+
+S3 = "s3://"
+ENDING = re.compile(r"\.[a-z0-9]{1,8}")  # of a key, by which readers of documents tell formats apart
+SPARE_BYTES = 1 << 30  # left free on the disk beside what is fetched
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that can be read, and what people call it."""
+
+    path: Path
+    name: str
+
+    @contextmanager
+    def called(self) -> Iterator[None]:
+        """Errors from inside name the source as people do."""
+        try:
+            yield
+        except SpeechmillError as error:
+            error.message = error.message.replace(self.path.name, self.name)
+            raise
+
+
+def look(source: str, settings: Settings) -> None:
+    """Refuse, before any work, an address that cannot be read from, and an object that is not there or too large."""
+    if source.startswith(S3):
+        _found(source, settings)
+    elif "://" in source:
+        raise BadInput(f"{source} cannot be read from", hint="name a file of this machine, or s3://bucket/key")
+
+
+def find(source: str, settings: Settings) -> Source:
+    """The file of a source, fetched where it is in S3; it stays as long as this process, and in the cache after it.
+
+    Raises as ``look`` does, and ``DiskFull`` before a download that would fill the disk.
+    """
+    if not source.startswith(S3):
+        look(source, settings)
+        return Source(Path(source), Path(source).name)
+    objects, found = _found(source, settings)
+    name = found.key.rpartition("/")[2]
+    ending = ENDING.fullmatch(Path(name).suffix.lower())
+    ours = digest_of_json([settings.s3_endpoint_url, source, found.etag, found.size_bytes]) + (
+        ending[0] if ending else ""
+    )
+
+    def fetch(out: Path) -> None:
+        free_bytes = shutil.disk_usage(out.parent).free
+        if free_bytes < found.size_bytes + SPARE_BYTES:
+            raise DiskFull(
+                f"{name} has {found.size_bytes / 2**30:.1f} GiB, and {free_bytes / 2**30:.1f} GiB are free here",
+                hint="free some space and run the same command again",
+            )
+        objects.get_file(found.key, out)
+
+    path = _cache(settings.cache, settings.scratch, settings.cache_bytes).path(ours, fetch)
+    return Source(path, name)
+
+
+def _found(source: str, settings: Settings) -> tuple[ObjectStore, StoredObject]:
+    bucket, _, key = source.removeprefix(S3).partition("/")
+    objects = object_store(S3 + bucket, settings)
+    found = objects.head(key)
+    if found is None:
+        raise UnreadableMedia(f"there is no object {source}", hint="check the bucket and the key")
+    if found.size_bytes > settings.max_source_bytes:
+        raise LimitExceeded(
+            f"{source} has {found.size_bytes} bytes, more than the {settings.max_source_bytes} allowed",
+            hint="cut it, or raise SPEECHMILL_MAX_SOURCE_BYTES",
+        )
+    return objects, found
+
+
+@lru_cache
+def _cache(root: Path, scratch: Path, most_bytes: int) -> Cache:
+    """One for the process: what it was given stays while its scratch does."""
+    return Cache(root, Scratch(scratch), most_bytes)
