@@ -152,8 +152,9 @@ def _objects(chosen: Settings) -> str:
     with Scratch(chosen.scratch).folder() as folder:
         probe, back = folder / "probe", folder / "back"
         probe.write_bytes(PROBE)
+        first = objects.put_if_absent(key, probe)
         try:
-            first, second = objects.put_if_absent(key, probe), objects.put_if_absent(key, probe)
+            second = objects.put_if_absent(key, probe)
             objects.get_file(key, back)
         finally:
             objects.delete(key)
