@@ -11,7 +11,7 @@ from typing import Any
 
 from speechmill import languages
 from speechmill.episodes import Writing
-from speechmill.reports import Episode, EpisodeReport
+from speechmill.reports import CastMember, Episode, EpisodeReport
 from tasks.report import parts
 from tasks.report.sound import Track
 
@@ -57,6 +57,7 @@ def episode_page(report: EpisodeReport, track: Track) -> str:
             {"at": f"{chapter.start_s:.3f}", "time": parts.clock(chapter.start_s), "title": chapter.title}
             for chapter in episode.chapters
         ],
+        cast=[(names[member.speaker], _member(member, names)) for member in episode.cast],
         script=_script(report.writing),
     )
 
@@ -69,7 +70,9 @@ def _overview(episode: Episode) -> dict[str, Any]:
 
 def _names(episode: Episode) -> dict[str, str]:
     """What every speaker is called on the page; two of the same name are told apart by their ids."""
-    speakers = dict.fromkeys([*(line.speaker for line in episode.lines), *episode.speaking])
+    speakers = dict.fromkeys(
+        [*(line.speaker for line in episode.lines), *episode.speaking, *(member.speaker for member in episode.cast)]
+    )
     names = {speaker: episode.names.get(speaker) or speaker for speaker in speakers}
     bearers = Counter(names.values())
     return {speaker: name if bearers[name] == 1 else f"{name} ({speaker})" for speaker, name in names.items()}
@@ -105,7 +108,8 @@ def _lines(report: EpisodeReport, names: dict[str, str]) -> Iterator[dict[str, A
             "e": before_s or 0.0 if end_s is None else end_s,
             "facts": [fact for fact in facts if fact],
         }
-        before_s = end_s if end_s is not None else before_s
+        if end_s is not None:  # who goes on after a backchannel goes on from the line that it was said under
+            before_s = max(before_s or 0.0, end_s)
 
 
 def _gap(before_s: float | None, start_s: float | None) -> str:
@@ -130,6 +134,21 @@ def _speaking(episode: Episode, names: dict[str, str]) -> list[dict[str, Any]]:
         }
         for speaker, spoken_s in sorted(episode.speaking.items(), key=lambda item: -item[1])
     ]
+
+
+def _member(member: CastMember, names: dict[str, str]) -> str:
+    """A speaker's voice and place in words."""
+    sharers = ", ".join(names.get(other, other) for other in member.shared_with)
+    facts = [
+        f"voice {member.voice}{' as the cast says' if member.chosen == 'cast' else ''}",
+        f"{member.pitch:+g} semitones" if member.pitch else "",
+        f"at {member.rate:g} times its pace" if member.rate != 1 else "",
+        f"seat {abs(member.pan):.0%} {'left' if member.pan < 0 else 'right'}" if member.pan else "",
+        f"level {member.gain_db:+.1f} dB",
+        f"shared with {sharers}" if sharers else "",
+        f"by leave of {', '.join(member.consent.values())}" if member.consent else "",
+    ]
+    return " · ".join(fact for fact in facts if fact)
 
 
 def _script(writing: Writing) -> list[tuple[str, str]]:

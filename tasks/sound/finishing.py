@@ -1,4 +1,5 @@
-"""Finishing: a mix mastered, encoded, and measured after encoding; again where coding has raised a peak too far."""
+"""Finishing: a mix mastered, encoded, and measured after encoding; again where coding has raised a peak too far, or
+moved the loudness."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from tasks.sound.mastering import Master
 from tasks.sound.mixing import Mix
 from tasks.workplace import Workplace
 
-CEILING_TRIES = 3  # after this, a peak that lossy coding raised over the limit is for a person
+TRIES = 3  # after this, a peak that lossy coding raised over the limit is for a person
 CEILING_SPARE_DB = 0.1  # below what was just too high
+OFF_LU = 0.3  # further from the target than this is mastered again: profiles allow 0.5
 
 
 def finish(
@@ -23,7 +25,7 @@ def finish(
     """The master, and what the first of its lossy forms measures: what it is heard as."""
     spans = mixing.spoken(mix.timeline) if chosen.loudness.dialogue_gated else None
 
-    def tried(again: str, ceiling_db: float | None) -> tuple[Master, Loudness]:
+    def tried(again: str, ceiling_db: float | None, coding_lu: float) -> tuple[Master, Loudness]:
         # The gain of an earlier run is kept while it serves: then an edited line leaves all other parts as they were.
         gains = place.catalog.job(place.job).facts.get("gain_db", {})
         parts = 0
@@ -42,6 +44,7 @@ def finish(
                 threads=place.settings.threads,
                 stem=stem,
                 ceiling_db=ceiling_db,
+                coding_lu=coding_lu,
                 previous_gain_db=gains.get(language),
                 on_part=on_part,
             )
@@ -50,10 +53,17 @@ def finish(
         with place.stages(f"measure {language}{again}"):
             return made, measure_encoded(place.store, heard, threads=place.settings.threads, spans=spans)
 
-    made, loudness = tried("", None)
-    for _ in range(CEILING_TRIES - 1):
+    facts = place.catalog.job(place.job).facts.get("coding_lu", {})
+    coding_lu: float = facts.get(language, 0.0)  # what coding does to loudness is much the same after an edit
+    made, loudness = tried("", None, coding_lu)
+    for _ in range(TRIES - 1):
         over_db = loudness.true_peak_dbtp - chosen.loudness.true_peak_dbtp
-        if over_db <= 0:
+        off_lu = loudness.integrated_lufs - chosen.loudness.target_lufs(mix.layout.channels)
+        off = made.met and abs(off_lu) > OFF_LU
+        if over_db <= 0 and not off:
             break
-        made, loudness = tried(" again", made.ceiling_db - over_db - CEILING_SPARE_DB)
+        ceiling_db = made.ceiling_db - (over_db + CEILING_SPARE_DB if over_db > 0 else 0.0)
+        coding_lu = round(loudness.integrated_lufs - made.integrated_lufs, 2) if off else coding_lu
+        place.catalog.set_job_facts(place.job, coding_lu={**facts, language: coding_lu})
+        made, loudness = tried(" again", ceiling_db, coding_lu)
     return made, loudness

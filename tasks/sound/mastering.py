@@ -68,6 +68,7 @@ def master(
     threads: int,
     stem: bool = True,
     ceiling_db: float | None = None,
+    coding_lu: float = 0.0,
     previous_gain_db: float | None = None,
     on_part: Callable[[int, int], None] | None = None,
 ) -> Master:
@@ -75,13 +76,14 @@ def master(
     the lossy forms that are made beside FLAC, ``stem`` says whether the dialogue alone is wanted as well.
 
     ``ceiling_db`` is the limiter's, for when the encoded file was measured to need a lower one than the profile's true
-    peak less its margin for the codec. ``previous_gain_db`` is kept while the loudness stays within 0.25 LU of the
-    target, so that an edited line never moves a whole programme by a tenth of a decibel. ``on_part(done, of)`` is
+    peak less its margin for the codec; ``coding_lu`` is by how much coding was measured to make it louder.
+    ``previous_gain_db`` is kept while the loudness stays within 0.25 LU of the target, so that an edited line never
+    moves a whole programme by a tenth of a decibel. ``on_part(done, of)`` is
     called as parts are measured and rendered, from the thread that did it.
     """
     loudness = profile.loudness
     ceiling = ceiling_db if ceiling_db is not None else loudness.true_peak_dbtp - profile.encoding.codec_margin_db
-    target = loudness.target_lufs(mix.layout.channels)
+    target = loudness.target_lufs(mix.layout.channels) - coding_lu
     with _Line(mix, coders, store, threads, on_part, stem=stem) as line:
         level = gain.settle(
             Measured.joined(line.each(line.measured)),

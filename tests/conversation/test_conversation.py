@@ -95,3 +95,22 @@ def test_lines_keep_their_order_and_are_heard_whole(said: list[tuple[str, int, i
         clip = found.clips[each.line_id]
         assert clip.length_samples == length == clip.to_samples - clip.from_samples
         assert clip.end_samples <= found.timeline.length_samples
+
+
+def test_nobody_speaks_over_the_disclosure_and_the_first_chapter_begins_after_it() -> None:
+    told = turn("0", "A", kind=LineKind.DISCLOSURE)
+    found = plan([told, turn("1", "B", gap_ms=-900, chapter="One")], PAUSES, {}, opening="Opening")
+    assert found.clips["1"].start_samples == found.clips["0"].end_samples
+    assert found.chapters == ((0, "Opening"), (found.clips["1"].start_samples, "One"))
+    assert found.clips["0"].fade_samples == 0
+
+
+def test_an_intro_is_a_chapter_of_its_own_and_a_breath_is_none() -> None:
+    intro = plan([turn("1", "A", chapter="One")], Pauses(lead_ms=4000), {}, opening="Opening")
+    assert intro.chapters == ((0, "Opening"), (samples_of_ms(4000), "One"))
+    assert plan([turn("1", "A", chapter="One")], PAUSES, {}, opening="Opening").chapters == ((0, "One"),)
+
+
+def test_a_speaker_keeps_their_seat() -> None:
+    found = plan([turn("1", "A"), turn("2", "B"), turn("3", "A")], PAUSES, {}, {"A": -0.5})
+    assert [found.clips[n].pan for n in "123"] == [-0.5, 0.0, -0.5]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import feedparser
+import numpy as np
 import pytest
 import soundfile
 
@@ -138,6 +139,133 @@ def test_the_script_that_is_left_is_as_good_a_source(speechmill: Speechmill, art
     assert again.report["work"]["speak_calls"] == 0
     texts = [[line["text"] for line in ran.report["episode"]["lines"]] for ran in (first, again)]
     assert texts[0] == texts[1]
+
+
+TALK = {
+    "title": "Harbour talk",
+    "language": "en",
+    "speakers": {"HOST": {"name": "Ana", "role": "host"}, "BEN": {}, "CAT": {"name": "Cat"}},
+    "lines": [
+        {
+            "id": "1",
+            "speaker": "HOST",
+            "text": "Welcome to the harbour of the SQL ferry.",
+            "chapter": "Ferry",
+        },
+        {
+            "id": "2",
+            "speaker": "BEN",
+            "text": "I was on the quay, and I remember the fog and the bell.",
+            "gap_ms": 300,
+        },
+        {"id": "3", "speaker": "CAT", "text": "Mm-hm.", "kind": "backchannel"},
+        {"id": "4", "speaker": "CAT", "text": "Wait, which bell was that?", "kind": "interruption"},
+        {"id": "5", "speaker": "BEN", "text": "The old one, on the lighthouse.", "gap_ms": 250},
+        {"id": "6", "speaker": "HOST", "text": "And that is all there was.", "gap_ms": -600},
+        {"id": "7", "speaker": "CAT", "text": "Good night to all of you.", "chapter": "Home", "gap_ms": 1500},
+    ],
+}
+CAST = """
+[HOST]
+voice = "tone 205 Hz"
+pan = -1
+[BEN]
+voice = "tone 110 Hz"
+pan = 1
+rate = 0.9
+[CAT]
+pitch = 2
+consent = {who = "Cat Jones", when = 2026-05-01, scope = "Harbour talk"}
+"""
+
+
+def test_a_talk_of_three_is_heard_as_its_script_and_cast_say(speechmill: Speechmill, tmp_path: Path) -> None:
+    source, cast, lexicon, out = (tmp_path / name for name in ("talk.json", "cast.toml", "lexicon.csv", "out"))
+    source.write_text(json.dumps(TALK), "utf-8")
+    cast.write_text(CAST, "utf-8")
+    lexicon.write_text("SQL,sequel\n", "utf-8")
+    asked = ["--cast", cast, "--lexicon", lexicon, "--intro", "simple", "--bed", "simple", "--outro", "simple"]
+    ran = rehearse(speechmill, source, out, *asked)
+    assert ran.code == 0, ran.err
+    report = ran.report["episode"]
+    assert report["channels"] == 2
+    assert report["loudness"]["integrated_lufs"] == pytest.approx(-16, abs=0.5)
+    assert report["loudness"]["true_peak_dbtp"] < -1
+    lines = {line["id"]: line for line in report["lines"]}
+    starts = {id: line["placed_start_s"] for id, line in lines.items()}
+    ends = {id: line["placed_end_s"] for id, line in lines.items()}
+    for line, before, gap_s in (("2", "1", 0.3), ("4", "2", -0.4), ("5", "4", 0.25), ("6", "5", -0.6), ("7", "6", 1.5)):
+        assert starts[line] - ends[before] == pytest.approx(gap_s, abs=0.005)
+    assert starts["2"] < starts["3"] < ends["3"] < ends["2"]
+    assert "sequel" in lines["1"]["spoken"]
+    assert starts["disclosure"] == pytest.approx(4.0, abs=0.001)  # the intro has 6 s; the last two are under speech
+
+    # Chapters and cues lie where their lines are, behind an intro and a disclosure.
+    argv = ["ffprobe", "-v", "error", "-of", "json", "-show_chapters", str(out / "episode.mp3")]
+    marks = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["chapters"]
+    found = {mark["tags"]["title"]: float(mark["start_time"]) for mark in marks}
+    assert found == {
+        "Opening": 0.0, "Ferry": pytest.approx(starts["1"], abs=0.02), "Home": pytest.approx(starts["7"], abs=0.02)
+    }  # fmt: skip
+    cues = json.loads((out / "transcript.json").read_text("utf-8"))["segments"]
+    for id, text in (("1", "Welcome"), ("7", "Good")):
+        assert next(cue["startTime"] for cue in cues if text in cue["body"]) == pytest.approx(starts[id], abs=0.05)
+
+    # The host sits on the left, Ben on the right, Cat between them: so the channels are their stems.
+    sound, rate = soundfile.read(out / "episode.flac")
+
+    def levels_db(start_s: float, end_s: float) -> np.ndarray:
+        part = sound[round(start_s * rate) : round(end_s * rate)]
+        return np.asarray(10 * np.log10((part**2).mean(axis=0)))
+
+    alone = (("1", ends["1"]), ("2", starts["3"]), ("7", ends["7"]))
+    host, ben, cat = (levels_db(starts[id], until) for id, until in alone)
+    assert host[0] > host[1] + 10
+    assert ben[1] > ben[0] + 10
+    assert abs(cat[0] - cat[1]) < 1
+    powers = [10 * np.log10((10 ** (each / 10)).sum()) for each in (host, ben, cat)]
+    assert max(powers) - min(powers) < 2.5  # dB: everybody is as loud, wherever they sit
+    both = levels_db(starts["6"] + 0.05, ends["5"] - 0.05)
+    assert min(both) > max(powers) - 10  # an overlap is heard from both seats at once
+
+    # One edited line is one speak call, and all that follows is made again.
+    assert speechmill("edit", ran.result["job"], "5", "--text", "The very old one, on the lighthouse.").code == 0
+    again = speechmill("retake", ran.result["job"], "--json", "--no-prefect")
+    assert again.code == 0, again.err
+    assert again.report["work"]["speak_calls"] == 1
+    after = {line["id"]: line for line in again.report["episode"]["lines"]}
+    assert after["6"]["placed_start_s"] - after["5"]["placed_end_s"] == pytest.approx(-0.6, abs=0.005)
+    assert after["7"]["placed_start_s"] > starts["7"]
+    home = again.report["episode"]["chapters"][-1]
+    assert home["start_s"] == pytest.approx(after["7"]["placed_start_s"], abs=0.001)
+    assert "The very old one" in (out / "transcript.vtt").read_text("utf-8")
+    made = after["5"]["production"]
+    assert (made["engine"], made["voice"], made["pace"]) == ("rehearsal", "tone 110 Hz", 0.9)
+    assert made["takes"][0]["recipe"] == made["recipe"]
+    consent = next(member["consent"] for member in again.report["episode"]["cast"] if member["speaker"] == "CAT")
+    assert consent == {"who": "Cat Jones", "when": "2026-05-01", "scope": "Harbour talk"}
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "said"),
+    [
+        ("--cast", "[HOST]\nvoce = 1\n", "did you mean “voice”?"),
+        ("--cast", "[HOTS]\npan = 0\n", "did you mean HOST?"),
+        ("--cast", '[HOST]\nvoice = "nobody"\n', "has no voice “nobody”"),
+        ("--lexicon", "SQL,[[s]]\n", "markup"),
+        ("--bed", "no music\n", "bed.txt"),
+    ],
+)
+def test_what_is_beside_a_script_and_wrong_is_refused_in_one_line(
+    speechmill: Speechmill, tmp_path: Path, option: str, content: str, said: str
+) -> None:
+    source, file, out = tmp_path / "talk.json", tmp_path / f"{option[2:]}.txt", tmp_path / "out"
+    source.write_text(json.dumps(TALK), "utf-8")
+    file.write_text(content, "utf-8")
+    ran = rehearse(speechmill, source, out, option, file)
+    assert ran.code == 3
+    assert said in ran.err.strip().splitlines()[-1]
+    assert not out.exists()
 
 
 def test_the_feed_passes_the_lint(speechmill: Speechmill, article: Path, tmp_path: Path) -> None:
