@@ -92,15 +92,12 @@ def test_a_source_that_cannot_be_had_is_said_in_one_line_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_document_in_s3_becomes_an_episode(
-    studio: Studio,
-    tmp_path: Path,
-) -> None:
+def test_a_document_in_s3_becomes_an_episode(studio: Studio, tmp_path: Path) -> None:
     text = b"# News\n\nThe mill runs again. Bread is cheap.\n"
     studio.s3.client().put_object(Bucket=studio.bucket, Key="in/news.md", Body=text)
     ran = studio.speechmill(
-        "podcast", f"s3://{studio.bucket}/in/news.md", "--engine", "rehearsal", "--out", tmp_path / "out", "--no-prefect",
-        "--json",
+        "podcast", f"s3://{studio.bucket}/in/news.md", "--engine", "rehearsal", "--out", tmp_path / "out",
+        "--no-prefect", "--json",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert ran.report["source"]["name"] == "news.md"
