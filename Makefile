@@ -17,12 +17,17 @@ test: install-test lint  ## the whole suite, real servers included
 install-test:
 	@infra/install.sh test
 
-lint: install-test  ## ruff, mypy, the rooms' import rules, shell scripts
+lint: install-test  ## ruff, mypy, the rooms' import rules, shell scripts, containers
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	bash -n infra/*.sh .ci/run
+	.venv/bin/yamllint --strict -c infra/yamllint.yaml infra/compose.yaml infra/docker infra/prometheus infra/grafana infra/helm/speechmill/*.yaml
+	.venv/bin/check-jsonschema -q --builtin-schema vendor.compose-spec infra/compose.yaml
+	.venv/bin/check-jsonschema -q --check-metaschema infra/helm/speechmill/values.schema.json
+	.venv/bin/check-jsonschema -q --schemafile infra/helm/speechmill/values.schema.json infra/helm/speechmill/values.yaml
+	.venv/bin/hadolint -c infra/docker/hadolint.yaml infra/docker/Dockerfile
 
 bench: install  ## the benchmark table, as ratios within one run
 	@$(PYTHON) bench/dubbing.py

@@ -15,6 +15,7 @@ printf '%s' "$postgres" | write postgres_password
 printf '%s' "postgresql+psycopg://speechmill:$postgres@postgres/speechmill" | write database_url
 printf '%s' "postgresql+asyncpg://speechmill:$postgres@postgres/prefect" | write prefect_database_url
 printf '%s\n' "user default on >$broker ~* &* +@all" | write broker_acl
+printf '%s' "$broker" | write broker_password
 printf '%s' "redis://:$broker@broker:6379/0" | write broker_url
 printf '%s' "$grafana" | write grafana_password
 write s3_credentials <<EOF
