@@ -91,7 +91,7 @@ def test_a_request_has_no_path_that_nobody_judges() -> None:
     }  # fmt: skip
     harmless = {
         "targets", "language", "engines", "audio_track", "speakers", "background", "profile", "format", "minutes",
-        "seats", "disclosure", "approve",
+        "seats", "disclosure", "approve", "mp4",
     }  # fmt: skip
     for request in (DubbingRequest, PodcastRequest):
         assert set(request.model_fields) <= judged | harmless
