@@ -29,8 +29,8 @@ lint: install-test  ## ruff, mypy, the rooms' import rules, shell scripts, conta
 	.venv/bin/check-jsonschema -q --schemafile infra/helm/speechmill/values.schema.json infra/helm/speechmill/values.yaml
 	.venv/bin/hadolint -c infra/docker/hadolint.yaml infra/docker/Dockerfile
 
-bench: install  ## the benchmark table, as ratios within one run
-	@$(PYTHON) bench/dubbing.py
+bench: install  ## the benchmark tables, as ratios within one run
+	@$(PYTHON) bench/dubbing.py; dubbing=$$?; $(PYTHON) bench/episode.py && exit $$dubbing
 
 bench-mimo: install-test  ## MiMo-Audio on this machine's CPU, batch by batch, beside a plain loop
 	@$(PYTHON) bench/mimo_cpu.py

@@ -9,16 +9,14 @@ AAC encode, mux. Each row prints its measured value beside the most (or least) i
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from measuring import COMMAND, Row, Run, report, say, stages, table, timed
 from programme import make_film, make_sample, make_scripts
 
 MOST_OF_FLOOR = 1.6
@@ -26,73 +24,6 @@ MOST_OF_HOUR = 3.3  # three times as long, and no more than a tenth on top
 MOST_OF_RUN = 0.5
 MOST_RESIDENT_MB = 700
 MOST_FIRST_WORD_S = 1.0
-
-
-@dataclass(frozen=True)
-class Row:
-    what: str
-    measured: float
-    most: float
-    unit: str = ""
-
-    @property
-    def met(self) -> bool:
-        return self.measured <= self.most
-
-    def line(self) -> str:
-        met = "yes" if self.met else "NO"
-        return f"| {self.what} | {self.measured:.2f}{self.unit} | {self.most:g}{self.unit} | {met} |"
-
-
-@dataclass(frozen=True)
-class Run:
-    seconds: float
-    peak_mb: float  # of the largest process
-    result: dict[str, Any]
-
-
-def timed(argv: list[str], env: dict[str, str] | None = None) -> Run:
-    """Run a command to its end; its wall time, and the largest resident set of it and all it started."""
-    began = time.monotonic()
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    peak = 0.0
-    os.set_blocking(process.stdout.fileno(), False)
-    os.set_blocking(process.stderr.fileno(), False)
-    out, err = b"", b""
-    while process.poll() is None:
-        peak = max(peak, *(resident_mb(pid) for pid in family(process.pid)))
-        out += process.stdout.read() or b""
-        err += process.stderr.read() or b""
-        time.sleep(0.1)
-    os.set_blocking(process.stdout.fileno(), True)
-    out += process.stdout.read() or b""
-    if process.returncode not in (0, 5):
-        sys.exit(f"{argv[:3]} failed ({process.returncode}): {err.decode()[-2000:]}")
-    return Run(time.monotonic() - began, peak, json.loads(out) if out.strip().startswith(b"{") else {})
-
-
-def family(pid: int) -> list[int]:
-    """A process and all its descendants, as far as they still run."""
-    found = [pid]
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += family(int(child))
-    except OSError:
-        pass
-    return found
-
-
-def resident_mb(pid: int) -> float:
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return 0.0
 
 
 def floor(film: Path, folder: Path) -> float:
@@ -147,9 +78,6 @@ def first_word_s(argv: list[str], env: dict[str, str]) -> float:
     return seconds
 
 
-COMMAND = [sys.executable, "-m", "flows.cli"]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, default=60)
@@ -198,23 +126,7 @@ def main() -> int:
             say(f"{minutes * 3} min: {long.seconds:.1f} s, {long.peak_mb:.0f} MB; {stages(long)}")
             rows.append(Row(f"{minutes * 3} min / {minutes} min", long.seconds / full.seconds, MOST_OF_HOUR))
             rows.append(Row(f"largest process, {minutes * 3} min", long.peak_mb, MOST_RESIDENT_MB, " MB"))
-    say("")
-    say("| what | measured | at most | met |\n|---|---|---|---|\n" + "\n".join(row.line() for row in rows))
-    return 0 if all(row.met for row in rows) else 1
-
-
-def report(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(run.result["report"]).read_text("utf-8"))
-    return found
-
-
-def stages(run: Run) -> str:
-    return ", ".join(f"{stage['name']} {stage['seconds']:.1f}" for stage in report(run)["stages"])
-
-
-def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    return table(rows)
 
 
 if __name__ == "__main__":
