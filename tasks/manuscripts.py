@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from speechmill.abilities import Ability
 from speechmill.episodes import EpisodeScript, Format, PodcastRequest
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
 from speechmill.settings import Settings
+from storage.artifacts import ArtifactStore
 from tasks import sources
 from tasks.casts import Members, joined, raise_for_strangers, read_cast
 from tasks.disclosing import disclosed
@@ -22,7 +24,7 @@ from tasks.scriptwriting.keeping import is_script, read_script
 from tasks.scriptwriting.preview import preview
 from tasks.scriptwriting.writing import SPEAKERS, write_script
 from tasks.text.lexicons import Lexicon, read_lexicon
-from tasks.workplace import Workplace
+from tasks.workplace import Workplace, artifact_store, open_catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
     if request.show:
         membership.foresee(Path(request.show), place.job, Path(place.catalog.job(place.job).out))
     with place.stages("script"):
-        document, script, lexicon = written(request, place.settings)
+        document, script, lexicon = written(request, place.settings, place.store)
     path = Path(request.source)
     if document is None:
         sha256 = digest_of_file(sources.find(request.source, place.settings).path)
@@ -50,9 +52,11 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
     return Manuscript(path.name, sha256, keep_script(place, script, lexicon), lexicon)
 
 
-def written(request: PodcastRequest, settings: Settings) -> tuple[Document | None, EpisodeScript, Lexicon]:
+def written(
+    request: PodcastRequest, settings: Settings, store: ArtifactStore | None = None
+) -> tuple[Document | None, EpisodeScript, Lexicon]:
     """The document, where the source is one, the script, and the lexicon it is said by; its minutes by how fast the
-    chosen engine speaks.
+    chosen engine speaks. ``store`` keeps what a language model answered.
 
     What a speaker is like is said by the show's cast, before that by the script, before all by the request's cast.
     """
@@ -60,7 +64,7 @@ def written(request: PodcastRequest, settings: Settings) -> tuple[Document | Non
     usual = read_cast(show.cast) if show and show.cast else {}
     given = read_cast(Path(request.cast)) if request.cast else {}
     lexicon = _lexicon(request, show)
-    document, script = _script(request, settings, joined(usual, given), lexicon)
+    document, script = _script(request, settings, joined(usual, given), lexicon, store)
     if request.cast and document is None:
         raise_for_strangers(Path(request.cast).name, given, script)
     members = joined(usual, script.speakers, given)
@@ -69,7 +73,7 @@ def written(request: PodcastRequest, settings: Settings) -> tuple[Document | Non
 
 
 def _script(
-    request: PodcastRequest, settings: Settings, cast: Members, lexicon: Lexicon
+    request: PodcastRequest, settings: Settings, cast: Members, lexicon: Lexicon, store: ArtifactStore | None
 ) -> tuple[Document | None, EpisodeScript]:
     speaks = engine(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
     pace = speaks.characters_per_s if speaks else None
@@ -88,6 +92,7 @@ def _script(
         characters_per_s=pace,
         lexicon=lexicon.of(document.language),
         engine=writer,
+        store=store,
     )
     return document, script
 
@@ -104,6 +109,8 @@ def _lexicon(request: PodcastRequest, show: Show | None) -> Lexicon:
 
 
 def previewed(request: PodcastRequest, settings: Settings) -> str:
-    """What would be read aloud, and what is skipped and why, for a person; nothing is made."""
-    document, script, _ = written(request, settings)
+    """What would be read aloud, and what is skipped and why, for a person. Nothing is made, but what a language model
+    answered is kept for the episode."""
+    with closing(open_catalog(settings)) as catalog:
+        document, script, _ = written(request, settings, artifact_store(settings, catalog))
     return preview(document, script)

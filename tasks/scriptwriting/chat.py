@@ -1,7 +1,9 @@
 """A language model asked for one JSON object: behind an OpenAI-compatible endpoint (Ollama, vLLM, llama.cpp, OpenAI),
 or an engine's own.
 
-A reply that does not fit its schema goes back with the parser's message. Nothing else of a reply is believed.
+A reply that does not fit its schema goes back with the parser's message. Nothing else of a reply is believed. What was
+answered at last is kept under its recipe (the model, the prompt and the whole question, in which the document stands),
+so a script that is written again is found, and one that was broken off goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,15 +12,19 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from speechmill.abilities import Message, Writes
 from speechmill.errors import BadInput, EngineRefused, Unavailable
+from speechmill.recipes import Recipe, digest_of_bytes, digest_of_json
 from speechmill.settings import Settings
+from storage.artifacts import ArtifactStore
 from tasks.documents.web import Reply, exchange
 
+VERSION = "1"
 TRIES = 3  # for one question; a model that failed three times goes on failing
 RETRIES = 2  # of one request that a busy server turned away
 MOST_WAIT_S = 20.0
@@ -37,6 +43,7 @@ class Pen(Protocol):
     """Whoever answers, with a count of what it was asked."""
 
     model: str
+    version: str  # changes whenever the same question could be answered otherwise
     calls: int
     tokens: int
     most_characters: int  # of a question that it can read
@@ -46,18 +53,39 @@ class Pen(Protocol):
 
 
 class Chat:
-    """Questions to a model, asked again until the reply can be used."""
+    """Questions to a model, asked again until the reply can be used; ``store`` keeps what was answered."""
 
-    def __init__(self, pen: Pen) -> None:
+    def __init__(self, pen: Pen, store: ArtifactStore | None = None) -> None:
         self.pen = pen
+        self._store = store
 
     def ask(
         self, system: str, question: dict[str, Any], shape: type[Shape], review: Callable[[Shape], list[str]]
     ) -> tuple[Shape, list[str]]:
         """The best reply in this shape, and what ``review`` still finds wrong with it (sentences).
 
-        Raises ``Unavailable`` where no reply has the shape, or none comes.
+        Raises ``Unavailable`` where no reply has the shape, or none comes; then nothing is kept.
         """
+        if self._store is None:
+            return self._asked(system, question, shape, review)
+        recipe = Recipe(
+            "ask language model",
+            VERSION,
+            inputs=[digest_of_bytes(system.encode()), digest_of_json(question)],
+            model=self.pen.version,
+            shape=shape.model_json_schema(),
+        )
+
+        def make(out: Path) -> None:
+            out.write_text(self._asked(system, question, shape, review)[0].model_dump_json(), "utf-8")
+
+        made = self._store.get_or_make(recipe, make, ".json")
+        reply = shape.model_validate_json(self._store.path(made.sha256).read_bytes())
+        return reply, review(reply)
+
+    def _asked(
+        self, system: str, question: dict[str, Any], shape: type[Shape], review: Callable[[Shape], list[str]]
+    ) -> tuple[Shape, list[str]]:
         messages = [Message("system", system), Message("user", json.dumps(question, ensure_ascii=False))]
         best: tuple[Shape, list[str]] | None = None
         told = ""
@@ -99,6 +127,7 @@ class Endpoint:
         self._deadline_s = settings.llm_timeout_s
         self._formats: list[str] = ["json_schema", "json_object", ""]  # the first that the endpoint takes
         self.model = settings.llm_model
+        self.version: str = digest_of_json([self._url, self.model, TEMPERATURE, SEED])
         self.most_characters = ENDPOINT_CHARACTERS
         self.calls = 0
         self.tokens = 0
@@ -167,6 +196,7 @@ class Writer:
     def __init__(self, name: str, writes: Writes) -> None:
         self._writes = writes
         self.model = name
+        self.version = f"{name} {writes.version}"
         self.most_characters = writes.most_characters
         self.calls = 0
         self.tokens = 0  # engines do not tell

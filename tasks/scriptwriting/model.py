@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from speechmill.episodes import EpisodeScript, Format, LineKind, ScriptSpeaker, Span, Writing
 from speechmill.errors import Unavailable
+from storage.artifacts import ArtifactStore
 from tasks.documents.blocks import Block, Document, clean, excerpt
 from tasks.scriptwriting import grounding
 from tasks.scriptwriting.chat import ENDPOINT_CHARACTERS, Chat, Pen
@@ -95,9 +96,11 @@ def write_by_model(
     speakers: Mapping[str, ScriptSpeaker],
     characters_per_s: float,
     lexicon: Mapping[str, str] | None,
+    store: ArtifactStore | None = None,
 ) -> EpisodeScript:
-    """The script of a format by a model. Raises ``Unavailable`` where it gives none that can be used."""
-    return _Writer(document, format, Chat(pen), minutes, speakers, characters_per_s, lexicon).write()
+    """The script of a format by a model; ``store`` keeps its answers. Raises ``Unavailable`` where it gives none that
+    can be used."""
+    return _Writer(document, format, Chat(pen, store), minutes, speakers, characters_per_s, lexicon).write()
 
 
 class _Writer:

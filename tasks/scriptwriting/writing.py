@@ -9,6 +9,7 @@ from speechmill.abilities import Ability, Engine
 from speechmill.episodes import EpisodeScript, Format, ScriptSpeaker, Writing
 from speechmill.errors import BadInput, Unavailable
 from speechmill.settings import Settings
+from storage.artifacts import ArtifactStore
 from tasks.documents.blocks import Document
 from tasks.scriptwriting.chat import Endpoint, Pen, Writer
 from tasks.scriptwriting.drafting import in_spoken_form, left_out, script
@@ -56,6 +57,7 @@ def write_script(
     characters_per_s: float | None = None,
     lexicon: Mapping[str, str] | None = None,
     engine: Engine | None = None,
+    store: ArtifactStore | None = None,
 ) -> EpisodeScript:
     """The script of an episode about a document.
 
@@ -63,7 +65,8 @@ def write_script(
     engine that will speak: the minutes are planned with it. What was left out, repaired or not supported by the
     document stands in ``writing``. A dialogue is written by the settings' language model, where there is one, else by
     rule; what cannot be written by rule is written by ``engine``, where no endpoint is set and the engine writes.
-    Raises ``BadInput``, and ``Unavailable`` for a format that needs a model and one that gives no script.
+    ``store`` keeps what a model answered. Raises ``BadInput``, and ``Unavailable`` for a format that needs a model and
+    a model that gives no script.
     """
     chosen = dict(speakers) if speakers else _named(document, format) or SPEAKERS[format]
     if len(chosen) < FEWEST[format]:
@@ -82,7 +85,7 @@ def write_script(
         return _by_rule(document, format, minutes, chosen, rate, lexicon)
     from tasks.scriptwriting.model import write_by_model
 
-    return write_by_model(document, format, pen, minutes, chosen, rate, lexicon)
+    return write_by_model(document, format, pen, minutes, chosen, rate, lexicon, store)
 
 
 def _pen(document: Document, format: Format, settings: Settings, engine: Engine | None) -> Pen | None:

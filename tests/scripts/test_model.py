@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from speechmill.abilities import Message
 from speechmill.episodes import Format
 from speechmill.errors import Unavailable
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks.documents.blocks import Document, assemble
 from tasks.documents.markdown import pieces
-from tasks.scriptwriting.models import Pen
 from tasks.scriptwriting.writing import write_script
 from tasks.workplace import artifact_store, open_catalog
 from tests.scripts.conftest import Endpoint, Slow, Status, question, willing
@@ -304,7 +302,7 @@ def test_a_script_that_is_written_again_is_found(
     again = write_script(article, Format.DEBATE, settings, minutes=3, store=store)
     assert len(endpoint.asked) == asked == first.writing.calls
     assert (again.lines, again.writing.calls) == (first.lines, 0)
-    write_script(article, Format.DEBATE, endpoint.settings(tmp_path, llm_model="other"), minutes=3, store=store)
+    write_script(article, Format.DEBATE, settings.model_copy(update={"llm_model": "other"}), minutes=3, store=store)
     assert len(endpoint.asked) > asked
 
 
@@ -329,42 +327,3 @@ def test_replies_that_cannot_be_used_are_not_kept(
         write_script(article, Format.LIVE, endpoint.settings(tmp_path), store=store)
     endpoint.answers = [willing]
     assert write_script(article, Format.LIVE, endpoint.settings(tmp_path), store=store).lines
-
-
-class Clerk:
-    """An engine that writes, and takes no schema."""
-
-    version = "1"
-    languages = frozenset({"en"})
-    most_characters = 6_000
-
-    def __init__(self) -> None:
-        self.longest = 0
-
-    def write(self, messages: Sequence[Message], seed: int) -> str:
-        del seed
-        assert [message.role for message in messages] == ["user", "assistant", "user", "assistant", "user"][
-            : len(messages)
-        ]
-        told, _, asked = messages[0].text.rpartition("\n\n")
-        assert '"properties"' in told
-        self.longest = max(self.longest, len(asked))
-        return json.dumps(willing({"messages": [None, {"content": asked}]}))
-
-
-def test_an_engine_that_writes_is_as_good_as_an_endpoint(article: Document, offline: Settings) -> None:
-    clerk = Clerk()
-    script = write_script(article, Format.TALKSHOW, offline, minutes=3, pen=Pen("clerk", clerk))
-    assert script.writing.minutes == pytest.approx(3, rel=0.1)
-    assert script.writing.writer == "clerk"
-
-
-def test_an_engine_with_a_short_context_is_shown_the_beginnings(offline: Settings) -> None:
-    clerk = Clerk()
-    text = "# Trains\n\n" + "\n\n".join(
-        f"{ABOUT_TRAIN} Number {n} is longer than the others are." * 3 for n in range(60)
-    )
-    document = assemble("long.md", pieces(text), language="en")
-    write_script(document, Format.DIALOGUE, offline, minutes=2, pen=Pen("clerk", clerk))
-    assert len(document.text) > 10_000
-    assert clerk.longest < 10_000
