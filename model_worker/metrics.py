@@ -6,6 +6,7 @@ when somebody asks, by ``CatalogFigures``: each ``serve`` and ``ingest`` tells t
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -28,6 +29,8 @@ from speechmill.lines import seconds
 from speechmill.takes import Take
 from storage.catalog import Catalog
 from storage.catalog.census import Census
+
+log = logging.getLogger("speechmill.worker")
 
 WORK_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 CENSUS_KEPT_S = 5.0  # several who scrape cost the database one query
@@ -53,9 +56,10 @@ AT_WORK = Gauge("speechmill_at_work", "Orders that this worker works on now.", r
 
 @contextmanager
 def measured(kind: str, engine: str) -> Iterator[Callable[[Take | None], None]]:
-    """Measure the work on one order. Yields what is to be called with its take once it is done; errors go on up."""
+    """Measure the work on one order, and log its end: figures, never what was said. Yields what is to be called with
+    its take once it is done; errors go on up."""
     began_s = time.perf_counter()
-    outcome = "failed"
+    outcome, facts = "failed", dict[str, object]()
 
     def done(take: Take | None) -> None:
         nonlocal outcome
@@ -63,6 +67,7 @@ def measured(kind: str, engine: str) -> Iterator[Callable[[Take | None], None]]:
         if take is None:
             CHUNKS.labels(engine).inc()
             return
+        facts.update(take=take.number, verdict=str(take.verdict))
         LINES.labels(engine, take.verdict).inc()
         if take.measured is not None:
             AUDIO.labels(engine).inc(seconds(take.measured.length_samples))
@@ -78,8 +83,10 @@ def measured(kind: str, engine: str) -> Iterator[Callable[[Take | None], None]]:
         FAILED.labels(kind, error.code if isinstance(error, SpeechmillError) else "internal").inc()
         raise
     finally:
+        took_s = time.perf_counter() - began_s
         AT_WORK.dec()
-        WORK.labels(kind, outcome).observe(time.perf_counter() - began_s)
+        WORK.labels(kind, outcome).observe(took_s)
+        log.info(outcome, extra=facts | {"dur_ms": round(took_s * 1000)})
 
 
 class CatalogFigures(Collector):

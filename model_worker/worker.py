@@ -10,9 +10,11 @@ import logging
 import os
 import socket
 import threading
+import warnings
 from collections.abc import Sequence
 
 from celery import Celery, signals
+from celery.platforms import SecurityWarning
 
 from model_worker.keeper import Keeper
 from model_worker.messages import Queue
@@ -32,18 +34,6 @@ def run_worker(
 
     SIGTERM: nothing new is begun, and what runs is finished; what is not finished after ``shutdown_s`` is given back.
     """
-    worker = app.Worker(
-        hostname=f"speechmill@{worker_name()}",
-        pool_cls="threads",
-        concurrency=threads,
-        queues=[name for queue in queues for name in (queue.value, queue.of_this_version)],
-        task_events=events,
-        without_gossip=True,  # workers need not know of each other
-        without_mingle=True,
-        without_heartbeat=not events,
-        quiet=True,
-        loglevel="WARNING",
-    )
 
     def stopping(**_: object) -> None:
         log.info("stopping: %d at work", keeper.busy)
@@ -60,6 +50,20 @@ def run_worker(
     signals.worker_shutting_down.connect(stopping, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.setup_logging.connect(logging_is_set_up, weak=False)
+    # Celery warns of root because of pickle, which no worker of ours accepts.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    worker = app.Worker(
+        hostname=f"speechmill@{worker_name()}",
+        pool_cls="threads",
+        concurrency=threads,
+        queues=[name for queue in queues for name in (queue.value, queue.of_this_version)],
+        task_events=events,
+        without_gossip=True,  # workers need not know of each other
+        without_mingle=True,
+        without_heartbeat=not events,
+        quiet=True,
+        loglevel="WARNING",
+    )
     keeper.start()
     try:
         worker.start()
