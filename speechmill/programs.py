@@ -221,11 +221,12 @@ def deadline(process: subprocess.Popen[bytes], program: str, limits: Limits) -> 
     try:
         yield
     except Exception:
-        if late.is_set():
-            raise too_late(program, limits) from None
-        raise
+        if not late.is_set():
+            raise
     finally:
         alarm.cancel()
+    if late.is_set():
+        raise too_late(program, limits)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -26,6 +26,7 @@ import ffmpeg
 from speechmill import programs
 from speechmill.errors import UnreadableMedia
 from speechmill.programs import Limits, Ran
+from speechmill.settings import settings
 
 FORMATS = (
     "mov", "matroska", "wav", "w64", "mp3", "flac", "ogg", "aac", "ac3", "eac3", "dts", "avi", "mpegts", "mpeg", "mxf",
@@ -51,15 +52,19 @@ SAFE_INPUT: dict[str, object] = {
     "max_pixels": MOST_PIXELS,
     "probesize": PROBE_BYTES,
 }
-USUAL = Limits(memory_bytes=MEMORY_BYTES)
 
 CORES = os.cpu_count() or 1
 Node = Any  # ffmpeg-python has no types
 
 
+def usual() -> Limits:
+    """What one run may take where nobody knows how long its programme is."""
+    return Limits(settings().tool_timeout_s, memory_bytes=MEMORY_BYTES)
+
+
 def lasting(duration_s: float, *, file_bytes: int | None = None, memory_bytes: int = MEMORY_BYTES) -> Limits:
     """What one run over a programme of this length may take. One that takes longer hangs."""
-    wall_s = START_S + SLOWEST * duration_s
+    wall_s = min(START_S + SLOWEST * duration_s, settings().tool_timeout_s)
     return Limits(wall_s, file_bytes=file_bytes, memory_bytes=memory_bytes, cpu_s=int(wall_s) * CORES)
 
 
@@ -103,19 +108,19 @@ def argv(node: Node, *, level: str = "error") -> list[str]:
     return ["ffmpeg", *quiet, "-max_alloc", str(MAX_ALLOC_BYTES), *arguments, "-y"]
 
 
-def execute(node: Node, *, limits: Limits = USUAL, level: str = "error", check: bool = True) -> Ran:
+def execute(node: Node, *, limits: Limits | None = None, level: str = "error", check: bool = True) -> Ran:
     """Run one ffmpeg command to its end; raises ``ToolFailed`` with the tail of stderr."""
     arguments = argv(node, level=level)
-    return programs.run(arguments, limits=limits, check=check, cwd=_written(arguments))
+    return programs.run(arguments, limits=limits or usual(), check=check, cwd=_written(arguments))
 
 
 @contextmanager
 def running(
-    node: Node, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL, limits: Limits = USUAL
+    node: Node, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL, limits: Limits | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """An ffmpeg whose pipes the caller feeds or reads, and ends with ``finish``. It does not outlive the block, nor its
     deadline, even where the caller is stuck in feeding it."""
-    arguments = argv(node)
+    arguments, limits = argv(node), limits or usual()
     process = programs.start(arguments, stdin=stdin, stdout=stdout, limits=limits, cwd=_written(arguments))
     try:
         with programs.deadline(process, "ffmpeg", limits):
@@ -137,12 +142,12 @@ def finish(process: subprocess.Popen[bytes], *, check: bool = True) -> Ran:
     return ran
 
 
-def probe(path: Path, *entries: str, limits: Limits = USUAL) -> dict[str, Any]:
+def probe(path: Path, *entries: str, limits: Limits | None = None) -> dict[str, Any]:
     """What ffprobe says of a file: ``format``, ``streams`` and ``chapters``, or what ``entries`` ask for instead.
 
     Raises ``UnreadableMedia`` where no allowed format opens the file.
     """
-    ran = programs.run(_ffprobe(path, entries or DESCRIBE), limits=limits, check=False, cwd=EMPTY_ENOUGH)
+    ran = programs.run(_ffprobe(path, entries or DESCRIBE), limits=limits or usual(), check=False, cwd=EMPTY_ENOUGH)
     if ran.returncode != 0:
         raise UnreadableMedia(
             f"{path.name} is not a film or recording that can be read",

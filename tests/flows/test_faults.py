@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,32 @@ def test_a_full_disk_is_named_and_the_job_goes_on_when_there_is_room(
     assert [path for path in small_disk.rglob("*") if path.is_file() and path.stat().st_size] == []
     subprocess.run(["mount", "-o", "remount,size=1g", str(small_disk)], check=True)
     done = speechmill(*asked, "--no-prefect", "--json")
+    assert done.code == 0, done.err
+    assert "going on with job" in done.err
+
+
+HANGS = """#!/bin/sh
+case "$*" in *pcm_f32le*) kill -STOP $$;; esac
+exec {ffmpeg} "$@"
+"""
+"""An ffmpeg that stops for ever as soon as it is to decode the sound of a film."""
+
+
+def test_a_program_that_hangs_is_ended_and_the_job_goes_on(
+    speechmill: Speechmill, folder: Path, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "ffmpeg").write_text(HANGS.format(ffmpeg=shutil.which("ffmpeg")))
+    (tools / "ffmpeg").chmod(0o755)
+    asked = ["dub", str(folder / "talk.mp4"), "--to", "es", "--engine", "rehearsal", "--out", str(tmp_path / "out")]
+    hung = speechmill(*asked, "--no-prefect", PATH=f"{tools}:{os.environ['PATH']}", SPEECHMILL_TOOL_TIMEOUT_S="2")
+    assert hung.code == 4, hung.err
+    assert "error[tool-failed]: ffmpeg did not end within 2 s" in hung.err
+    assert str(tools) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert not (tmp_path / "out").exists()
+    assert [path for path in (speechmill.home / "scratch").rglob("*") if path.is_file()] == []
+    done = speechmill(*asked, "--no-prefect")
     assert done.code == 0, done.err
     assert "going on with job" in done.err
 

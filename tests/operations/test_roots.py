@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from speechmill.episodes import PodcastRequest
 from speechmill.errors import ForbiddenSource
 from speechmill.requests import DubbingRequest
 from speechmill.roots import refuse_outside
-from speechmill.settings import Settings
+from speechmill.settings import Settings, settings
+from tasks.workplace import open_catalog
 
 
 @pytest.fixture
@@ -108,6 +110,30 @@ def test_without_roots_only_this_machine_is_trusted(media: Path, monkeypatch: py
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
     with pytest.raises(ForbiddenSource):
         admit(asked, chosen)
+
+
+def test_a_form_that_names_what_it_may_not_makes_no_job(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the deployment runs, without its server."""
+    from flows.deployments import dub
+    from flows.forms import DubbingForm
+
+    monkeypatch.setenv("SPEECHMILL_HOME", str(media.parent / "home"))
+    monkeypatch.setenv("SPEECHMILL_SOURCE_ROOTS", str(media))
+    settings.cache_clear()
+    root = logging.getLogger()
+    kept, level = root.handlers[:], root.level
+    try:
+        state = dub.fn(DubbingForm(source="/etc/passwd", targets=["es"]))
+        catalog = open_catalog(settings())
+        assert catalog.jobs(10) == []
+        catalog.close()
+    finally:
+        settings.cache_clear()
+        root.handlers[:] = kept
+        root.setLevel(level)
+        logging.captureWarnings(False)
+    assert state.is_failed()
+    assert "/etc/passwd may not be read or written" in (state.message or "")
 
 
 @pytest.mark.parametrize(
