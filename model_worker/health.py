@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -25,6 +26,7 @@ from speechmill.settings import Settings
 
 log = logging.getLogger("speechmill.health")
 
+PORTS = 10  # of one machine's services, from the port of the settings on
 READY_KEPT_S = 2.0  # however many ask, the database is asked once in this time
 ANSWER_S = 10.0
 
@@ -81,19 +83,32 @@ class _Server(ThreadingHTTPServer):
             log.exception("could not answer %s", client_address[0])
 
 
+def _listening(chosen: Settings, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    """At the port of the settings, or at the next that is free: `speechmill up` runs several services."""
+    for port in range(chosen.metrics_port, min(chosen.metrics_port + PORTS, 65536)):
+        try:
+            server = _Server((chosen.metrics_host, port), handler)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            raise Unavailable(
+                f"port {port} of {chosen.metrics_host} cannot be listened to ({error.strerror})",
+                hint="correct SPEECHMILL_METRICS_PORT or SPEECHMILL_METRICS_HOST",
+            ) from None
+        log.info("figures and health are shown", extra={"port": port})
+        return server
+    raise Unavailable(
+        f"the {PORTS} ports from {chosen.metrics_port} on are taken", hint="set SPEECHMILL_METRICS_PORT to another"
+    )
+
+
 @contextmanager
 def shown(chosen: Settings, registry: CollectorRegistry, checks: Mapping[str, Check]) -> Iterator[int]:
     """Answer for this service while the block runs, where the settings name a port; yields the port (0: none)."""
     if not chosen.metrics_port:
         yield 0
         return
-    try:
-        server = _Server((chosen.metrics_host, chosen.metrics_port), _handler(registry, Readiness(checks)))
-    except OSError as error:
-        raise Unavailable(
-            f"port {chosen.metrics_port} cannot be listened to ({error.strerror})",
-            hint="set SPEECHMILL_METRICS_PORT to another",
-        ) from None
+    server = _listening(chosen, _handler(registry, Readiness(checks)))
     thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="health", daemon=True)
     thread.start()
     try:

@@ -79,12 +79,16 @@ def test_without_a_port_nothing_listens(tmp_path: Path) -> None:
         assert port == 0
 
 
-def test_a_port_that_is_taken_is_named(chosen: Settings) -> None:
-    with (
-        shown(chosen, CollectorRegistry(), {}),
-        pytest.raises(Unavailable, match=str(chosen.metrics_port)),
-        shown(chosen, CollectorRegistry(), {}),
-    ):
+def test_several_services_of_a_machine_show_themselves_at_ports_in_a_row(chosen: Settings) -> None:
+    with shown(chosen, CollectorRegistry(), {}) as first, shown(chosen, CollectorRegistry(), {}) as second:
+        assert first == chosen.metrics_port
+        assert first < second < first + health.PORTS
+        assert ask(chosen, "/health/live")[0] == 200
+
+
+def test_an_address_that_is_not_of_this_machine_is_named(chosen: Settings) -> None:
+    elsewhere = chosen.model_copy(update={"metrics_host": "192.0.2.1"})
+    with pytest.raises(Unavailable, match="SPEECHMILL_METRICS_HOST"), shown(elsewhere, CollectorRegistry(), {}):
         pass
 
 
