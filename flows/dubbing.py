@@ -27,7 +27,7 @@ def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     """Run a job of the catalog to its delivery."""
     request = DubbingRequest.model_validate(catalog.job(job_id).request)
     place = workplace(chosen, catalog, job_id, progress)
-    state = dub(place, request, Path(catalog.job(job_id).out), step)
+    state = dub(place, sources.at_hand(request, chosen), Path(catalog.job(job_id).out), step)
     place.store.settle()
     catalog.move_job(job_id, state)
 

@@ -98,4 +98,59 @@ def gc(grace_days: float, finished_days: float | None, dry_run: bool, as_json: b
         click.echo(clearing.sentence(cleared, dry_run=dry_run), err=True)
 
 
-COMMANDS = (serve, migrate, cancel, worker, gc)
+@click.command()
+@click.argument("where")
+@click.option("--once", is_flag=True, help="End when all that is there is dealt with.")
+@click.option("--no-prefect", is_flag=True, help="Run jobs here, without any Prefect server.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def ingest(where: str, once: bool, no_prefect: bool, as_json: bool) -> None:
+    """Sweep a drop folder: a directory, or s3://bucket/prefix."""
+    from flows.sweeping import ingest as watch
+    from flows.watching import watched_over
+    from speechmill import logs
+    from speechmill.settings import settings
+    from tasks.workplace import open_catalog
+
+    chosen = settings()
+    logs.configure("ingest", chosen)
+    catalog = open_catalog(chosen)
+    try:
+        with watched_over(chosen, {}):
+            swept = watch(where, chosen, catalog, _say, once=once, prefect=not no_prefect)
+    finally:
+        catalog.close()
+    if as_json:
+        click.echo(json.dumps(swept.as_json(), ensure_ascii=False))
+    else:
+        _say(swept.sentence())
+
+
+@click.command()
+@click.argument("manifest", metavar="FILE")
+@click.option("--out", metavar="DIR", help="Folder for the results; default ./out/<name of the manifest>.")
+@click.option("--at-once", type=click.IntRange(1, 256), metavar="N", help="Jobs under way at a time.")
+@click.option("--no-prefect", is_flag=True, help="Run jobs here, without any Prefect server.")
+@click.option("--strict", is_flag=True, help="Exit 5 also when lines of a row need a person.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool, strict: bool, as_json: bool) -> int:
+    """Make one job of every row of a manifest: CSV or JSON lines of source, languages, options."""
+    from pathlib import Path
+
+    from flows.batch import run_batch
+    from speechmill.settings import settings
+    from tasks.workplace import open_catalog
+
+    chosen = settings()
+    catalog = open_catalog(chosen)
+    try:
+        folder = Path(out) if out else None
+        report = run_batch(Path(manifest), folder, chosen, catalog, _say, prefect=not no_prefect, at_once=at_once or 0)
+    finally:
+        catalog.close()
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    counts = report.counts
+    return 5 if counts["failed"] or counts["cancelled"] or (strict and counts["review"]) else 0
+
+
+COMMANDS = (serve, ingest, batch, migrate, cancel, worker, gc)

@@ -7,6 +7,8 @@ SpeechmillError              code, hint, retryable, exit_code
 │   ├── LimitExceeded        longer, larger or wider than the settings allow
 │   ├── UnreadableScript     a transcript, subtitle, glossary or translation that cannot be read
 │   ├── UnreadableDocument   a document for an episode: encrypted, only pictures, cut off, empty, no format we read
+│   ├── UnreadableSidecar    film.job.json: too large or deep, no JSON, a field that it may not have
+│   ├── UnreadableManifest   a batch that cannot be read; a row that cannot is a matter of that row alone
 │   ├── UnsupportedLanguage  a language that does not exist, or that no engine has; the hint names those that do
 │   ├── ForbiddenSource      a request from outside names what lies outside the allowed roots
 │   ├── UnknownName          no such job, line, profile or engine; the hint names those there are
@@ -75,6 +77,14 @@ class UnreadableScript(BadInput):
 
 class UnreadableDocument(BadInput):
     code = "unreadable-document"
+
+
+class UnreadableSidecar(BadInput):
+    code = "unreadable-sidecar"
+
+
+class UnreadableManifest(BadInput):
+    code = "unreadable-manifest"
 
 
 class UnsupportedLanguage(BadInput):
@@ -161,3 +171,11 @@ def from_os_error(error: OSError) -> SpeechmillError:
             f"the disk is full{where}", hint="free some space and run the same command again; finished work is kept"
         )
     return Unavailable(f"the system refused: {error}", hint="see `speechmill doctor`, then run the same command again")
+
+
+def is_retryable(code: str) -> bool:
+    """Whether what ended with this code may go well another time; what we did not plan for may."""
+    kinds = [SpeechmillError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return all(kind.retryable or kind is SpeechmillError for kind in kinds if kind.code == code)

@@ -83,6 +83,16 @@ class Settings(BaseSettings):
     max_source_bytes: int = Field(default=200 * 2**30, gt=0, description="largest source file")
     tool_timeout_s: float = Field(default=4 * 3600, gt=0, description="wall clock for one run of an external program")
 
+    drop_targets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="languages for films that are dropped without saying: es,pt-BR"
+    )
+    drop_interval_s: float = Field(default=10, ge=0.1, description="seconds between sweeps of a drop folder")
+    drop_min_age_s: float = Field(default=5, ge=0, description="how long a dropped file must stay the same; not in S3")
+    sidecar_grace_s: float = Field(default=10, ge=0, description="how long a dropped film waits for its .job.json")
+    drop_lease_s: float = Field(default=60, ge=1, description="a sweeper without a sign of life for this long is gone")
+    drop_attempts: int = Field(default=3, ge=1, description="times a drop's job is started before it is given up")
+    drop_jobs: int = Field(default=8, ge=1, description="jobs of one drop folder or batch that are under way at a time")
+
     source_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="folders and s3:// prefixes that requests from outside may name, with commas between"
     )
@@ -93,7 +103,7 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=0, ge=0, le=65535, description="where a service shows metrics and health; 0: off")
     metrics_host: str = Field(default="127.0.0.1", description="address for them; 0.0.0.0 in a container")
 
-    @field_validator("source_roots", mode="before")
+    @field_validator("source_roots", "drop_targets", mode="before")
     @classmethod
     def _listed(cls, given: object) -> object:
         return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given

@@ -179,7 +179,7 @@ class FolderStore:
         yield from self._walk(self.root, "", prefix)
 
     def head(self, key: str) -> StoredObject | None:
-        return self._facts(key, self.root / safe_key(key))
+        return self.facts(key, self.root / safe_key(key))
 
     def copy(self, source: str, target: str) -> None:
         self.put_file(target, self._existing(source))
@@ -200,7 +200,8 @@ class FolderStore:
             raise MissingObject(f"the object {key} is not there", hint="run the same command again to make it again")
         return self.root / key
 
-    def _facts(self, key: str, path: Path) -> StoredObject | None:
+    def facts(self, key: str, path: Path) -> StoredObject | None:
+        """What is known of a file under a key; ``None`` where there is none, or a link."""
         try:
             found = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
@@ -244,7 +245,7 @@ class FolderStore:
             if key.endswith("/"):
                 if key.startswith(prefix) or prefix.startswith(key):
                     yield from self._walk(self.root / key, key, prefix)
-            elif key.startswith(prefix) and (found := self._facts(key, self.root / key)):
+            elif key.startswith(prefix) and (found := self.facts(key, self.root / key)):
                 yield found
 
 

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
+from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, DiskFull, LimitExceeded, SpeechmillError, UnreadableMedia
 from speechmill.recipes import digest_of_json
+from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from storage.caches import Cache
 from storage.objects import ObjectStore, StoredObject, object_store
@@ -21,6 +24,11 @@ from storage.scratch import Scratch
 S3 = "s3://"
 ENDING = re.compile(r"\.[a-z0-9]{1,8}")  # of a key, by which readers of documents tell formats apart
 SPARE_BYTES = 1 << 30  # left free on the disk beside what is fetched
+
+
+BESIDE = ("script", "glossary", "bed", "cast", "lexicon", "intro", "outro")  # fields that name further files
+
+Request = TypeVar("Request", DubbingRequest, PodcastRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,22 @@ def find(source: str, settings: Settings) -> Source:
 
     path = _cache(settings.cache, settings.scratch, settings.cache_bytes).path(ours, fetch)
     return Source(path, name)
+
+
+def at_hand(request: Request, settings: Settings) -> Request:
+    """The request with files of this machine in place of all that it names in S3 beside its source."""
+    named = {name: getattr(request, name, None) for name in BESIDE}
+    update: dict[str, Any] = {
+        name: str(find(value, settings).path)
+        for name, value in named.items()
+        if isinstance(value, str) and value.startswith(S3)
+    }
+    if isinstance(request, DubbingRequest):
+        update["translations"] = {
+            tag: str(find(file, settings).path) if file.startswith(S3) else file
+            for tag, file in request.translations.items()
+        }
+    return request.model_copy(update=update)
 
 
 def _found(source: str, settings: Settings) -> tuple[ObjectStore, StoredObject]:

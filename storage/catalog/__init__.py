@@ -1,11 +1,13 @@
 """The catalog: what was asked, where it stands and what came of it, in SQLite or PostgreSQL."""
 
 from storage.catalog.catalog import Catalog
+from storage.catalog.drops import Drop, Sighting, Wanted
 from storage.catalog.jobs import WAITS_FOR, Event, Job, new_job_id
 from storage.catalog.leases import Lease, Order, OrderKey
+from storage.catalog.outbox import Errand
 from storage.catalog.results import Delivery
 from storage.catalog.scripts import StoredLine
-from storage.catalog.states import JobState, OrderState
+from storage.catalog.states import DropState, JobState, OrderState
 from storage.catalog.uses import MOST_WAITING, Grace, JobUses
 
 __all__ = [
@@ -13,6 +15,9 @@ __all__ = [
     "WAITS_FOR",
     "Catalog",
     "Delivery",
+    "Drop",
+    "DropState",
+    "Errand",
     "Event",
     "Grace",
     "Job",
@@ -22,6 +27,8 @@ __all__ = [
     "Order",
     "OrderKey",
     "OrderState",
+    "Sighting",
     "StoredLine",
+    "Wanted",
     "new_job_id",
 ]

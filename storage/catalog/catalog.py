@@ -6,16 +6,18 @@ from typing import Self
 
 from storage.catalog.census import Counting
 from storage.catalog.database import Database
+from storage.catalog.drops import Drops
 from storage.catalog.jobs import Jobs
 from storage.catalog.orders import Orders
+from storage.catalog.outbox import Outbox
 from storage.catalog.scripts import Scripts
 from storage.catalog.takes import Takes
 from storage.catalog.uses import Uses
 from storage.migrations import bring_up_to_date
 
 
-class Catalog(Jobs, Scripts, Takes, Orders, Uses, Counting):
-    """Jobs and events, lines and casts, takes, orders and leases, artifacts, their uses, and deliveries."""
+class Catalog(Jobs, Scripts, Takes, Orders, Uses, Drops, Outbox, Counting):
+    """Jobs and events, lines, casts and takes, orders and leases, artifacts and uses, deliveries, drops, the outbox."""
 
     @classmethod
     def open(cls, url: str, *, upgrade: bool = True) -> Self:

@@ -17,12 +17,13 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     MetaData,
+    UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from storage.catalog.states import JobState, OrderState
+from storage.catalog.states import DropState, JobState, OrderState
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -199,3 +200,53 @@ class EventRow(Base):
     at: Mapped[datetime]
     kind: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class DropRow(Base):
+    __tablename__ = "drops"
+    __table_args__ = (
+        UniqueConstraint("place", "key", "etag"),
+        _one_of("state", DropState),
+        Index(None, "place", "state"),
+        Index(None, "job_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    place: Mapped[str]
+    key: Mapped[str]
+    etag: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    modified_at: Mapped[datetime]
+    first_seen_s: Mapped[float]  # seconds since 1970 on the database's clock
+    state: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    facts: Mapped[dict[str, Any]]  # what lies beside it and belongs to it
+    reason: Mapped[dict[str, Any] | None]
+    owner: Mapped[str | None]
+    lease_until_s: Mapped[float | None]
+    fence: Mapped[int]  # one more with each claim: who holds an older number has lost
+
+
+class DropEventRow(Base):
+    __tablename__ = "drop_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    drop_id: Mapped[int] = mapped_column(ForeignKey("drops.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+
+
+class OutboxRow(Base):
+    __tablename__ = "outbox"
+    __table_args__ = (Index(None, "place", "handed_at_s"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[str]
+    name: Mapped[str]  # whoever starts the job twice by this name starts it once
+    attempts: Mapped[int]
+    not_before_s: Mapped[float]  # seconds since 1970 on the database's clock
+    handed_at_s: Mapped[float | None]
+    owner: Mapped[str | None]
+    lease_until_s: Mapped[float | None]
+    fence: Mapped[int]

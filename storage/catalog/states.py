@@ -55,3 +55,23 @@ class OrderState(StrEnum):
     DONE = "done"  # that an engine refused it is an outcome too
     FAILED = "failed"  # given up after too many attempts; ordering it again begins anew
     WITHDRAWN = "withdrawn"  # nobody wants it any more; ordering it again begins anew
+
+
+class DropState(StrEnum):
+    SEEN = "seen"  # it is there; whether it is whole, and what is to become of it, is not known yet
+    ACCEPTED = "accepted"  # it has a job
+    REJECTED = "rejected"  # it has a reason, and still lies where it was dropped
+    DONE = "done"  # its delivery is published, and it lies beside it
+    QUARANTINED = "quarantined"  # it lies beside its reason
+    GONE = "gone"  # somebody took it away, or put something else in its place
+
+
+DROP_MOVES: dict[DropState, frozenset[DropState]] = {
+    DropState.SEEN: frozenset({DropState.ACCEPTED, DropState.REJECTED}),
+    DropState.ACCEPTED: frozenset({DropState.DONE, DropState.REJECTED, DropState.GONE}),
+    DropState.REJECTED: frozenset({DropState.QUARANTINED, DropState.GONE}),
+    # It lies there again: somebody dropped it once more, or took it back out of quarantine.
+    DropState.DONE: frozenset({DropState.SEEN}),
+    DropState.QUARANTINED: frozenset({DropState.SEEN}),
+    DropState.GONE: frozenset({DropState.SEEN}),
+}

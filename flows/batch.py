@@ -1,0 +1,312 @@
+"""Batches: a manifest becomes one job a row, so many at a time, and a report of what became of each.
+
+Rows are kept in the ledger of drops, as if they had been dropped into a place of the batch's own: so each has one job
+however often the batch is begun, a batch that was stopped goes on where it was, and one that is run again tries only
+what failed, and what is new.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows import admission
+from flows.batch_reports import write_report
+from flows.examining import NAMES_FILES
+from flows.progress import Logged
+from flows.relay import Relay
+from flows.settling import RETRY_S, reason_of, why_it_failed
+from flows.start import refuse_unaskable
+from speechmill.episodes import SIMPLE, PodcastRequest
+from speechmill.errors import BadInput, Conflict, SpeechmillError, UnreadableManifest, is_retryable
+from speechmill.recipes import digest_of_json
+from speechmill.requests import DubbingRequest
+from speechmill.settings import Settings
+from storage.catalog import Catalog, Drop, DropState, JobState, Sighting, Wanted
+from storage.places import ledger_key
+from tasks.dropping import layout
+from tasks.dropping.layout import Role
+from tasks.dropping.manifests import MOST_BYTES, Entry, Row, read_manifest
+from tasks.dropping.sidecars import make_request
+from tasks.media.sniffing import sniff
+
+POLL_S = 1.0
+TOGETHER = 20  # rows that are examined and accepted at a time
+MOVED = datetime(1970, 1, 1, tzinfo=UTC)  # rows have no time of change
+
+
+@dataclass(frozen=True, slots=True)
+class RowReport:
+    """What became of a row."""
+
+    line: int
+    source: str
+    languages: tuple[str, ...]
+    state: str  # done, review, failed, cancelled, running or waiting
+    job: str | None = None
+    out: str | None = None
+    report: str | None = None
+    reason: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of a batch."""
+
+    batch: str
+    manifest: str
+    out: str
+    rows: tuple[RowReport, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(row.state for row in self.rows)
+
+    @property
+    def is_over(self) -> bool:
+        return not self.counts["waiting"] and not self.counts["running"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "batch": self.batch,
+            "manifest": self.manifest,
+            "out": self.out,
+            "state": "finished" if self.is_over else "running",
+            "counts": dict(sorted(self.counts.items())),
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def sentence(self) -> str:
+        said = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
+        return f"{self.manifest}: {said}; see {Path(self.out) / 'batch.md'}"
+
+
+class Batch:
+    """One manifest, whose results go to one folder."""
+
+    def __init__(
+        self,
+        manifest: Path,
+        out: Path | None,
+        chosen: Settings,
+        catalog: Catalog,
+        *,
+        prefect: bool,
+        outside: bool = False,
+    ) -> None:
+        self.manifest = manifest.expanduser().absolute()
+        self.out = (out or Path("out") / self.manifest.name.partition(".")[0]).expanduser().absolute()
+        self.id = f"batch-{digest_of_json([str(self.manifest), str(self.out)])[:12]}"
+        self.place = f"batch:{self.id}"
+        self._settings, self._catalog, self._prefect, self._outside = chosen, catalog, prefect, outside
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._entries: list[tuple[Entry, str, str]] = []  # with its key and etag in the ledger
+
+    def begin(self) -> None:
+        """Read the manifest and give its rows jobs; rows that failed in an earlier run are tried again. Raises
+        ``UnreadableManifest``."""
+        self._entries = _numbered(read_manifest(self.manifest.name, _contents(self.manifest)))
+        for row in self._rows().values():
+            if row.state is DropState.QUARANTINED:
+                self._catalog.reopen(row)
+        self._accept()
+
+    def settle(self) -> BatchReport:
+        """Note which jobs have ended, and how, and write the report."""
+        for drop_id in self._catalog.due_drops(self.place):
+            for state in (DropState.ACCEPTED, DropState.REJECTED):
+                for drop in self._catalog.claim_drops([drop_id], state, self._owner, self._settings.drop_lease_s, 1):
+                    self._settle(drop)
+        report = self.report()
+        write_report(report.as_json(), self.out)
+        return report
+
+    def report(self) -> BatchReport:
+        rows = self._rows()
+        said = tuple(self._said(entry, rows.get((key, etag))) for entry, key, etag in self._entries)
+        return BatchReport(self.id, str(self.manifest), str(self.out), said)
+
+    def relay(self, at_once: int) -> Relay:
+        return Relay(self._settings, self._catalog, self.place, prefect=self._prefect, at_once=at_once)
+
+    def _rows(self) -> dict[tuple[str, str], Drop]:
+        return {(row.key, row.etag): row for row in self._catalog.drops(self.place)}
+
+    def _accept(self) -> None:
+        good = {(key, etag): entry for entry, key, etag in self._entries if entry.row is not None}
+        seen = self._catalog.see(self.place, [Sighting(key, etag, 0, MOVED) for key, etag in good])
+        ids = [row.id for row in seen if row.state is DropState.SEEN]
+        lease_s = self._settings.drop_lease_s
+        while claimed := self._catalog.claim_drops(ids, DropState.SEEN, self._owner, lease_s, TOGETHER):
+            wanted = []
+            for drop in claimed:
+                entry = good[drop.key, drop.etag]
+                assert entry.row is not None
+                try:
+                    wanted.append(self._examine(drop, entry.line, entry.row))
+                except BadInput as error:
+                    self._catalog.move_drop(drop, DropState.REJECTED, reason_of(error))
+            if wanted:
+                self._catalog.accept(wanted)
+
+    def _examine(self, drop: Drop, line: int, row: Row) -> Wanted:
+        """The job that a row asks for; raises ``BadInput``."""
+        name = f"line {line} of {self.manifest.name}"
+        kind = layout.role(row.source)
+        if kind not in (Role.FILM, Role.DOCUMENT):
+            raise UnreadableManifest(f"{name}: {row.source} is no film or document", hint="name one")
+        asked: dict[str, Any] = dict(row.options)
+        model: type[DubbingRequest] | type[PodcastRequest] = DubbingRequest
+        languages = row.languages or self._settings.drop_targets
+        if kind is Role.DOCUMENT:
+            model = PodcastRequest
+            asked |= {"language": row.languages[0]} if row.languages else {}
+        elif "targets" not in asked:
+            if not languages:
+                raise UnreadableManifest(f"{name} names no languages", hint="fill the column languages: es pt-BR")
+            asked["targets"] = list(languages)
+        for field in NAMES_FILES:
+            if isinstance(asked.get(field), str) and asked[field] != SIMPLE:
+                asked[field] = self._whole(asked[field])
+        if isinstance(asked.get("translations"), dict):
+            asked["translations"] = {tag: self._whole(str(file)) for tag, file in asked["translations"].items()}
+        request = make_request(model, name, asked, source=self._whole(row.source))
+        if self._outside:
+            admission.admit(request, self._settings)
+        refuse_unaskable(request.approve, self._settings, prefect=self._prefect)
+        if isinstance(request, DubbingRequest):
+            from flows.dubbing import foresee
+
+            foresee(request, self._settings)
+            if "://" not in request.source:
+                sniff(Path(request.source), most_bytes=self._settings.max_source_bytes)
+        elif "://" not in request.source and not Path(request.source).is_file():
+            raise UnreadableManifest(f"{name}: there is no file {row.source}", hint="check the name and the folder")
+        body = request.model_dump(mode="json")
+        return Wanted(
+            drop, "podcast" if kind is Role.DOCUMENT else "dub", body, digest_of_json([drop.name, body]), str(self.out)
+        )
+
+    def _whole(self, name: str) -> str:
+        """A name of a file, relative to the manifest."""
+        return name if "://" in name else str((self.manifest.parent / Path(name).expanduser()).absolute())
+
+    def _settle(self, drop: Drop) -> None:
+        if drop.state is DropState.REJECTED:
+            self._catalog.move_drop(drop, DropState.QUARANTINED)
+            return
+        assert drop.job_id is not None
+        if self._catalog.job(drop.job_id).state is not JobState.FAILED:
+            self._catalog.move_drop(drop, DropState.DONE)
+            return
+        reason = why_it_failed(self._catalog, drop.job_id)
+        attempts = self._catalog.attempts(drop.job_id)
+        if is_retryable(reason["code"]) and attempts < self._settings.drop_attempts:
+            self._catalog.send_again(drop.job_id, RETRY_S * 2**attempts)
+            self._catalog.release_drop(drop)
+        else:
+            self._catalog.move_drop(drop, DropState.REJECTED, reason)
+
+    def _said(self, entry: Entry, drop: Drop | None) -> RowReport:
+        if entry.row is None or drop is None:
+            error = entry.error or UnreadableManifest(f"line {entry.line} is not read yet", hint="run the batch again")
+            return RowReport(entry.line, "", (), "failed", reason=reason_of(error))
+        given = entry.line, entry.row.source, entry.row.languages
+        if drop.job_id is None:
+            state = "failed" if drop.reason else "waiting"
+            return RowReport(*given, state, reason=drop.reason)
+        job = self._catalog.job(drop.job_id)
+        state = _STATES[job.state]
+        if drop.state is DropState.ACCEPTED and state == "failed":
+            state = "waiting"  # for another try
+        made = job.state in (JobState.COMPLETED, JobState.COMPLETED_WITH_REVIEW, JobState.STALE)
+        report = str(Path(job.out) / "report.html") if made else None
+        return RowReport(*given, state, job.id, job.out if made else None, report, drop.reason)
+
+
+_STATES = {
+    JobState.QUEUED: "waiting",
+    JobState.RUNNING: "running",
+    JobState.COMPLETED: "done",
+    JobState.COMPLETED_WITH_REVIEW: "review",
+    JobState.STALE: "review",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+def run_batch(
+    manifest: Path, out: Path | None, chosen: Settings, catalog: Catalog, say: Callable[[str], None],
+    *, prefect: bool = True, at_once: int = 0, outside: bool = False,
+) -> BatchReport:  # fmt: skip
+    """Run a batch to its end. Jobs are started by the Prefect server that stays, where there is one, else here; so many
+    at a time: ``at_once``, or what the settings say of Prefect's, and one here."""
+    from flows.prefect_runs import lasting_server
+
+    prefect = prefect and lasting_server(chosen) is not None
+    batch = Batch(manifest, out, chosen, catalog, prefect=prefect, outside=outside)
+    batch.begin()
+    relay = batch.relay(at_once or (chosen.drop_jobs if prefect else 1))
+    threads = 1 if prefect else max(1, at_once)
+    running: set[Future[bool]] = set()
+    counts: Counter[str] = Counter()
+    with ThreadPoolExecutor(threads, thread_name_prefix="batch") as pool:
+        try:
+            while True:
+                report = batch.settle()
+                if report.counts != counts:
+                    counts = report.counts
+                    say(report.sentence())
+                if report.is_over and not running:
+                    return report
+                while len(running) < threads:
+                    running.add(pool.submit(relay.next, Logged()))
+                over, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                begun = [each.result() for each in over]
+                if over and not any(begun):
+                    time.sleep(POLL_S)  # nothing is due
+        except BaseException:
+            _stop(catalog, [row.job for row in batch.report().rows if row.job and row.state == "running"])
+            raise
+
+
+def _stop(catalog: Catalog, jobs: Sequence[str]) -> None:
+    """Have the jobs stop that run on threads of ours; the batch goes on with them when it is run again."""
+    for job in jobs:
+        try:
+            catalog.request_cancel(job)
+        except (SpeechmillError, Conflict):
+            continue
+
+
+def _numbered(entries: list[Entry]) -> list[tuple[Entry, str, str]]:
+    """Rows by what they say, not where they stand: so a line may be put in before them. The same row twice is two."""
+    times: Counter[str] = Counter()
+    found = []
+    for entry in entries:
+        body: dict[str, Any] = entry.row.model_dump(mode="json") if entry.row else {"line": entry.line}
+        digest = digest_of_json(body)
+        times[digest] += 1
+        found.append((entry, _key(body), f"{digest[:32]}-{times[digest]}"))
+    return found
+
+
+def _key(body: dict[str, Any]) -> str:
+    return ledger_key(str(body.get("source", f"line {body.get('line')}")))
+
+
+def _contents(manifest: Path) -> bytes:
+    try:
+        with manifest.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UnreadableManifest(f"{manifest} cannot be read: {error.strerror}", hint="check its name") from None

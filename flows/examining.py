@@ -1,0 +1,198 @@
+"""Examining: what a drop asks for, or why it cannot have it. Nothing here changes a drop folder or the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from flows import admission
+from flows.start import refuse_unaskable
+from speechmill import profiles
+from speechmill.episodes import SIMPLE, PodcastRequest
+from speechmill.errors import BadInput, LimitExceeded, UnreadableSidecar
+from speechmill.recipes import digest_of_json
+from speechmill.requests import DubbingRequest
+from speechmill.settings import Settings
+from storage.catalog import Drop, DropState, Wanted
+from storage.objects import StoredObject, safe_key
+from storage.places import Place, safe_name
+from tasks.dropping import layout
+from tasks.dropping.layout import Role
+from tasks.dropping.sidecars import MOST_BYTES, make_request, read_sidecar
+from tasks.media.sniffing import HEAD_BYTES, refuse_by_head, sniff
+
+NAMES_FILES = ("script", "glossary", "bed", "cast", "show", "lexicon", "intro", "outro")
+
+
+class Waits(Exception):
+    """It is too early to say what is to become of a drop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies in a drop folder, and what the ledger knows of it."""
+
+    objects: Mapping[str, StoredObject]
+    rows: Mapping[str, Drop]
+    belonging: frozenset[str]  # to a film that is decided on already
+    owned: frozenset[str | None]  # sidecars with a film or document beside them
+
+    @classmethod
+    def of(cls, objects: Mapping[str, StoredObject], rows: Mapping[str, Drop]) -> Self:
+        taken = (row for row in rows.values() if row.state in (DropState.ACCEPTED, DropState.REJECTED))
+        films = (key for key in objects if layout.role(key) in (Role.FILM, Role.DOCUMENT))
+        return cls(
+            objects,
+            rows,
+            frozenset(key for row in taken for key in row.facts.get("beside", ())),
+            frozenset(_sidecar(key, rows) for key in films),
+        )
+
+
+class Examiner:
+    """Examines the drops of one place."""
+
+    def __init__(self, place: Place, chosen: Settings, *, prefect: bool) -> None:
+        self.place = place
+        self._settings = chosen
+        self._prefect = prefect
+
+    def is_ready(self, row: Drop, listing: Listing) -> bool | None:
+        """Whether a drop can be examined now: yes, not yet, or (``None``) never by itself."""
+        if not _is_safe(row.key):
+            return True
+        kind = layout.role(row.key)
+        if kind in (Role.DEFAULTS, Role.COMPANION) or row.key in listing.owned:
+            return None
+        if not self._is_whole(row):
+            return False
+        if kind is Role.SIDECAR:
+            return row.age_s >= self._settings.sidecar_grace_s
+        if kind is Role.MANIFEST:
+            return True
+        sidecar = _sidecar(row.key, listing.rows)
+        if sidecar is None:
+            return row.age_s >= self._settings.sidecar_grace_s
+        return self._is_whole(listing.rows[sidecar])
+
+    def _is_whole(self, row: Drop) -> bool:
+        return self.place.whole or row.age_s >= self._settings.drop_min_age_s
+
+    def beside(self, drop: Drop, listing: Listing) -> dict[str, str]:
+        """What belongs to a drop in any case: its sidecar, and the etag that it has."""
+        sidecar = _sidecar(drop.key, listing.rows)
+        return {sidecar: listing.objects[sidecar].etag} if sidecar and sidecar != drop.key else {}
+
+    def examine(self, drop: Drop, listing: Listing) -> Wanted:
+        """The job that a drop asks for; raises ``BadInput`` for what keeps it from having one."""
+        safe_key(drop.key)
+        kind = layout.role(drop.key)
+        if kind is Role.SIDECAR:
+            raise UnreadableSidecar(f"there is no film or document beside {drop.key}", hint="drop both together")
+        if drop.size_bytes > self._settings.max_source_bytes:
+            raise LimitExceeded(
+                f"{drop.key} has {drop.size_bytes} bytes, more than the {self._settings.max_source_bytes} allowed",
+                hint="cut it, or raise SPEECHMILL_MAX_SOURCE_BYTES",
+            )
+        model: type[DubbingRequest] | type[PodcastRequest]
+        model = PodcastRequest if kind is Role.DOCUMENT else DubbingRequest
+        asked, beside = self._asked(drop, listing, model)
+        if model is DubbingRequest and "targets" not in asked:
+            raise UnreadableSidecar(
+                f"nobody says which languages {drop.key} is to be dubbed into",
+                hint=f'drop it together with {layout.sidecars_of(drop.key)[1]}, holding {{"targets": ["es"]}}, or set '
+                "SPEECHMILL_DROP_TARGETS",
+            )
+        request = make_request(
+            model, _sidecar(drop.key, listing.rows) or drop.key, asked, source=self.place.source(drop.key)
+        )
+        admission.admit(request, self._settings, self.place.source("in"))
+        refuse_unaskable(request.approve, self._settings, prefect=self._prefect)
+        if isinstance(request, DubbingRequest):
+            self._sniff(drop)
+            from flows.dubbing import foresee
+
+            foresee(request, self._settings)
+        body = request.model_dump(mode="json")
+        return Wanted(
+            drop,
+            "podcast" if kind is Role.DOCUMENT else "dub",
+            body,
+            digest_of_json([drop.name, body]),
+            str(self._settings.home / "out"),
+            {"beside": beside},
+        )
+
+    def _asked(
+        self, drop: Drop, listing: Listing, model: type[DubbingRequest] | type[PodcastRequest]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """What is asked of a drop, and the files that belong to it: settings, then defaults, then its sidecar."""
+        asked: dict[str, Any] = {}
+        beside: dict[str, str] = {}
+        if model is DubbingRequest and self._settings.drop_targets:
+            asked["targets"] = list(self._settings.drop_targets)
+        for key in layout.defaults_of(drop.key):
+            if key in listing.objects:
+                found, _ = self._named(key, drop, listing)
+                known = DubbingRequest.model_fields.keys() | PodcastRequest.model_fields.keys()
+                # What concerns films only is no concern of a document's; what concerns neither is a mistake.
+                asked |= {
+                    name: value for name, value in found.items() if name in model.model_fields or name not in known
+                }
+        folder = layout.profile_of(drop.key, profiles.names())
+        if folder is not None:
+            asked["profile"] = folder
+        sidecar = _sidecar(drop.key, listing.rows)
+        if sidecar is not None:
+            found, named = self._named(sidecar, drop, listing)
+            asked |= found
+            beside = {sidecar: listing.objects[sidecar].etag, **named}
+        return asked, beside
+
+    def _named(self, key: str, drop: Drop, listing: Listing) -> tuple[dict[str, Any], dict[str, str]]:
+        """A sidecar, the files that it names made whole paths, and those of them that lie in the place."""
+        found = read_sidecar(key.rpartition("/")[2], self.place.read(key, MOST_BYTES + 1))
+        beside: dict[str, str] = {}
+
+        def whole(name: object) -> object:
+            if not isinstance(name, str) or name == SIMPLE or name.startswith("/") or "://" in name:
+                return name
+            there = layout.beside(key, name)
+            if there is None or there not in listing.rows or not _is_safe(there):
+                if drop.age_s < self._settings.sidecar_grace_s:
+                    raise Waits
+                raise UnreadableSidecar(f"{key} names {name[:80]!r}, which is not beside it", hint="drop them together")
+            if not self._is_whole(listing.rows[there]):
+                raise Waits
+            beside[there] = listing.objects[there].etag
+            return self.place.source(there)
+
+        for field_name in NAMES_FILES:
+            if field_name in found:
+                found[field_name] = whole(found[field_name])
+        if isinstance(found.get("translations"), dict):
+            found["translations"] = {tag: whole(name) for tag, name in found["translations"].items()}
+        if "show" in found and self.place.path(key) is None:
+            raise UnreadableSidecar(f"{key} names a show, whose feed cannot be kept in a bucket", hint="leave it out")
+        return found, beside
+
+    def _sniff(self, drop: Drop) -> None:
+        path = self.place.path(drop.key)
+        if path is not None:
+            sniff(path, most_bytes=self._settings.max_source_bytes)
+        else:
+            refuse_by_head(Path(safe_name(drop.key)), self.place.read(drop.key, HEAD_BYTES))
+
+
+def _sidecar(key: str, rows: Mapping[str, Drop]) -> str | None:
+    return next((each for each in layout.sidecars_of(key) if each in rows), None)
+
+
+def _is_safe(key: str) -> bool:
+    try:
+        safe_key(key)
+    except BadInput:
+        return False
+    return True

@@ -1,0 +1,118 @@
+"""Settling: what is finished is published beside its source, what was refused is put away beside its reason.
+
+Everything here can be done twice, by sweepers after each other or at once: folders appear whole, by names that follow
+from the job or the drop, and only then does anything leave ``in/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speechmill.errors import SpeechmillError, is_retryable
+from speechmill.recipes import digest_of_json
+from speechmill.settings import Settings
+from storage.catalog import Catalog, Drop, DropState, JobState
+from storage.places import TAKEN, Place, safe_name
+
+RETRY_S = 15.0  # before the second try; twice as long before each further one
+DELIVERY, REASON = "delivery.json", "reason.json"  # the last file of a folder to appear
+
+
+class Settler:
+    """Settles the drops of one place that somebody has claimed."""
+
+    def __init__(self, place: Place, chosen: Settings, catalog: Catalog) -> None:
+        self.place = place
+        self._settings = chosen
+        self._catalog = catalog
+
+    def publish(self, drop: Drop) -> DropState:
+        """Settle a drop whose job has ended; what it has become."""
+        assert drop.job_id is not None
+        job = self._catalog.job(drop.job_id)
+        if job.state == JobState.FAILED:
+            reason = why_it_failed(self._catalog, job.id)
+            attempts = self._catalog.attempts(job.id)
+            if is_retryable(reason["code"]) and attempts < self._settings.drop_attempts:
+                self._catalog.send_again(job.id, RETRY_S * 2**attempts)
+                self._catalog.release_drop(drop)
+                return DropState.ACCEPTED
+            self._catalog.move_drop(drop, DropState.REJECTED, reason)
+            return DropState.REJECTED
+        out = Path(job.out)
+        made = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if _is_ours(path, out)}
+        if not made:  # made on another machine, whose own sweeper has it at hand
+            self._catalog.release_drop(drop)
+            return DropState.ACCEPTED
+        folder = f"done/{job.created_at:%Y-%m-%d}/{job.id}"
+        there = self._put(drop, folder, made, DELIVERY, {"job": job.id, "state": job.state})
+        self._catalog.moved_source(job.id, _renamed(job.request, there))
+        self._clear(drop)
+        self._catalog.move_drop(drop, DropState.DONE, folder=folder)
+        return DropState.DONE
+
+    def put_away(self, drop: Drop) -> DropState:
+        """Put a drop that was refused into quarantine."""
+        folder = f"quarantine/{drop.job_id or 'drop-' + digest_of_json([drop.name])[:12]}"
+        self._put(drop, folder, {}, REASON, {"job": drop.job_id, **(drop.reason or {})})
+        self._clear(drop)
+        self._catalog.move_drop(drop, DropState.QUARANTINED, folder=folder)
+        return DropState.QUARANTINED
+
+    def _put(
+        self, drop: Drop, folder: str, made: Mapping[str, Path], marker: str, facts: dict[str, object]
+    ) -> dict[str, str]:
+        """Have the folder of a drop appear, with it and what belongs to it; where each of these lies now."""
+        taken: dict[str, str] = {}
+        below = f"{TAKEN}/" if made else ""
+        for key, etag in self._belongings(drop).items():
+            found = self.place.head(key)
+            if found is None or found.etag == etag:
+                name = safe_name(key)
+                while f"{below}{name}" in taken.values():
+                    name = f"_{name}"
+                taken[key] = f"{below}{name}"
+        said = {"key": drop.key, "size_bytes": drop.size_bytes, **facts}
+        self.place.settle(folder, made, taken, marker, said)
+        return {self.place.source(key): self.place.source(f"{folder}/{name}") for key, name in taken.items()}
+
+    def _clear(self, drop: Drop) -> None:
+        """Take away what was dropped. What belongs to it goes first: as long as the film lies there its row is known
+        to be unsettled, and nobody takes the rest for something else."""
+        for key, etag in reversed(self._belongings(drop).items()):
+            self.place.remove(key, etag)
+
+    def _belongings(self, drop: Drop) -> dict[str, str]:
+        return {drop.key: drop.etag, **drop.facts.get("beside", {})}
+
+
+def reason_of(error: SpeechmillError) -> dict[str, Any]:
+    """Why something was refused, as it is kept and shown."""
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def why_it_failed(catalog: Catalog, job_id: str) -> dict[str, Any]:
+    """Why a job failed, as its last event of that kind says."""
+    ends = (event.detail for event in reversed(catalog.events(job_id)) if event.detail.get("to") == JobState.FAILED)
+    last = next(ends, {})
+    message, _, hint = str(last.get("message", "")).partition("; ")
+    return {"code": str(last.get("code", "internal")), "message": message, "hint": hint}
+
+
+def _renamed(request: dict[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
+    """A request that names files where they lie now."""
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: renamed(each) for name, each in value.items()}
+        return moved.get(value, value) if isinstance(value, str) else value
+
+    return {name: renamed(value) for name, value in request.items()}
+
+
+def _is_ours(path: Path, out: Path) -> bool:
+    """A file of a delivery: not what is hidden in its folder, and no link."""
+    hidden = any(part.startswith(".") for part in path.relative_to(out).parts)
+    return not hidden and path.is_file() and not path.is_symlink()

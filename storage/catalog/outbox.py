@@ -1,0 +1,114 @@
+"""The outbox: jobs that are still to be started. A row is written with its job; a relay claims it, has the job started
+and says so. A relay that is killed in between leaves a claim that runs out, and the job is started again by the same
+name: at least once, so what starts it must take a second time for the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from speechmill.errors import LeaseLost
+from storage.catalog.database import now_s
+from storage.catalog.jobs import JobTables
+from storage.catalog.models import JobRow, OutboxRow
+from storage.catalog.states import JobState
+
+ADVISORY_LOCK = 0x5BEEC5  # any number that nobody else locks in this database
+UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A job to start, claimed."""
+
+    job_id: str
+    name: str  # for who can tell by it that the job was started already
+    attempt: int
+    fence: int
+
+
+class Outbox(JobTables):
+    """The catalog's jobs that are still to be started."""
+
+    def claim_errand(self, owner: str, seconds: float, place: str | None = None, at_once: int = 0) -> Errand | None:
+        """The next job to start, the oldest first; of one place, or of any. ``None``: there is none that is due and
+        free, or ``at_once`` jobs of the place are under way."""
+        of_place = [OutboxRow.place == place] if place is not None else []
+        free = sa.or_(OutboxRow.lease_until_s.is_(None), OutboxRow.lease_until_s < now_s())
+        due = (
+            sa.select(OutboxRow.job_id)
+            .where(*of_place, OutboxRow.handed_at_s.is_(None), OutboxRow.not_before_s <= now_s(), free)
+            .order_by(OutboxRow.job_id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._database.writing() as session:
+            if at_once:
+                if not self._database.is_sqlite:  # who counts and claims does it alone
+                    session.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+                handed = sa.or_(OutboxRow.handed_at_s.is_not(None), OutboxRow.lease_until_s >= now_s())
+                under_way = (
+                    sa.select(sa.func.count())
+                    .select_from(OutboxRow)
+                    .join(JobRow, JobRow.id == OutboxRow.job_id)
+                    .where(*of_place, handed, JobRow.state.in_(UNDER_WAY))
+                )
+                if (session.scalar(under_way) or 0) >= at_once:
+                    return None
+            job_id = session.scalar(due)
+            claim = sa.update(OutboxRow).where(OutboxRow.job_id == job_id)
+            claim = claim.values(owner=owner, lease_until_s=now_s() + seconds, fence=OutboxRow.fence + 1)
+            gained = claim.returning(OutboxRow.job_id, OutboxRow.name, OutboxRow.attempts, OutboxRow.fence)
+            row = None if job_id is None else session.execute(gained).one()
+        return None if row is None else Errand(row.job_id, row.name, row.attempts, row.fence)
+
+    def renew_errand(self, errand: Errand, seconds: float) -> None:
+        """Keep a claim for some seconds from now; raises ``LeaseLost``."""
+        self._change_errand(errand, lease_until_s=now_s() + seconds)
+
+    def errand_done(self, errand: Errand) -> None:
+        """The job was started; raises ``LeaseLost`` where somebody else is at it by now."""
+        self._change_errand(errand, handed_at_s=now_s(), owner=None, lease_until_s=None)
+
+    def errand_left(self, errand: Errand, wait_s: float = 0.0) -> None:
+        """The job was not started; somebody is to try again, after some seconds."""
+        self._change_errand(errand, not_before_s=now_s() + wait_s, owner=None, lease_until_s=None)
+
+    def send_again(self, job_id: str, wait_s: float) -> None:
+        """A job is to be started once more, after some seconds."""
+        change = sa.update(OutboxRow).where(OutboxRow.job_id == job_id, OutboxRow.handed_at_s.is_not(None))
+        with self._database.writing() as session:
+            session.execute(
+                change.values(
+                    handed_at_s=None,
+                    attempts=OutboxRow.attempts + 1,
+                    not_before_s=now_s() + wait_s,
+                    owner=None,
+                    lease_until_s=None,
+                )
+            )
+
+    def attempts(self, job_id: str) -> int:
+        """How often a job was to be started; 0 for one that is not of the outbox."""
+        query = sa.select(OutboxRow.attempts).where(OutboxRow.job_id == job_id)
+        with self._database.reading() as session:
+            return session.scalar(query) or 0
+
+    def errands_waiting(self, place: str) -> int:
+        """How many jobs of a place are still to be started."""
+        query = sa.select(sa.func.count()).where(OutboxRow.place == place, OutboxRow.handed_at_s.is_(None))
+        with self._database.reading() as session:
+            return session.scalar(query) or 0
+
+    def _change_errand(self, errand: Errand, **values: object) -> None:
+        change = (
+            sa.update(OutboxRow)
+            .where(OutboxRow.job_id == errand.job_id, OutboxRow.fence == errand.fence, OutboxRow.handed_at_s.is_(None))
+            .values(values)
+            .returning(OutboxRow.job_id)
+        )
+        with self._database.writing() as session:
+            if session.scalar(change) is None:
+                raise LeaseLost(f"job {errand.job_id} is started by another relay", hint="nothing was written")

@@ -1,0 +1,237 @@
+"""Places: where strangers drop files, in a folder or in a bucket, and where they find what became of them.
+
+``in/`` is theirs; ``done/`` and ``quarantine/`` are ours. What is put there is whole from the first moment: a folder
+appears by one rename, and in a bucket the one file that says what belongs to a folder comes last. Only then does what
+was dropped leave ``in/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from speechmill.errors import BadInput, MissingObject, Unavailable
+from speechmill.recipes import digest_of_file
+from speechmill.settings import Settings
+from storage.objects import FolderStore, StoredObject, copy_file, safe_key
+from storage.s3 import S3Store
+from storage.scratch import Scratch, system_errors
+
+IN = "in/"
+TAKEN = "source"  # the folder, beside a delivery, of what was dropped for it
+NAMELESS = "object"  # what a file is called whose own name cannot be used
+
+
+class Place(Protocol):
+    """A place where files are dropped. Keys are parts between slashes, as the ledger has them (``ledger_key``)."""
+
+    url: str
+    whole: bool  # objects appear whole: what is there need not be looked at twice
+
+    def incoming(self, prefix: str = IN) -> Iterator[StoredObject]:
+        """What lies under ``in/``, with keys of the ledger."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """What is known of an object, ``None`` where there is none."""
+
+    def read(self, key: str, most_bytes: int) -> bytes:
+        """The first bytes of an object; raises ``MissingObject``."""
+
+    def source(self, key: str) -> str:
+        """How a request names an object: a path, or ``s3://…``."""
+
+    def path(self, key: str) -> Path | None:
+        """The file that an object is on this machine, where it is one."""
+
+    def settle(
+        self, folder: str, made: Mapping[str, Path], taken: Mapping[str, str], marker: str, facts: dict[str, object]
+    ) -> None:
+        """Have a folder appear with files of ours (names to paths), with copies of what was dropped (keys to names)
+        and, last, a marker: JSON of these facts and of the sha256 of every file of ours. Twice is once."""
+
+    def remove(self, key: str, etag: str) -> None:
+        """Take away what was dropped, unless it is something else by now. Only after ``settle`` has its copy."""
+
+
+def place_at(where: str, settings: Settings) -> Place:
+    """The place that a user names: a folder that is there, or ``s3://bucket/prefix``."""
+    scheme, separator, _ = where.partition("://")
+    if separator and scheme == "s3":
+        return BucketPlace(where, settings)
+    if separator and scheme != "file":
+        raise BadInput(f"“{where}” is no drop folder", hint="name a folder, or s3://bucket/prefix")
+    root = Path(where.removeprefix("file://")).expanduser().absolute()
+    if not root.is_dir():
+        raise BadInput(f"there is no folder {root}", hint="make it first, or correct the name")
+    return FolderPlace(root)
+
+
+def ledger_key(key: str) -> str:
+    """A key as the ledger has it: one that databases cannot keep, or people cannot read, is escaped."""
+    return key if "\\" not in key and key.isprintable() else key.encode("unicode_escape").decode("ascii")
+
+
+def raw_key(key: str) -> str:
+    """The key that the ledger's stands for."""
+    return key.encode("ascii").decode("unicode_escape") if "\\" in key else key
+
+
+def safe_name(key: str) -> str:
+    """What a file may be called that has this key: its own name, or one of ours."""
+    name = key.rpartition("/")[2]
+    try:
+        return safe_key(name)
+    except BadInput:
+        return NAMELESS
+
+
+def marked(marker: str, facts: dict[str, object], files: Mapping[str, Path], into: Path) -> Path:
+    """Write the marker of a folder: what it says, and what belongs to it."""
+    body = facts | {
+        "files": {
+            name: {"sha256": digest_of_file(path), "size_bytes": path.stat().st_size} for name, path in files.items()
+        }
+    }
+    path = into / marker
+    path.write_text(json.dumps(body, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    return path
+
+
+class FolderPlace:
+    """A folder of this machine, or of one that is mounted here."""
+
+    whole = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.url = f"file://{self.root}"
+        self._store = FolderStore(self.root)
+        self._scratch = Scratch(self.root / ".speechmill")  # on the same file system; sweeps pass over hidden folders
+
+    def incoming(self, prefix: str = IN) -> Iterator[StoredObject]:
+        for found in self._store.list(prefix):
+            yield StoredObject(ledger_key(found.key), found.size_bytes, found.modified_at, found.etag)
+
+    def head(self, key: str) -> StoredObject | None:
+        # A key of a listing is made of names of real folders and files, whatever they are; any other must be safe.
+        raw = raw_key(key)
+        parts = raw.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\0" in raw:
+            return None
+        return self._store.facts(key, self.root / raw)
+
+    def read(self, key: str, most_bytes: int) -> bytes:
+        if self.head(key) is None:
+            raise MissingObject(f"{key} is not there", hint="it was taken away meanwhile")
+        with system_errors(), (self.path(key)).open("rb") as file:
+            return file.read(most_bytes)
+
+    def source(self, key: str) -> str:
+        return str(self.path(key))
+
+    def path(self, key: str) -> Path:
+        return self.root / raw_key(key)
+
+    def settle(
+        self, folder: str, made: Mapping[str, Path], taken: Mapping[str, str], marker: str, facts: dict[str, object]
+    ) -> None:
+        target = self.root / safe_key(folder)
+        with system_errors():
+            if target.exists():
+                return  # it appears in one step, so it is whole
+            with self._scratch.folder() as workshop:
+                staged = workshop / "staged"
+                staged.mkdir()
+                copies = {}
+                for name, path in made.items():
+                    copies[name] = staged / name
+                    copies[name].parent.mkdir(parents=True, exist_ok=True)
+                    copy_file(path, copies[name])
+                for key, name in taken.items():
+                    if self.head(key) is not None:
+                        (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                        _link_or_copy(self.path(key), staged / name)
+                marked(marker, facts, copies, staged)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    staged.rename(target)
+                except OSError:
+                    if not target.is_dir():
+                        raise
+                    # another sweeper, whose claim had run out, was a moment earlier
+
+    def remove(self, key: str, etag: str) -> None:
+        found = self.head(key)
+        if found is not None and found.etag == etag:
+            with system_errors():
+                (self.path(key)).unlink(missing_ok=True)
+
+
+class BucketPlace:
+    """A prefix of a bucket."""
+
+    whole = True
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self._store = S3Store(url, settings)
+        self.url = f"s3://{self._store.bucket}/{self._store.prefix}".rstrip("/")
+        self._scratch = Scratch(settings.scratch)
+
+    def incoming(self, prefix: str = IN) -> Iterator[StoredObject]:
+        for found in self._store.list(prefix):
+            yield StoredObject(ledger_key(found.key), found.size_bytes, found.modified_at, found.etag)
+
+    def head(self, key: str) -> StoredObject | None:
+        return next((found for found in self.incoming(raw_key(key)) if found.key == key), None)
+
+    def read(self, key: str, most_bytes: int) -> bytes:
+        with self._store.open_range(key, 0, most_bytes) as reader:
+            return reader.read()
+
+    def source(self, key: str) -> str:
+        return f"{self.url}/{key}"
+
+    def path(self, key: str) -> None: ...
+
+    def settle(
+        self, folder: str, made: Mapping[str, Path], taken: Mapping[str, str], marker: str, facts: dict[str, object]
+    ) -> None:
+        if self._store.head(f"{folder}/{marker}") is not None:
+            return  # it comes last, so all is there
+        for name, path in made.items():
+            self._store.put_file(f"{folder}/{name}", path)
+        for key, name in taken.items():
+            found = self.head(key)
+            if found is not None:
+                self._copy(found, f"{folder}/{name}")
+        with self._scratch.folder() as workshop:
+            self._store.put_file(f"{folder}/{marker}", marked(marker, facts, made, workshop))
+
+    def remove(self, key: str, etag: str) -> None:
+        found = self.head(key)
+        if found is not None and found.etag == etag:
+            with self._store.named(key):
+                self._store.s3.delete_object(Bucket=self._store.bucket, Key=self._store.prefix + raw_key(key))
+
+    def _copy(self, found: StoredObject, target: str) -> None:
+        """Whatever its key: S3 takes keys that no file could have."""
+        source = {"Bucket": self._store.bucket, "Key": self._store.prefix + raw_key(found.key)}
+        with self._store.named(found.key):
+            self._store.s3.copy(source, self._store.bucket, self._store.prefix + safe_key(target))
+        copied = self._store.head(target)
+        if copied is None or copied.size_bytes != found.size_bytes:
+            raise Unavailable(f"{found.key} was not copied whole", hint="the next sweep tries again")
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file that is about to lose its first; a copy where there can be none."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+        if target.stat().st_size != source.stat().st_size:
+            raise Unavailable(f"{source.name} was not copied whole", hint="the next sweep tries again") from None

@@ -1,0 +1,147 @@
+"""Sweepers that die, and sweepers that race: whatever happens, every file that was accepted has one job and one
+delivery, and nothing that was dropped is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.ingest import Sweeper
+from storage.catalog import Catalog, DropState, JobState
+from tests.ingest.conftest import JOB, Studio, listed
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class Mortal:
+    """Passes every call on, and dies right after the ``fatal``-th, which is as before the next."""
+
+    def __init__(self, inner: Any, tick: Callable[[Callable[[], Any]], Any]) -> None:
+        self._inner, self._tick = inner, tick
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+        return lambda *args, **options: self._tick(lambda: found(*args, **options))
+
+
+class Death:
+    def __init__(self, fatal: int) -> None:
+        self.fatal, self.calls = fatal, 0
+
+    def __call__(self, call: Callable[[], Any]) -> Any:
+        self.calls += 1
+        result = call()
+        if self.calls == self.fatal:
+            raise Killed
+        return result
+
+
+def dying(studio: Studio, death: Death) -> Sweeper:
+    place: Any = Mortal(studio.place, death)
+    catalog: Any = Mortal(studio.catalog, death)
+    return Sweeper(place, studio.settings, catalog)
+
+
+def round_of_sweeps(studio: Studio, make: Callable[[], Sweeper]) -> None:
+    """From dropped to done: sweep, run what was accepted, sweep."""
+    make().sweep()
+    for job in studio.catalog.jobs():
+        if job.state is JobState.QUEUED:
+            studio.finish(job.id)
+    make().sweep()
+
+
+def test_a_sweeper_that_dies_at_any_step_leaves_nothing_that_the_next_does_not_finish(
+    tmp_path: Path, tone: bytes
+) -> None:
+    Catalog.open(f"sqlite:///{tmp_path / 'empty.db'}").close()
+    steps = 0
+    fatal = 1
+    while True:
+        where = tmp_path / str(fatal)
+        (where / "drop" / "in").mkdir(parents=True)
+        shutil.copy(tmp_path / "empty.db", where / "catalog.db")
+        studio = Studio(str(where / "drop"), where / "home", f"sqlite:///{where / 'catalog.db'}")
+        (where / "drop" / "in" / "talk.wav").write_bytes(tone)
+        (where / "drop" / "in" / "talk.job.json").write_text(JOB)
+        (where / "drop" / "in" / "bad.wav").write_bytes(b"text")
+        (where / "drop" / "in" / "bad.job.json").write_text(JOB)
+        death = Death(fatal)
+        try:
+            round_of_sweeps(studio, partial(dying, studio, death))
+            died = False
+        except Killed:
+            died = True
+        steps = max(steps, death.calls)
+        studio.leases_run_out()
+        round_of_sweeps(studio, studio.sweeper)
+
+        assert studio.count("jobs") == studio.count("outbox") == 1
+        assert studio.states() == {"in/bad.wav": "quarantined", "in/talk.wav": "done"}, fatal
+        names = [Path(name).name for name in listed(where / "drop")]
+        quarantined = ["bad.job.json", "bad.wav", "reason.json"]
+        done = ["delivery.json", "report.json", "talk.es.m4a", "talk.job.json", "talk.wav"]
+        assert sorted(names) == sorted([*quarantined, *done]), fatal
+        assert listed(where / "drop" / "in") == []
+        studio.catalog.close()
+        if not died:
+            break
+        fatal += 1
+    assert steps > 20  # it died at each of these
+
+
+def test_six_sweepers_that_race_make_one_job_of_each_file(studio: Studio, drop: Path, tone: bytes) -> None:
+    studio.catalog.close()  # its connections are not to be shared with the racers
+
+    for number in range(40):
+        (drop / "in" / f"film{number:02}.wav").write_bytes(tone)
+        (drop / "in" / f"film{number:02}.job.json").write_text(JOB)
+
+    def race(start: Any, won: Any) -> None:
+        catalog = Catalog.open(studio.settings.database_url)
+        sweeper = Sweeper(studio.place, studio.settings, catalog)
+        start.wait()
+        swept = sweeper.sweep()
+        won.put((len(swept.accepted), swept.trouble))
+        catalog.close()
+
+    processes = multiprocessing.get_context("fork")
+    start, results = processes.Barrier(6), processes.SimpleQueue()
+    racers = [processes.Process(target=race, args=(start, results)) for _ in range(6)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0] * 6
+    won, troubles = zip(*(results.get() for _ in racers), strict=True)
+    assert not any(troubles)
+    assert sum(won) == 40
+    assert studio.count("jobs") == studio.count("outbox") == 40
+    assert list(studio.states().values()) == ["accepted"] * 40
+
+
+def test_of_sweepers_that_settle_the_same_job_at_once_both_come_to_the_same_end(
+    studio: Studio, drop: Path, tone: bytes
+) -> None:
+    (drop / "in" / "talk.wav").write_bytes(tone)
+    (drop / "in" / "talk.job.json").write_text(JOB)
+    (job,) = studio.sweeper().sweep().accepted
+    studio.finish(job)
+    slow = studio.sweeper()
+    due = studio.catalog.due_drops(studio.place.url)
+    (claimed,) = studio.catalog.claim_drops(due, DropState.ACCEPTED, "slow", 60, 1)
+    studio.leases_run_out()  # while it was suspended, say
+    assert studio.sweeper().sweep().published == 1
+    with pytest.raises(Exception, match="no longer ours"):
+        slow._settle(claimed)
+    assert len(listed(drop / "done")) == 5
