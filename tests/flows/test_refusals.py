@@ -20,7 +20,7 @@ from tests.flows.conftest import Speechmill
         (["talk.mp4", "--to", "es", "--script", "missing.srt"], 3, ["missing.srt"]),
         (["talk.mp4", "--to", "es", "--audio-track", "3"], 3, ["--audio-track"]),
         (["talk.mp4", "--to", "es", "--speakers", "0"], 3, ["speakers"]),
-        (["s3://bucket/talk.mp4", "--to", "es"], 3, ["s3://bucket/talk.mp4"]),
+        (["s3://bucket/talk.mp4", "--to", "es"], 4, ["AWS_ACCESS_KEY_ID"]),
         (["talk.mp4"], 2, ["--to"]),
         (["talk.mp4", "--to", "es", "--nonsense"], 2, ["--nonsense"]),
     ],
