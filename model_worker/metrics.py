@@ -114,14 +114,19 @@ class CatalogFigures(Collector):
 def _catalog_families(census: Census | None) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("speechmill_jobs", "Jobs, by state.", labels=["state"])
     orders = GaugeMetricFamily("speechmill_orders", "Orders for workers, by state.", labels=["state"])
+    drops = GaugeMetricFamily("speechmill_drops", "Files in drop folders, by state.", labels=["state"])
+    lag = GaugeMetricFamily("speechmill_outbox_lag_seconds", "How long the oldest accepted job waits to be handed on.")
     oldest = GaugeMetricFamily("speechmill_oldest_order_seconds", "How long the oldest order waits for a worker.")
     if census is not None:
         for state, count in census.jobs.items():
             jobs.add_metric([state], count)
         for order_state, count in census.orders.items():
             orders.add_metric([order_state], count)
+        for drop_state, count in census.drops.items():
+            drops.add_metric([drop_state], count)
+        lag.add_metric([], census.outbox_lag_s)
         oldest.add_metric([], census.oldest_order_s)
-    yield from (jobs, orders, oldest)
+    yield from (jobs, orders, drops, lag, oldest)
 
 
 class EngineFigures(Collector):

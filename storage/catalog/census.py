@@ -1,4 +1,5 @@
-"""A census: how many jobs and orders there are, and how long the oldest has waited. For those who watch the whole."""
+"""A census: how many jobs, orders and dropped files there are, and how long the oldest has waited. For those who watch
+the whole."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ import sqlalchemy as sa
 
 from storage.catalog.database import now_s
 from storage.catalog.jobs import JobTables
-from storage.catalog.models import JobRow, OrderRow
-from storage.catalog.states import JobState, OrderState
+from storage.catalog.models import DropRow, JobRow, OrderRow, OutboxRow
+from storage.catalog.states import DropState, JobState, OrderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Census:
 
     jobs: Mapping[JobState, int]
     orders: Mapping[OrderState, int]
+    drops: Mapping[DropState, int]
+    outbox_lag_s: float  # how long the oldest accepted job has waited to be handed to whoever runs it
     oldest_order_s: float  # how long the oldest order has waited that nobody works on; 0 where none waits
 
 
@@ -35,14 +38,20 @@ class Counting(JobTables):
         with self._database.reading() as session:
             jobs = dict(session.execute(_JOBS).all())
             orders = dict(session.execute(_ORDERS).all())
+            drops = dict(session.execute(_DROPS).all())
+            lag_s = session.scalar(_LAG)
             oldest_s = session.scalar(_OLDEST)
         return Census(
             {state: jobs.get(state, 0) for state in JobState},
             {state: orders.get(state, 0) for state in OrderState},
+            {state: drops.get(state, 0) for state in DropState},
+            max(0.0, lag_s or 0.0),
             max(0.0, oldest_s or 0.0),
         )
 
 
 _JOBS = sa.select(JobRow.state, sa.func.count()).group_by(JobRow.state)
 _ORDERS = sa.select(OrderRow.state, sa.func.count()).group_by(OrderRow.state)
+_DROPS = sa.select(DropRow.state, sa.func.count()).group_by(DropRow.state)
+_LAG = sa.select(now_s() - sa.func.min(OutboxRow.not_before_s)).where(OutboxRow.handed_at_s.is_(None))
 _OLDEST = sa.select(now_s() - sa.func.min(OrderRow.ordered_s)).where(OrderRow.state == OrderState.ORDERED)

@@ -146,6 +146,8 @@ def test_all_jobs_are_counted_by_their_state(chosen: Settings, catalog: Catalog)
     assert samples["speechmill_jobs", "queued"] == 1
     assert samples["speechmill_jobs", "failed"] == 0, "an alert needs the nought to compare with"
     assert samples["speechmill_orders", "ordered"] == 0
+    assert samples["speechmill_drops", "quarantined"] == 0
+    assert samples["speechmill_outbox_lag_seconds", None] == 0
     assert samples["speechmill_oldest_order_seconds", None] == 0
 
 
