@@ -148,6 +148,15 @@ class Imitates(Protocol):
         """What of a recording is listened to."""
 
 
+@runtime_checkable
+class ServesMany(Protocol):
+    """An ability that serves many calls at once better than one for each core."""
+
+    @property
+    def at_once(self) -> int:
+        """Calls that are worth making at a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a written conversation."""

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, TypeVar
 
 from speechmill import programs
+from speechmill.abilities import ServesMany
 from speechmill.errors import Cancelled
 from speechmill.recipes import Recipe
 from storage.catalog import Order, OrderKey
@@ -71,6 +72,10 @@ class Operation(Protocol[Taken, Result]):
     def engine(self) -> str:
         """The name of the engine that does it: what a worker must have."""
 
+    @property
+    def able(self) -> object:
+        """The ability of the engine that does it."""
+
     def do(self, given: Taken) -> Result:
         """Do it here, or find it done."""
 
@@ -116,6 +121,7 @@ class InProcess:
         done: Callable[[int], None],
         check: Callable[[], None],
     ) -> list[Result]:
-        results = in_process(operation.do, given, threads=self._threads, done=done, check=check)
+        threads = max(self._threads, operation.able.at_once if isinstance(operation.able, ServesMany) else 0)
+        results = in_process(operation.do, given, threads=threads, done=done, check=check)
         operation.keep(results)
         return results

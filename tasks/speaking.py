@@ -167,8 +167,12 @@ class Speaking:
     def engine(self) -> str:
         return self.chosen.name
 
+    @property
+    def able(self) -> Speaks:
+        return speaks_of(self.chosen)
+
     def do(self, given: Assignment) -> Take:
-        return speak_line(self.place.store, given, speaks_of(self.chosen), ear_of(self.judge))
+        return speak_line(self.place.store, given, self.able, ear_of(self.judge))
 
     def keep(self, results: Sequence[Take]) -> None:
         self.place.catalog.put_takes(self.place.job, self.language, results)

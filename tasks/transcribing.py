@@ -39,18 +39,18 @@ class Hearing:
         return self.chosen.name
 
     @property
-    def ear(self) -> Transcribes:
+    def able(self) -> Transcribes:
         assert self.chosen.transcribes is not None
         return self.chosen.transcribes
 
     def do(self, given: Chunk) -> Heard:
-        return hear_chunk(self.place.store, self.sound, given, self.ear, self.language)
+        return hear_chunk(self.place.store, self.sound, given, self.able, self.language)
 
     def keep(self, results: Sequence[Heard]) -> None:
         """They are artifacts."""
 
     def recipe(self, given: Chunk) -> Recipe:
-        return _recipe(self.sound.digest, given, self.ear, self.language)
+        return _recipe(self.sound.digest, given, self.able, self.language)
 
     def order(self, given: Chunk) -> Order:
         item = f"{given.start_samples}-{given.end_samples}"
@@ -67,7 +67,7 @@ class Hearing:
                 f"the sound from {where} could not be transcribed ({error})", hint="mend that, and run the job again"
             )
         store = self.place.store.apart()  # workers have counted them
-        return [hear_chunk(store, self.sound, chunk, self.ear, self.language) for chunk in given]
+        return [hear_chunk(store, self.sound, chunk, self.able, self.language) for chunk in given]
 
 
 def hear_ordered(settings: Settings, store: ArtifactStore, order: Order) -> None:

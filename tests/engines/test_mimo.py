@@ -30,7 +30,7 @@ from model_worker.engines.mimo.weights import Weights
 from model_worker.engines.mimo.writing import question
 from model_worker.engines.waves import write_mono
 from model_worker.mimo import Failure, Request, Sound, read_wav
-from speechmill.abilities import Ability, Converses, Engine, Message, Phrase, Understands, Utterance, Writes
+from speechmill.abilities import Ability, Converses, Engine, Message, Phrase, ServesMany, Understands, Utterance, Writes
 from speechmill.errors import EngineRefused, MissingWeights
 from speechmill.lines import RATE_HZ, Doubt
 from speechmill.settings import Settings
@@ -201,6 +201,12 @@ def test_text_cannot_close_its_turn(service: Service) -> None:
 def test_answers_come_without_thoughts_and_marks() -> None:
     assert answered("<think>\nwell\n</think>\n你好<|eot|> 世界\ufffd") == "你好 世界"
     assert answered("<think> it never ends") == ""
+
+
+def test_many_lines_are_asked_for_at_once(engine: Engine) -> None:
+    for able in (engine.speaks, engine.transcribes):
+        assert isinstance(able, ServesMany)
+        assert able.at_once == 4
 
 
 def test_thirty_speakers_have_thirty_voices() -> None:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from speechmill.errors import Cancelled
-from tasks.dispatch import in_process
+from tasks.dispatch import InProcess, in_process
 
 
 def test_results_come_in_the_order_of_the_orders() -> None:
@@ -52,3 +52,24 @@ def test_a_cancelled_job_starts_nothing_new() -> None:
     with pytest.raises(Cancelled):
         in_process(work, range(100), threads=2, done=lambda _: None, check=check)
     assert len(begun) < 14
+
+
+def test_an_engine_that_serves_many_gets_many_lines_at_once() -> None:
+    class Batching:
+        at_once = 3
+
+    class Work:
+        able = Batching()
+        together = threading.Barrier(3)
+
+        def do(self, given: int) -> int:
+            self.together.wait(20)  # nobody goes on before three are here
+            return given
+
+        def keep(self, results: object) -> None:
+            pass
+
+    def nothing(*_: object) -> None:
+        pass
+
+    assert InProcess(1)(Work(), [1, 2, 3], done=nothing, check=nothing) == [1, 2, 3]
