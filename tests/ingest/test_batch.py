@@ -1,0 +1,104 @@
+"""A manifest becomes one job a row; a bad row stops no other, and a batch that is run again does nothing twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.batch import Batch
+from speechmill.errors import UnreadableManifest
+from storage.catalog import JobState
+from tasks.dropping.manifests import read_manifest
+from tests.ingest.conftest import Studio
+
+ROWS = """source,languages,options
+one.wav,es pt-BR,"{""background"": ""drop""}"
+note.md,,
+nowhere.wav,es,
+one.wav,es,"{""colour"": ""red""}"
+one.wav,,
+one.wav,xx-no,
+one.wav,es,too,many
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tone: bytes) -> Path:
+    (tmp_path / "one.wav").write_bytes(tone)
+    (tmp_path / "note.md").write_text("# Note\n\nText.\n")
+    (tmp_path / "films.csv").write_text(ROWS)
+    return tmp_path
+
+
+def begun(studio: Studio, folder: Path) -> Batch:
+    batch = Batch(folder / "films.csv", folder / "results", studio.settings, studio.catalog, prefect=False)
+    batch.begin()
+    batch.settle()
+    return batch
+
+
+def test_a_bad_row_is_named_by_its_line_and_stops_no_other(studio: Studio, folder: Path) -> None:
+    batch = begun(studio, folder)
+    jobs = [row.job for row in batch.report().rows if row.job]
+    assert len(jobs) == 2
+    studio.finish(jobs[0], JobState.COMPLETED_WITH_REVIEW)
+    studio.finish(jobs[1])
+    assert batch.settle().is_over
+    said: dict[str, Any] = json.loads((folder / "results" / "batch.json").read_text("utf-8"))
+    assert said["counts"] == {"done": 1, "failed": 5, "review": 1}
+    assert {row["line"]: row["state"] for row in said["rows"]} == {
+        2: "review", 3: "done", 4: "failed", 5: "failed", 6: "failed", 7: "failed", 8: "failed",
+    }  # fmt: skip
+    assert all(row["reason"]["message"] for row in said["rows"] if row["state"] == "failed")
+    assert studio.catalog.job(jobs[0]).request["background"] == "drop"
+    assert "| 4 | nowhere.wav | es | failed |" in (folder / "results" / "batch.md").read_text("utf-8")
+
+
+def test_a_batch_that_is_run_again_tries_only_what_failed_and_what_is_new(studio: Studio, folder: Path) -> None:
+    batch = begun(studio, folder)
+    for row in batch.report().rows:
+        if row.job:
+            studio.finish(row.job)
+    batch.settle()
+    (folder / "nowhere.wav").write_bytes((folder / "one.wav").read_bytes())
+    (folder / "films.csv").write_text(ROWS.replace("note.md", "note.md,,\nnote.md", 1))  # a line more, before others
+    again = begun(studio, folder)
+    states = {row.line: row.state for row in again.report().rows}
+    assert [states[line] for line in (2, 3, 4, 5)] == ["done", "done", "waiting", "waiting"]
+    assert studio.count("jobs") == 4
+    begun(studio, folder)
+    assert studio.count("jobs") == 4
+
+
+def test_what_a_stranger_writes_into_a_manifest_cannot_break_out_of_the_table(studio: Studio, folder: Path) -> None:
+    (folder / "films.csv").write_text('source\n"a|b<script>.wav\n| x"\n')
+    begun(studio, folder)
+    page = (folder / "results" / "batch.md").read_text("utf-8")
+    assert "<script>" not in page.replace("\\<", "")
+    assert len(page.strip().splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "what"),
+    [
+        ("a.csv", b"", "first line"),
+        ("a.csv", b"source,color\na.wav,x\n", "first line"),
+        ("a.csv", b"source\n", "no rows"),
+        ("a.csv", b"\xff\xfe", "not UTF-8"),
+        ("a.jsonl", b"\n", "no rows"),
+        ("a.jsonl", b'{"source": "a.wav"}\n' * 10_001, "more than 10000"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused_whole(name: str, raw: bytes, what: str) -> None:
+    with pytest.raises(UnreadableManifest, match=what):
+        read_manifest(name, raw)
+
+
+def test_json_lines_are_judged_one_by_one() -> None:
+    raw = b'{"source": "a.wav", "languages": ["es"]}\n\n[1]\n{"source": "b.wav", "x": 1}\n' + b"[" * 9_999 + b"\n"
+    entries = read_manifest("a.jsonl", raw)
+    assert [(entry.line, entry.row is not None) for entry in entries] == [(1, True), (3, False), (4, False), (5, False)]
+    assert "line 4 of a.jsonl" in str(entries[2].error)
