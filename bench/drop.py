@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+import flows.dubbing  # noqa: F401 (else each racer imports it at its first film, and that is what is measured)
 from flows.ingest import Sweeper
 from speechmill.settings import Settings
 from storage.catalog import Catalog
