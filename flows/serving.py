@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from flows.prefect_runs import answers, lasting_server, prepare
@@ -17,6 +20,7 @@ from speechmill.settings import Settings
 from tasks.workplace import open_catalog
 
 POLL_S = 2  # a person who pressed “Run” waits for this; Prefect's own default is 10
+SETTLE_S = 10.0
 AUTOMATION = "speechmill: lost runs have crashed"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
@@ -34,15 +38,9 @@ def serve(chosen: Settings, say: Callable[[str], None]) -> None:
     from prefect.types.entrypoint import EntrypointType
 
     from flows.deployments import DEPLOYMENTS, TAG
-    from flows.hooks import settle_lost
 
-    catalog = open_catalog(chosen)
-    try:
-        for job in settle_lost(catalog):
-            say(f"job {job} was lost; `speechmill retake {job}` goes on with it")
-    finally:
-        catalog.close()
     keep_automation(chosen)
+    threading.Thread(target=_settle_on, args=(chosen, say), name="lost runs", daemon=True).start()
     runner = Runner(name=TAG, limit=chosen.runs, query_seconds=POLL_S, pause_on_shutdown=False)
     for deployed in DEPLOYMENTS:
         registered = deployed.flow.to_deployment(
@@ -71,6 +69,18 @@ def server_answers(chosen: Settings) -> str:
     if not answers(server):
         raise Unavailable(f"the Prefect server {server} does not answer", hint="start it, or correct PREFECT_API_URL")
     return server
+
+
+def _settle_on(chosen: Settings, say: Callable[[str], None]) -> None:
+    """Keep looking for jobs whose run ended when nobody was there to say so."""
+    from flows.hooks import settle_lost
+
+    catalog = open_catalog(chosen)
+    while True:
+        with suppress(Exception):  # a server or a database that is away for a moment is asked again
+            for job in settle_lost(catalog):
+                say(f"job {job} was lost; `speechmill retake {job}` goes on with it")
+        time.sleep(SETTLE_S)
 
 
 def keep_automation(chosen: Settings) -> None:
