@@ -13,11 +13,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from flows.prefect_runs import answers, lasting_server, prepare
 from speechmill.errors import Unavailable
 from speechmill.settings import Settings
 from tasks.workplace import open_catalog
+
+if TYPE_CHECKING:
+    from prefect.automations import AutomationCore
 
 POLL_S = 2  # a person who pressed “Run” waits for this; Prefect's own default is 10
 SETTLE_S = 10.0
@@ -116,7 +120,17 @@ def keep_automation(chosen: Settings) -> None:
     )
     with get_client(sync_client=True) as client:
         existing = client.read_automations_by_name(AUTOMATION)
-        if existing:
-            client.update_automation(existing[0].id, wanted)
-        else:
+        if not existing:
             client.create_automation(wanted)
+        elif _essence(existing[0]) != _essence(wanted):
+            # Only then: an automation that is changed forgets the runs whose signs of life it waits for.
+            client.update_automation(existing[0].id, wanted)
+
+
+def _essence(automation: AutomationCore) -> dict[str, Any]:
+    """What we decide about an automation, without what the server adds."""
+    return automation.model_dump(
+        include={"name": True, "description": True, "enabled": True}
+        | {"trigger": {"match", "match_related", "after", "expect", "for_each", "posture", "within", "threshold"}}
+        | {"actions": {"__all__": {"type", "name", "state", "message", "force"}}}
+    )

@@ -191,6 +191,26 @@ def test_a_person_approves_corrects_and_rejects(studio: Studio, folder: Path) ->
     assert "three" in studio.report(job)["targets"]["es"]["lines"][1]["source_text"]
 
 
+def test_a_person_corrects_the_script_of_an_episode_before_it_is_spoken(studio: Studio, tmp_path: Path) -> None:
+    article = tmp_path / "boats.md"
+    article.write_text("# Boats\n\nThe harbour has twelve boats. Two of them are red.\n", "utf-8")
+    run = studio.run(
+        "podcast", request={"source": str(article), "engines": {"speak": "rehearsal"}, "approve": ["script"]}
+    )
+    paused(studio, run)
+    job = studio.job_of(run)
+    lines = json.loads(studio.command("lines", job, "--json").stdout)["lines"]
+    line = next(line for line in lines if "red" in line["text"])
+    changed = studio.command("edit", job, line["id"], "--text", "Two of them are yellow.")
+    assert changed.returncode == 0, changed.stderr
+    assert answered(studio, run, decision="approve")
+    ended = studio.wait(run)
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    texts = [line["text"] for line in studio.report(job)["episode"]["lines"]]
+    assert "Two of them are yellow." in texts
+    assert studio.create("podcast", request={"source": str(article), "format": "opera"}).status == 409
+
+
 def test_a_job_is_cancelled_while_it_waits_for_a_person(studio: Studio, folder: Path) -> None:
     run = studio.run("dub", request=film(folder, approve=["translation"], targets=["de"]))
     paused(studio, run)
