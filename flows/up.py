@@ -1,5 +1,5 @@
-"""Everything on this machine, until Ctrl-C: Prefect's server with its UI, the served deployments, the reports, and what
-the settings ask for besides.
+"""Everything on this machine, until Ctrl-C: Prefect's server with its UI, the served deployments, the reports, the
+watch over the drop folder, and a worker where the settings name a broker.
 
 Each is a process of its own that ends with this one, even where this one is killed: the kernel tells it. One that ends
 by itself is started again; one that keeps ending, and the server, end everything with a line that says so.
@@ -120,6 +120,7 @@ def _up(chosen: Settings, say: Callable[[str], None]) -> None:
         _start(rest, say)
         _wait_until("the deployments", lambda: answers(api, REGISTERED), services, ended)
         say(f"reports: {env.get('SPEECHMILL_REPORTS_URL', chosen.reports_url)}; logs: {chosen.home / 'logs'}")
+        say(f"films dropped into {chosen.drop_folder}/in are dubbed")
         say("everything is up; Ctrl-C ends it")
         _look_after(services, ended, say)
     finally:
@@ -150,7 +151,13 @@ def _server(chosen: Settings, port: int) -> Service:
 def _commands(chosen: Settings) -> list[tuple[str, list[str]]]:
     """What is up beside the server, by name: other commands of ours."""
     ours = [sys.executable, "-m", "flows.cli"]
-    found = [("serve", [*ours, "serve"]), ("reports", [*ours, "serve-reports"])]
+    if "://" not in chosen.drop_folder:
+        Path(chosen.drop_folder, "in").mkdir(parents=True, exist_ok=True)
+    found = [
+        ("serve", [*ours, "serve"]),
+        ("reports", [*ours, "serve-reports"]),
+        ("ingest", [*ours, "ingest", chosen.drop_folder]),
+    ]
     if chosen.broker_url:
         found.append(("worker", [*ours, "worker"]))
     return found

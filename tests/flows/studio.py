@@ -154,6 +154,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         "SPEECHMILL_WORKERS": "2",
         "SPEECHMILL_UI_PORT": str(port),
         "SPEECHMILL_REPORTS_PORT": str(free_port()),
+        "SPEECHMILL_DROP_INTERVAL_S": "1",
+        "SPEECHMILL_DROP_MIN_AGE_S": "1",
         "SPEECHMILL_LOST_AFTER_S": str(LOST_AFTER_S),
     }
     said = home.parent / "up.log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import time
 import urllib.request
@@ -218,6 +219,17 @@ def test_a_job_is_cancelled_while_it_waits_for_a_person(studio: Studio, folder: 
     assert studio.command("cancel", job).returncode == 0
     assert studio.wait(run)["state"]["type"] == "CANCELLED"
     assert studio.facts(job)["state"] == "cancelled"
+
+
+def test_a_film_that_is_dropped_is_dubbed_by_a_run_of_its_own(studio: Studio, folder: Path) -> None:
+    there = studio.home / "drop"
+    (there / "in" / "dropped.job.json").write_text(json.dumps({"targets": ["sv"], "engines": REHEARSAL}), "utf-8")
+    shutil.copy(folder / "talk.mp4", there / "in" / "dropped.mp4")
+    [report] = studio.until(lambda: list((there / "done").glob("*/*/report.json")), bool)
+    job = json.loads(report.read_text("utf-8"))["job"]
+    [run] = studio.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [job]}}}).body
+    assert run["parameters"]["job"] == job
+    studio.until(lambda: list((there / "in").iterdir()), lambda left: not left)
 
 
 def test_commands_beside_it_report_to_its_server(studio: Studio, folder: Path) -> None:
