@@ -30,7 +30,8 @@ lint: install-test  ## ruff, mypy, the rooms' import rules, shell scripts, conta
 	.venv/bin/hadolint -c infra/docker/hadolint.yaml infra/docker/Dockerfile
 
 bench: install  ## the benchmark tables, as ratios within one run
-	@$(PYTHON) bench/dubbing.py; dubbing=$$?; $(PYTHON) bench/episode.py && $(PYTHON) bench/drop.py && exit $$dubbing
+	@$(PYTHON) bench/dubbing.py; dubbing=$$?; $(PYTHON) bench/episode.py && $(PYTHON) bench/drop.py && \
+		PYTHONPATH=. $(PYTHON) bench/on_queue.py && exit $$dubbing
 
 bench-mimo: install-test  ## MiMo-Audio on this machine's CPU, batch by batch, beside a plain loop
 	@$(PYTHON) bench/mimo_cpu.py

@@ -20,6 +20,8 @@ from speechmill.errors import LeaseLost, SpeechmillError, Unavailable
 from storage.catalog import Lease
 
 EXIT_STUCK = 70  # EX_SOFTWARE of sysexits.h
+LOOK_S = 1.0
+MOST_STALLED_S = 60.0  # an engine that works makes steps of milliseconds
 
 log = logging.getLogger("speechmill.worker")
 
@@ -34,15 +36,24 @@ class Held:
 
 
 class Keeper:
-    """Keeps leases of ``lease_s`` alive, for work that takes at most ``work_timeout_s``."""
+    """Keeps leases of ``lease_s`` alive, for work that takes at most ``work_timeout_s``.
+
+    ``stalled_s`` says how long an engine has had work and not got on with any of it.
+    """
 
     def __init__(
-        self, lease_s: float, work_timeout_s: float, *, leave: Callable[[int], None] = os._exit, look_s: float = 1.0
+        self,
+        lease_s: float,
+        work_timeout_s: float,
+        stalled_s: Callable[[], float] = lambda: 0.0,
+        *,
+        leave: Callable[[int], None] = os._exit,
     ) -> None:
         self._lease_s = lease_s
         self._work_timeout_s = work_timeout_s
+        self._stalled_s = stalled_s
         self._leave = leave
-        self._look_s = min(look_s, lease_s / 6)
+        self._look_s = min(LOOK_S, lease_s / 6)
         self._held: set[Held] = set()
         self._guard = threading.Lock()
         self._over = threading.Event()
@@ -81,8 +92,11 @@ class Keeper:
         now = time.monotonic()
         with self._guard:
             held = list(self._held)
-        if any(now - each.began_s > self._work_timeout_s for each in held):
-            self._abandon(held, now)
+        late = [each for each in held if now - each.began_s > self._work_timeout_s]
+        if late:
+            self._abandon(late, f"it took longer than {self._work_timeout_s:.0f} s")
+        elif held and self._stalled_s() > MOST_STALLED_S:
+            self._abandon(held, f"the engine did not get on for {MOST_STALLED_S:.0f} s")
         for each in held:
             if now - each.renewed_s > self._lease_s / 3:
                 self._renew(each)
@@ -112,13 +126,12 @@ class Keeper:
         except Unavailable as error:  # the next look tries again
             log.warning("could not renew %s: %s", _about(held), error)
 
-    def _abandon(self, held: list[Held], now: float) -> None:
-        for each in held:
-            if now - each.began_s > self._work_timeout_s:
-                log.error("%s took longer than %.0f s; this worker ends", _about(each), self._work_timeout_s)
-                with self._guard:
-                    self._held.discard(each)
-                _kept(partial(each.lease.give_up, f"it took longer than {self._work_timeout_s:.0f} s"))
+    def _abandon(self, guilty: list[Held], why: str) -> None:
+        for each in guilty:
+            log.error("%s: %s; this worker ends", _about(each), why)
+            with self._guard:
+                self._held.discard(each)
+            _kept(partial(each.lease.give_up, why))
         self.give_back(EXIT_STUCK)
 
 

@@ -12,14 +12,46 @@ import socket
 import threading
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, bootsteps, signals
 from celery.platforms import SecurityWarning
+from celery.worker import state
 
 from model_worker.keeper import Keeper
 from model_worker.messages import Queue
 
+LOOK_S = 2.0  # between two looks at whether acknowledgements were lost
+
 log = logging.getLogger("speechmill.worker")
+
+
+class Reconnecting(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Begins a new connection where acknowledgements were lost.
+
+    A message whose acknowledgement failed, since Redis restarted in that moment, counts as in work for ever: a worker
+    that holds as many as it may hold then neither reads nor notices that its connection is gone (kombu 5.7).
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._suspicious = False
+
+    def start(self, consumer: Any) -> None:
+        self._suspicious = False
+        if consumer.hub is not None:
+            consumer.hub.call_repeatedly(LOOK_S, self._look, consumer)
+
+    def _look(self, consumer: Any) -> None:
+        """Twice in a row, since a message may be between being taken and being begun."""
+        held = len(consumer.task_consumer.channel.qos._delivered)
+        lost = held > len(state.reserved_requests)
+        if lost and self._suspicious:
+            log.warning("acknowledgements were lost: connecting to the broker again")
+            raise ConnectionResetError("acknowledgements were lost")
+        self._suspicious = lost
 
 
 def worker_name() -> str:
@@ -52,6 +84,7 @@ def run_worker(
     signals.setup_logging.connect(logging_is_set_up, weak=False)
     # Celery warns of root because of pickle, which no worker of ours accepts.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    app.steps["consumer"].add(Reconnecting)
     worker = app.Worker(
         hostname=f"speechmill@{worker_name()}",
         pool_cls="threads",

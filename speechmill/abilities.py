@@ -7,7 +7,7 @@ may find out both when they are first asked for (they are read-only here), so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -224,4 +224,5 @@ class Engine:
     writes: Writes | None = None
     understands: Understands | None = None
     converses: Converses | None = None
+    load: Callable[[], None] | None = None  # makes ready what the first request would wait for
     licences: tuple[str, ...] = field(default_factory=tuple)  # of the models and programs behind it

@@ -69,7 +69,8 @@ def station(settings: Settings) -> Station:
     objects = object_store(settings.objects_url, settings)
     objects.head("artifacts/none")
     store = artifact_store(settings, catalog)
-    return Station(settings, catalog, store, broker, Keeper(settings.lease_s, settings.work_timeout_s), worker_name())
+    keeper = Keeper(settings.lease_s, settings.work_timeout_s, stalled_s)
+    return Station(settings, catalog, store, broker, keeper, worker_name())
 
 
 def default_queues(settings: Settings) -> list[Queue]:
@@ -115,6 +116,8 @@ def load_engines(settings: Settings, queues: list[Queue]) -> None:
         for ability in (found.speaks, found.transcribes):
             if ability is not None:
                 _ = ability.languages  # an engine finds out here what it has, and says what is missing
+        if found.load is not None:
+            found.load()
 
 
 def register(app: Celery, here: Station) -> None:
@@ -150,8 +153,8 @@ def work(here: Station, kind: str, operation: Operation, raw: dict[str, Any]) ->
 
 
 def _work(here: Station, operation: Operation, lease: Lease) -> None:
-    store = here.store.apart(here.catalog.uses_of(lease.order.key.job_id))
     key = lease.order.key
+    store = here.store.apart(here.catalog.uses_of(key.job_id))
     try:
         with measured(key.kind, str(lease.order.payload.get("engine", ""))) as done:
             take = operation(here.settings, store, lease.order)
@@ -161,11 +164,11 @@ def _work(here: Station, operation: Operation, lease: Lease) -> None:
     except LeaseLost as error:
         log.info("%s", error)
     except SpeechmillError as error:
-        log.warning("%s %s of job %s: %s", key.kind, key.item, key.job_id, error)
+        log.warning("%s went wrong: %s", lease.order.key.kind, error)
         pause_s = OUTAGE_PAUSE_S if error.retryable else PAUSE_S
         patiently(partial(lease.give_up, f"{error.code}: {error}", pause_s=pause_s))
     except Exception as error:
-        log.exception("%s %s of job %s went wrong", key.kind, key.item, key.job_id)
+        log.exception("%s went wrong", lease.order.key.kind)
         patiently(partial(lease.give_up, f"internal: {type(error).__name__}: {error}"))
 
 

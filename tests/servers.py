@@ -77,7 +77,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _postgres_programs() -> Path | None:
+def postgres_programs() -> Path | None:
     """Where initdb is. Debian's pg_config names the folder; on its own it may belong to a client package."""
     if shutil.which("pg_config") is None:
         return None
@@ -88,7 +88,7 @@ def _postgres_programs() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The folder of the socket of a PostgreSQL server."""
-    programs = _postgres_programs()
+    programs = postgres_programs()
     if programs is None:
         missing("no PostgreSQL server is installed (apt-get install postgresql)")
     user = None
@@ -116,11 +116,22 @@ def postgres() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres: str) -> Iterator[str]:
     """An empty PostgreSQL database."""
+    with new_database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def new_database(postgres: str) -> Iterator[str]:
+    """An empty database of the server whose socket is in a folder."""
     name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(host=postgres, user="speechmill", dbname="postgres", autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql+psycopg://speechmill@/{name}?host={postgres}"
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def tell(statement: str) -> None:
+        with psycopg.connect(host=postgres, user="speechmill", dbname="postgres", autocommit=True) as server:
+            server.execute(statement)
+
+    tell(f"CREATE DATABASE {name}")
+    yield f"postgresql+psycopg://speechmill@/{name}?host={postgres}"
+    tell(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -8,17 +8,20 @@ one at once.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
 from speechmill.errors import BadInput, DiskFull, Unavailable
@@ -27,6 +30,7 @@ from storage.catalog.models import Base
 
 BUSY_TIMEOUT_S = 30  # how long a write waits for other processes' writes
 POOL_SIZE = 16  # at least the threads that work at once
+TRIED_AFTER_S = 1.0  # a connection that rested for longer may be dead
 POSTGRES_DISK_FULL = "53100"  # SQLSTATE, appendix A of PostgreSQL's manual
 POSTGRES_OPTIONS = (
     "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
@@ -42,6 +46,10 @@ class Database:
         self.engine: Final = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
         sa.event.listen(self.engine, "handle_error", _named)
         self._writer = self.engine.execution_options(writes=True)
+        # What is one statement needs no BEGIN and no COMMIT, each of which is a way to the server and back.
+        alone = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._asker = self.engine.execution_options(**alone)
+        self._teller = self._writer.execution_options(**alone)
         self._turn: AbstractContextManager[object] = threading.Lock() if self.is_sqlite else nullcontext()
 
     @contextmanager
@@ -58,12 +66,12 @@ class Database:
 
     def ask(self, statement: sa.Executable, values: Mapping[str, Any]) -> sa.Row[Any] | None:
         """One row by one statement, or ``None``: for what is asked for every line."""
-        with self.engine.connect() as connection:
+        with self._asker.connect() as connection:
             return connection.execute(statement, values).one_or_none()
 
     def tell(self, statement: sa.Executable, values: Mapping[str, Any]) -> sa.Row[Any] | None:
         """One change by one statement, and the row that it returns, if it does."""
-        with self._turn, self._writer.begin() as connection:
+        with self._turn, self._teller.begin() as connection:
             result = connection.execute(statement, values)
             return result.one_or_none() if result.returns_rows else None
 
@@ -142,14 +150,36 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _postgres_engine(url: URL) -> Engine:
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
-        pool_pre_ping=True,
         json_serializer=canonical,
         connect_args={"connect_timeout": 10, "options": POSTGRES_OPTIONS},
     )
+
+    @sa.event.listens_for(engine, "checkin")
+    def _rest(_: object, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since_s"] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def _still_there(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+        """A connection that has rested is tried, and replaced where the server restarted meanwhile. To try each before
+        every statement, as the pool can, would be a third of all ways to the server."""
+        rested_s = time.monotonic() - record.info.get("rests_since_s", time.monotonic())
+        if rested_s > TRIED_AFTER_S and not _answers(connection):
+            raise sa.exc.InvalidatePoolError
+
+    return engine
+
+
+def _answers(connection: Any) -> bool:
+    try:
+        connection.execute("SELECT")
+        connection.rollback()
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _named(context: ExceptionContext) -> None:

@@ -51,7 +51,7 @@ class Takes(JobTables):
                 )
             try:
                 written = [values_of(job_id, language, take) for take in ordered]
-                connection.execute(put_take(self._database.is_sqlite), written)
+                connection.execute(put_take(is_sqlite=self._database.is_sqlite), written)
             except sa.exc.IntegrityError:
                 raise UnknownName(
                     f"a take was made of a line that job {job_id} does not have in {language}",
@@ -71,7 +71,7 @@ class Takes(JobTables):
 
 
 @cache
-def put_take(is_sqlite: bool) -> sa.Insert:
+def put_take(*, is_sqlite: bool) -> sa.Insert:
     """The statement that writes a take over whatever was there under its number."""
     insert = sqlite.insert(TakeRow) if is_sqlite else postgresql.insert(TakeRow)
     return insert.on_conflict_do_update(index_elements=_KEY, set_={name: insert.excluded[name] for name in _VALUES})

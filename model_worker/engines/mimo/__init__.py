@@ -31,5 +31,6 @@ def engine(settings: Settings) -> Engine:
         writes=Pen(service),
         understands=Listener(service),
         converses=Partner(service),
+        load=service.load,
         licences=LICENCES,
     )

@@ -70,6 +70,10 @@ class Service:
             for repository, engine in tuple(self._engines.items())
         }
 
+    def load(self) -> None:
+        """Load the instruct model now, rather than with the first request."""
+        self._engine(INSTRUCT)
+
     def version(self, *tasks: str) -> str:
         """Names whatever else decides about the answer to a request: weights, number format, prompts and sampling."""
         from model_worker.mimo.prompts import TASKS, TEMPLATES
