@@ -14,7 +14,7 @@ from flows.listing import reviewed_lines
 from flows.progress import status
 from flows.report_links import report_link
 from speechmill.settings import Settings
-from storage.catalog import Catalog
+from storage.catalog import RUN, Catalog
 from tasks.stages import Progress
 
 UPDATE_S = 2.0  # the progress artifact changes at most this often
@@ -56,6 +56,7 @@ class Shown:
 
         self._client = get_client(sync_client=True)
         self._client.update_flow_run(self._run, name=self._job)  # by which hooks and people find the job
+        self._catalog.set_job_facts(self._job, **{RUN: str(self._run)})
         made = create_progress_artifact(progress=0.0, key=f"progress-{self._job}", description=self._line)
         assert isinstance(made, UUID)
         self._bar = made

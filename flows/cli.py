@@ -147,6 +147,12 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--bed", metavar="FILE", help="Music-and-effects track to lay under the dub, untouched.")
 @click.option("--profile", default="youtube", show_default=True, metavar="NAME", help="What the delivery must measure.")
 @click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
+@click.option(
+    "--approve",
+    multiple=True,
+    type=click.Choice(["transcript", "translation", "final"]),
+    help="What a person is to approve in the Prefect UI before the job goes on; repeatable.",
+)
 @_result_options
 def dub(as_json: bool, strict: bool, no_prefect: bool, **asked: Any) -> int:
     """Dub a film, clip or recording."""
@@ -211,6 +217,12 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
 @click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")
 @click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
+@click.option(
+    "--approve",
+    multiple=True,
+    type=click.Choice(["script", "final"]),
+    help="What a person is to approve in the Prefect UI before the job goes on; repeatable.",
+)
 @_result_options
 def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **asked: Any) -> int:
     """Make an episode from a document, an address or a script."""

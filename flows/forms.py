@@ -26,8 +26,8 @@ DUBBING_ORDER = (
     "script", "translations", "glossary", "bed", "out",
 )  # fmt: skip
 PODCAST_ORDER = (
-    "source", "format", "language", "minutes", "engines", "profile", "approve", "show", "cast", "lexicon",
-    "seats", "intro", "bed", "outro", "disclosure", "out",
+    "source", "format", "language", "minutes", "show", "cast", "engines", "profile", "approve", "intro", "bed", "outro",
+    "seats", "lexicon", "disclosure", "out",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def _choices(schema: dict[str, Any], order: Sequence[str], abilities: Sequence[A
     fields = schema["properties"]
     named = [name for name in order if name in fields]
     for position, name in enumerate([*named, *(name for name in fields if name not in named)]):
+        fields[name].setdefault("title", name.capitalize())  # pydantic leaves it out where its type has the same
         fields[name]["position"] = position
     fields["profile"]["enum"] = list(profiles.names())
     fields["engines"] = {
@@ -58,14 +59,14 @@ def _choices(schema: dict[str, Any], order: Sequence[str], abilities: Sequence[A
 
 
 def _dubbing(schema: dict[str, Any]) -> None:
-    _choices(schema, DUBBING_ORDER, list(Ability))
+    _choices(schema, DUBBING_ORDER, [Ability.TRANSCRIBE, Ability.TRANSLATE, Ability.SPEAK])
     schema["properties"]["targets"]["items"] |= {"pattern": LANGUAGE_TAG}
     schema["properties"]["targets"]["examples"] = [["es", "pt-BR"]]
     schema["properties"]["language"]["pattern"] = LANGUAGE_TAG
 
 
 def _podcast(schema: dict[str, Any]) -> None:
-    _choices(schema, PODCAST_ORDER, [Ability.SPEAK])
+    _choices(schema, PODCAST_ORDER, [Ability.SPEAK, Ability.WRITE])
 
 
 class DubbingForm(DubbingRequest):

@@ -190,6 +190,8 @@ def ask_by_prefect(question: Question, chosen: Settings, catalog: Catalog) -> No
                     wait_for_input=form, timeout=chosen.approval_timeout_s, poll_interval=ANSWER_POLL_S
                 )
             except ValidationError as error:
+                if catalog.cancel_requested(question.job):
+                    raise cancelled(question.job) from None  # it was woken without an answer
                 complaint = f"**The answer was not valid: {error.errors()[0]['msg']}.** Please answer again.\n\n"
                 continue
             except FlowPauseTimeout:
@@ -197,10 +199,6 @@ def ask_by_prefect(question: Question, chosen: Settings, catalog: Catalog) -> No
                     f"nobody approved the {_named(question.of)} within {chosen.approval_timeout_s} s",
                     hint=f"`speechmill retake {question.job}` asks again",
                 ) from None
-            except Exception:
-                if catalog.cancel_requested(question.job):
-                    raise cancelled(question.job) from None
-                raise
         if answer.decision == "approve":
             return
         raise Cancelled(

@@ -6,20 +6,20 @@ runs. They run in the flow's own process or in that of the runner, and may run t
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from speechmill.errors import Conflict, SpeechmillError, UnknownName
+from speechmill.errors import Conflict, UnknownName
 from speechmill.settings import settings
-from storage.catalog import Catalog, JobState
+from storage.catalog import RUN, Catalog, JobState
 from tasks.workplace import open_catalog
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
     from prefect.flows import Flow
 
-UNDER_WAY = frozenset({JobState.QUEUED, JobState.RUNNING})
+MOST_RUNNING = 200  # the latest jobs, among which those that run are
 
 
 def on_completion(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -40,19 +40,22 @@ def on_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
 
 def _settle(flow_run: FlowRun, state: State[Any], became: JobState | None) -> None:
     """Note the end of a run in the catalog; a job that still counts as under way becomes what its run became."""
-    job_id = job_of(flow_run)
     catalog = open_catalog(settings())
     try:
         with suppress(UnknownName):  # a run that ended before it had a job
-            settle(catalog, job_id, state.name or str(state.type), str(flow_run.id), state.message or "", became)
+            settle(catalog, job_of(flow_run), str(flow_run.id), state, became)
     finally:
         catalog.close()
 
 
-def settle(catalog: Catalog, job_id: str, ended: str, run: str, message: str, became: JobState | None) -> None:
-    """Note how a run of a job ended; ``became`` is what that makes of a job that counts as under way."""
+def settle(catalog: Catalog, job_id: str, run: str, state: State[Any], became: JobState | None) -> None:
+    """Note how a run of a job ended; ``became`` is what that makes of a job that this run still counts as running, or
+    that nobody has begun with. A run that was refused since another one runs the job changes nothing."""
+    ended, message = state.name or str(state.type), state.message or ""
     catalog.add_event(job_id, "run-ended", run=run, state=ended)
-    if became is None or catalog.job(job_id).state not in UNDER_WAY:
+    job = catalog.job(job_id)
+    running = job.state is JobState.RUNNING and job.facts.get(RUN) == run
+    if became is None or not (running or job.state is JobState.QUEUED):
         return
     with suppress(Conflict):  # it came to its own end just now
         if became is JobState.CANCELLED:
@@ -70,30 +73,25 @@ def job_of(flow_run: FlowRun) -> str:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        return re.sub(r"\s", "-", client.read_flow_run(flow_run.id).name)
+        return client.read_flow_run(flow_run.id).name
 
 
 def settle_lost(catalog: Catalog) -> list[str]:
-    """Jobs that count as running although the run of that name has ended: its process was killed when nobody was there
-    to say so. They become what their run became, and can be gone on with."""
+    """Jobs that count as running although their run has ended: its process was killed when nobody was there to say
+    so. They become what their run became, and can be gone on with."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
-    from prefect.client.schemas.sorting import FlowRunSort
+    from prefect.exceptions import ObjectNotFound
 
-    running = [job for job in catalog.jobs(200) if job.state is JobState.RUNNING]
     settled = []
     with get_client(sync_client=True) as client:
-        for job in running:
-            found = client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[job.id])),
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-                limit=1,
-            )
-            state = found[0].state if found else None
-            if state is None or not state.is_final():
+        for job in catalog.jobs(MOST_RUNNING):
+            run = job.facts.get(RUN)
+            if job.state is not JobState.RUNNING or not run:
                 continue
-            became = JobState.CANCELLED if state.is_cancelled() else JobState.FAILED
-            with suppress(SpeechmillError):
-                settle(catalog, job.id, state.name or "", str(found[0].id), state.message or "", became)
-                settled.append(job.id)
+            with suppress(ObjectNotFound):  # another server's
+                state = client.read_flow_run(UUID(run)).state
+                if state is not None and state.is_final():
+                    became = JobState.CANCELLED if state.is_cancelled() else JobState.FAILED
+                    settle(catalog, job.id, run, state, became)
+                    settled.append(job.id)
     return settled

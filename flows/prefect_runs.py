@@ -44,9 +44,9 @@ def address_file(chosen: Settings) -> Path:
     return home(chosen) / "server.url"
 
 
-def answers(api_url: str) -> bool:
-    """Whether a Prefect server answers there."""
-    request = urllib.request.Request(f"{api_url.rstrip('/')}/health")
+def answers(api_url: str, path: str = "health") -> bool:
+    """Whether a Prefect server answers there, and has what is asked for."""
+    request = urllib.request.Request(f"{api_url.rstrip('/')}/{path}")
     try:
         with urllib.request.urlopen(request, timeout=ANSWERS_S) as reply:
             return bool(reply.status == 200)

@@ -42,6 +42,30 @@ def migrate() -> None:
 
 
 @click.command()
+def up() -> None:
+    """Start everything on this machine until Ctrl-C: Prefect with its UI, the deployments, reports, workers."""
+    from flows.up import up as bring_up
+    from speechmill.settings import settings
+
+    bring_up(settings(), _say)
+
+
+@click.command("serve-reports", hidden=True)
+def serve_reports() -> None:
+    """Serve the reports of this machine's jobs to its browsers; `speechmill up` does this."""
+    from flows.report_pages import serve_reports as serve_pages
+    from speechmill.settings import settings
+    from tasks.workplace import open_catalog
+
+    chosen = settings()
+    catalog = open_catalog(chosen)
+    try:
+        serve_pages(chosen, catalog)
+    finally:
+        catalog.close()
+
+
+@click.command()
 @click.argument("job_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def cancel(job_id: str, as_json: bool) -> None:
@@ -153,4 +177,4 @@ def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool,
     return 5 if counts["failed"] or counts["cancelled"] or (strict and counts["review"]) else 0
 
 
-COMMANDS = (serve, ingest, batch, migrate, cancel, worker, gc)
+COMMANDS = (serve, up, serve_reports, ingest, batch, migrate, cancel, worker, gc)

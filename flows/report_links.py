@@ -1,4 +1,5 @@
-"""Links to reports, for the Prefect UI: over HTTP where reports are served, else the file itself."""
+"""Links to reports, for the Prefect UI: over HTTP where reports are served, else signed links to S3, where objects are
+kept there, else the file itself."""
 
 from __future__ import annotations
 
@@ -6,19 +7,28 @@ from pathlib import Path
 
 from speechmill.settings import Settings
 from storage.catalog import Job
+from storage.objects import object_store
 
 REPORT = "report.html"
+LINK_S = 7 * 86_400  # the longest that S3 allows
 
 
 def report_link(job: Job, chosen: Settings) -> str:
     """Where the report of a job can be read."""
-    if chosen.reports_url:
-        return f"{chosen.reports_url.rstrip('/')}/{job.id}/{REPORT}"
-    return (Path(job.out) / REPORT).absolute().as_uri()
+    return _link(job.id, Path(job.out) / REPORT, REPORT, chosen)
 
 
 def staged_link(job_id: str, folder: Path, chosen: Settings) -> str:
     """Where the report of a delivery can be read that waits for approval."""
+    return _link(job_id, folder / REPORT, f"to-approve/{REPORT}", chosen)
+
+
+def _link(job_id: str, report: Path, path: str, chosen: Settings) -> str:
     if chosen.reports_url:
-        return f"{chosen.reports_url.rstrip('/')}/{job_id}/to-approve/{REPORT}"
-    return (folder / REPORT).absolute().as_uri()
+        return f"{chosen.reports_url.rstrip('/')}/{job_id}/{path}"
+    if not chosen.objects_url.startswith("s3://"):
+        return report.absolute().as_uri()
+    store = object_store(chosen.objects_url, chosen)
+    key = f"reports/{job_id}/{path}"
+    store.put_file(key, report)  # one file that needs no other
+    return store.link(key, expires_s=LINK_S, name=REPORT)

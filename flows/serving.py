@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from flows.prefect_runs import answers, lasting_server, prepare
 from speechmill.errors import Unavailable
 from speechmill.settings import Settings
 from tasks.workplace import open_catalog
 
+if TYPE_CHECKING:
+    from prefect.automations import AutomationCore
+
 POLL_S = 2  # a person who pressed “Run” waits for this; Prefect's own default is 10
+SETTLE_S = 10.0
 AUTOMATION = "speechmill: lost runs have crashed"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
@@ -34,15 +42,9 @@ def serve(chosen: Settings, say: Callable[[str], None]) -> None:
     from prefect.types.entrypoint import EntrypointType
 
     from flows.deployments import DEPLOYMENTS, TAG
-    from flows.hooks import settle_lost
 
-    catalog = open_catalog(chosen)
-    try:
-        for job in settle_lost(catalog):
-            say(f"job {job} was lost; `speechmill retake {job}` goes on with it")
-    finally:
-        catalog.close()
     keep_automation(chosen)
+    threading.Thread(target=_settle_on, args=(chosen, say), name="lost runs", daemon=True).start()
     runner = Runner(name=TAG, limit=chosen.runs, query_seconds=POLL_S, pause_on_shutdown=False)
     for deployed in DEPLOYMENTS:
         registered = deployed.flow.to_deployment(
@@ -71,6 +73,18 @@ def server_answers(chosen: Settings) -> str:
     if not answers(server):
         raise Unavailable(f"the Prefect server {server} does not answer", hint="start it, or correct PREFECT_API_URL")
     return server
+
+
+def _settle_on(chosen: Settings, say: Callable[[str], None]) -> None:
+    """Keep looking for jobs whose run ended when nobody was there to say so."""
+    from flows.hooks import settle_lost
+
+    catalog = open_catalog(chosen)
+    while True:
+        with suppress(Exception):  # a server or a database that is away for a moment is asked again
+            for job in settle_lost(catalog):
+                say(f"job {job} was lost; `speechmill retake {job}` goes on with it")
+        time.sleep(SETTLE_S)
 
 
 def keep_automation(chosen: Settings) -> None:
@@ -106,7 +120,17 @@ def keep_automation(chosen: Settings) -> None:
     )
     with get_client(sync_client=True) as client:
         existing = client.read_automations_by_name(AUTOMATION)
-        if existing:
-            client.update_automation(existing[0].id, wanted)
-        else:
+        if not existing:
             client.create_automation(wanted)
+        elif _essence(existing[0]) != _essence(wanted):
+            # Only then: an automation that is changed forgets the runs whose signs of life it waits for.
+            client.update_automation(existing[0].id, wanted)
+
+
+def _essence(automation: AutomationCore) -> dict[str, Any]:
+    """What we decide about an automation, without what the server adds."""
+    return automation.model_dump(
+        include={"name": True, "description": True, "enabled": True}
+        | {"trigger": {"match", "match_related", "after", "expect", "for_each", "posture", "within", "threshold"}}
+        | {"actions": {"__all__": {"type", "name", "state", "message", "force"}}}
+    )

@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     max_source_bytes: int = Field(default=200 * 2**30, gt=0, description="largest source file")
     tool_timeout_s: float = Field(default=4 * 3600, gt=0, description="wall clock for one run of an external program")
 
+    drop_folder: str = Field(default="", description="what `speechmill up` watches; default: drop in the home folder")
     drop_targets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="languages for films that are dropped without saying: es,pt-BR"
     )
@@ -122,6 +123,7 @@ class Settings(BaseSettings):
     def model_post_init(self, _: Any, /) -> None:
         self.home = self.home.expanduser().absolute()
         self.database_url = self.database_url or f"sqlite:///{self.home / 'catalog.db'}"
+        self.drop_folder = self.drop_folder or str(self.home / "drop")
         self.objects_url = self.objects_url or f"file://{self.home / 'objects'}"
 
     @property

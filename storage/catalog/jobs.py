@@ -18,6 +18,7 @@ from storage.catalog.models import EventRow, JobRow
 from storage.catalog.states import CANCELLABLE, JobState, check_move
 
 RECENT = 5  # jobs that a hint names
+RUN = "run"  # fact of a running job: the id of Prefect's flow run that runs it
 WAITS_FOR = "waits_for"  # fact of a running job that waits for a person: what is to be approved, and where it is seen
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"  # base 32 without letters that are taken for digits
 
@@ -83,7 +84,7 @@ class JobTables:
         row.state, row.updated_at = state, datetime.now(UTC)
         if state is JobState.RUNNING:
             row.cancel_requested_at = None
-            row.facts = {name: fact for name, fact in row.facts.items() if name != WAITS_FOR}
+            row.facts = {name: fact for name, fact in row.facts.items() if name not in (RUN, WAITS_FOR)}
         self._happened(session, row.id, "state", {"from": old, "to": state, **detail})
 
     def _happened(self, session: Session, job_id: str, kind: str, detail: dict[str, Any]) -> None:

@@ -1,5 +1,5 @@
 """Finishing: a mix mastered, encoded, and measured after encoding; again where coding has raised a peak too far, or
-moved the loudness."""
+moved the loudness further than a few pieces of it told."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def finish(
     """The master, and what the first of its lossy forms measures: what it is heard as."""
     spans = mixing.spoken(mix.timeline) if chosen.loudness.dialogue_gated else None
 
-    def tried(again: str, ceiling_db: float | None, coding_lu: float) -> tuple[Master, Loudness]:
+    known: dict[str, float] = place.catalog.job(place.job).facts.get("coding_lu", {})
+
+    def tried(again: str, ceiling_db: float | None, coding_lu: float | None) -> tuple[Master, Loudness]:
         # The gain of an earlier run is kept while it serves: then an edited line leaves all other parts as they were.
         gains = place.catalog.job(place.job).facts.get("gain_db", {})
         parts = 0
@@ -48,14 +50,17 @@ def finish(
                 previous_gain_db=gains.get(language),
                 on_part=on_part,
             )
-        place.catalog.set_job_facts(place.job, gain_db={**gains, language: made.gain_db})
+        place.catalog.set_job_facts(
+            place.job,
+            gain_db={**gains, language: made.gain_db},
+            coding_lu={**known, language: made.coding_lu},
+        )
         heard = made.encoded[coders[0].name].sha256
         with place.stages(f"measure {language}{again}"):
             return made, measure_encoded(place.store, heard, threads=place.settings.threads, spans=spans)
 
-    facts = place.catalog.job(place.job).facts.get("coding_lu", {})
-    coding_lu: float = facts.get(language, 0.0)  # what coding does to loudness is much the same after an edit
-    made, loudness = tried("", None, coding_lu)
+    # What coding does to the loudness is much the same after an edit.
+    made, loudness = tried("", None, known.get(language))
     for _ in range(TRIES - 1):
         over_db = loudness.true_peak_dbtp - chosen.loudness.true_peak_dbtp
         off_lu = loudness.integrated_lufs - chosen.loudness.target_lufs(mix.layout.channels)
@@ -63,7 +68,6 @@ def finish(
         if over_db <= 0 and not off:
             break
         ceiling_db = made.ceiling_db - (over_db + CEILING_SPARE_DB if over_db > 0 else 0.0)
-        coding_lu = round(loudness.integrated_lufs - made.integrated_lufs, 2) if off else coding_lu
-        place.catalog.set_job_facts(place.job, coding_lu={**facts, language: coding_lu})
+        coding_lu = round(loudness.integrated_lufs - made.integrated_lufs, 2) if off else made.coding_lu
         made, loudness = tried(" again", ceiling_db, coding_lu)
     return made, loudness

@@ -98,6 +98,13 @@ def at_gain(measured: Measured, gain_db: float, ceiling_db: float, spans: Sequen
     return Level(gain_db, nodes, _lufs(energies, spans), decibels(loudest * factor))
 
 
+def limited_lufs(measured: Measured, level: Level, span: Span) -> float:
+    """What ``span`` of a programme measures at a level, by itself. It begins at a whole block of 64 samples."""
+    first, last = span[0] // NODE_SAMPLES, span[1] // NODE_SAMPLES
+    kept = measured.mean_squares[first:last] * kept_energy(level.nodes[first : last + 1])
+    return Energies(coarse(kept, NODE_SAMPLES).mean_squares * amplitude(level.gain_db) ** 2).integrated_lufs
+
+
 def _lufs(energies: Energies, spans: Sequence[Span] | None) -> float:
     return energies.integrated_lufs if spans is None else energies.over(spans)
 

@@ -19,7 +19,7 @@ import numpy as np
 from speechmill.profiles import Profile
 from speechmill.recipes import Artifact, Digest, Json, Recipe, digest_of_bytes
 from storage.artifacts import ArtifactStore
-from tasks.sound import encoding, flac, gain, limiting, mixing
+from tasks.sound import coding, encoding, flac, gain, limiting, mixing
 from tasks.sound.encoding import Coder
 from tasks.sound.gain import Level, Measured
 from tasks.sound.limiting import NODE_SAMPLES
@@ -47,6 +47,7 @@ class Master:
     dialogue: Artifact | None  # mono WAV, 24 bit: the dialogue as it sounds in the mix
     gain_db: float
     ceiling_db: float
+    coding_lu: float  # by how much coding was taken to make it louder
     integrated_lufs: float
     true_peak_dbtp: float
     met: bool  # whether the target was reached
@@ -68,7 +69,7 @@ def master(
     threads: int,
     stem: bool = True,
     ceiling_db: float | None = None,
-    coding_lu: float = 0.0,
+    coding_lu: float | None = None,
     previous_gain_db: float | None = None,
     on_part: Callable[[int, int], None] | None = None,
 ) -> Master:
@@ -76,31 +77,41 @@ def master(
     the lossy forms that are made beside FLAC, ``stem`` says whether the dialogue alone is wanted as well.
 
     ``ceiling_db`` is the limiter's, for when the encoded file was measured to need a lower one than the profile's true
-    peak less its margin for the codec; ``coding_lu`` is by how much coding was measured to make it louder.
+    peak less its margin for the codec; ``coding_lu`` is by how much coding was measured to make it louder, learnt from
+    a few pieces of the first coder where nobody knows.
     ``previous_gain_db`` is kept while the loudness stays within 0.25 LU of the target, so that an edited line never
     moves a whole programme by a tenth of a decibel. ``on_part(done, of)`` is
     called as parts are measured and rendered, from the thread that did it.
     """
     loudness = profile.loudness
     ceiling = ceiling_db if ceiling_db is not None else loudness.true_peak_dbtp - profile.encoding.codec_margin_db
-    target = loudness.target_lufs(mix.layout.channels) - coding_lu
+    target = loudness.target_lufs(mix.layout.channels)
     with _Line(mix, coders, store, threads, on_part, stem=stem) as line:
-        level = gain.settle(
-            Measured.joined(line.each(line.measured)),
-            target,
-            ceiling,
-            spans=mixing.spoken(mix.timeline) if loudness.dialogue_gated else None,
-            previous_gain_db=previous_gain_db,
-        )
+        measured = Measured.joined(line.each(line.measured))
+
+        def settled(target_lufs: float) -> Level:
+            return gain.settle(
+                measured,
+                target_lufs,
+                ceiling,
+                spans=mixing.spoken(mix.timeline) if loudness.dialogue_gated else None,
+                previous_gain_db=previous_gain_db,
+            )
+
+        level = settled(target - (coding_lu or 0.0))
+        if coding_lu is None:
+            coding_lu = line.coding_lu(measured, level)
+            level = settled(target - coding_lu) if coding_lu else level
         made = line.each(lambda part: line.rendered(part, level))
         whole = line.joined(made)
     return Master(
         *whole,
         gain_db=level.gain_db,
         ceiling_db=ceiling,
+        coding_lu=coding_lu,
         integrated_lufs=round(level.lufs, 2),
         true_peak_dbtp=round(level.true_peak_dbtp, 2),
-        met=abs(level.lufs - target) <= gain.KEEP_LU,
+        met=abs(level.lufs - (target - coding_lu)) <= gain.KEEP_LU,
     )
 
 
@@ -161,6 +172,19 @@ class _Line:
         made = self._store.get_or_make(recipe, lambda out: _measure(self._renderer, part, out), ".npy")
         mean_squares, peaks = np.load(self._store.path(made.sha256))
         return Measured(mean_squares, peaks)
+
+    def coding_lu(self, measured: Measured, level: Level) -> float:
+        """By how much the first coder makes the programme louder at a level, as far as a few pieces tell."""
+        coder = next(iter(self._coders), None)
+        if coder is None or not coder.in_parts:
+            return 0.0
+
+        def heard(piece: Span) -> tuple[float, float]:
+            made = self._coded(coder, piece, _Sounds(self._renderer, level))
+            return gain.limited_lufs(measured, level, piece), coding.measured_lufs(self._store.path(made.sha256))
+
+        pieces = coding.pieces(self._mix.length_samples, UNIT_SAMPLES)
+        return coding.shift_lu(self._pool.map(heard, filter(coding.is_measurable, pieces)))
 
     def rendered(self, part: Span, level: Level) -> _Made:
         """One part of the master, of its stem and of its encoded form."""

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.flows.studio import studio as studio  # one for all modules
+
 SCRIPT = """1
 00:00:00,800 --> 00:00:03,300
 <v Ana>Good morning. The train leaves at nine.
@@ -131,3 +133,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def speechmill(tmp_path: Path) -> Speechmill:
     return Speechmill(tmp_path / "home")
+
+
+LONG_LINES = 600
+LONG_S = 120
+
+
+@pytest.fixture(scope="session")
+def long_recording(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A recording of two minutes with 600 lines: the source and its script."""
+    made = tmp_path_factory.mktemp("long")
+    source, script = made / "long.flac", made / "long.srt"
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", f"sine=220:r=16000:d={LONG_S}", f"file:{source}"],
+        check=True,
+    )
+    step_ms = LONG_S * 1000 // LONG_LINES
+
+    def at(ms: int) -> str:
+        return f"00:{ms // 60_000:02}:{ms // 1000 % 60:02},{ms % 1000:03}"
+
+    cues = (f"{n + 1}\n{at(n * step_ms)} --> {at(n * step_ms + 180)}\nLine {n}.\n" for n in range(LONG_LINES))
+    script.write_text("\n".join(cues), "utf-8")
+    return {"source": str(source), "script": str(script)}
