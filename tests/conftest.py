@@ -2,4 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 pytest_plugins = ("tests.servers",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    soak = parser.getgroup("soak")
+    soak.addoption("--minutes", default="10", help="how long the soak strikes")
+    soak.addoption("--seed", default="", help="what the soak does; default: the time of day")

@@ -163,6 +163,7 @@ class S3Server:
     name: str
     url: str
     environment: dict[str, str]
+    pid: int | None = None  # of the process that answers
 
     def client(self) -> Any:
         """boto3's own client, to look behind the store's back."""
@@ -207,7 +208,7 @@ def rgw() -> Iterator[S3Server]:
     if started.returncode != 0:
         pytest.fail(f"Ceph RGW did not start: {started.stderr[-800:]}")
     environment = dict(line.split("=", 1) for line in started.stdout.splitlines())
-    yield S3Server("rgw", environment["SPEECHMILL_S3_ENDPOINT_URL"], environment)
+    yield S3Server("rgw", environment["SPEECHMILL_S3_ENDPOINT_URL"], environment, int((folder / "rgw.pid").read_text()))
     subprocess.run([RGW, "stop", folder], check=True, timeout=60)
     shutil.rmtree(folder)
 
