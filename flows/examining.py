@@ -81,9 +81,11 @@ class Examiner:
         return self.place.whole or row.age_s >= self._settings.drop_min_age_s
 
     def beside(self, drop: Drop, listing: Listing) -> dict[str, str]:
-        """What belongs to a drop in any case: its sidecar, and the etag that it has."""
+        """What belongs to a drop that is refused, and the etags of it: its sidecar, and what bears its name, since what
+        a sidecar names is not known where nobody can read it."""
         sidecar = _sidecar(drop.key, listing.rows)
-        return {sidecar: listing.objects[sidecar].etag} if sidecar and sidecar != drop.key else {}
+        owned = [sidecar] if sidecar and sidecar != drop.key else []
+        return {key: listing.objects[key].etag for key in (*owned, *layout.named_after(drop.key, listing.objects))}
 
     def examine(self, drop: Drop, listing: Listing) -> Wanted:
         """The job that a drop asks for; raises ``BadInput`` for what keeps it from having one."""

@@ -49,9 +49,24 @@ def role(key: str) -> Role:
 def sidecars_of(key: str) -> tuple[str, ...]:
     """Keys that the sidecar of a film or document may have, the more particular first: ``film.mp4.job.json``,
     ``film.job.json``."""
+    return f"{key}{SIDECAR}", f"{stem(key)}{SIDECAR}"
+
+
+def stem(key: str) -> str:
+    """The key of a film or document without what its name ends in."""
     folder, slash, name = key.rpartition("/")
-    stem = name.removesuffix(SCRIPT) if name.endswith(SCRIPT) else name.rpartition(".")[0] or name
-    return f"{key}{SIDECAR}", f"{folder}{slash}{stem}{SIDECAR}"
+    return folder + slash + (name.removesuffix(SCRIPT) if name.endswith(SCRIPT) else name.rpartition(".")[0] or name)
+
+
+def named_after(key: str, keys: Collection[str]) -> list[str]:
+    """Companions that bear the name of a film or document (``film.en.srt``) and of no other one among the keys."""
+    stems = [stem(each) for each in keys if role(each) in (Role.FILM, Role.DOCUMENT) and each != key]
+
+    def bears(each: str, name: str) -> bool:
+        return each.startswith(f"{name}.")
+
+    found = [each for each in keys if role(each) is Role.COMPANION and bears(each, stem(key))]
+    return [each for each in found if not any(bears(each, other) for other in stems)]
 
 
 def defaults_of(key: str) -> tuple[str, ...]:

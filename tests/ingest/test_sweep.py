@@ -173,6 +173,17 @@ def test_what_cannot_have_a_job_goes_to_quarantine_with_its_reason(studio: Studi
     assert studio.sweeper().sweep().idle
 
 
+def test_what_bears_the_name_of_a_refused_film_is_put_away_with_it(studio: Studio, drop: Path, tone: bytes) -> None:
+    put(drop, "talk.wav", tone)
+    put(drop, "talk.job.json", '{"targets": ["es"], "script": "talk.en.srt", "colour": "blue"}')
+    put(drop, "talk.en.srt", "1")
+    put(drop, "talk.two.wav", tone)  # waits for its sidecar
+    put(drop, "talk.two.en.srt", "1")
+    studio.settings.sidecar_grace_s = 60
+    assert studio.sweeper().sweep().quarantined == 1
+    assert listed(drop / "in") == ["talk.two.en.srt", "talk.two.wav"]
+
+
 def test_a_name_that_no_database_takes_is_put_away_too(studio: Studio, drop: Path, tone: bytes) -> None:
     (drop / "in" / os.fsdecode(b"\xff\xfe.wav")).write_bytes(tone)
     assert studio.sweeper().sweep().quarantined == 1

@@ -198,7 +198,8 @@ def _known(key: str, belonging: set[str]) -> bool:
 def check_facts(stand: Stand, dropped: Dropped) -> list[str]:
     """By SQL: a job for each film and no more, all of them ended, nobody at work, each line one take in its result."""
     troubles = []
-    with sa.create_engine(stand.database_url).connect() as connection:
+    database = sa.create_engine(stand.database_url, poolclass=sa.NullPool)
+    with database.connect() as connection:
 
         def rows(query: str) -> list[Any]:
             return list(connection.execute(sa.text(query)))
