@@ -25,10 +25,10 @@ MOST_OF_RUN = 0.5
 LINES_A_MINUTE = 1_500 / 90
 CHAPTER_LINES = 100
 SENTENCES = (
-    "The train to the coast is late",
-    "Nobody told the children then",
-    "There is coffee left for you",
-    "We walked until it was dark",
+    "The train to town is late",
+    "Nobody told the boys then",
+    "There is tea left for you",
+    "We walked till it was dark",
 )
 
 
@@ -36,7 +36,7 @@ def make_script(minutes: int, folder: Path) -> Path:
     """Two speakers, 1,500 lines in 90 minutes, a chapter every hundred."""
     lines = []
     for index in range(round(minutes * LINES_A_MINUTE)):
-        # A number keeps every line different; 34 characters and a pause take the 3.6 s that a line has.
+        # A number keeps every line different; 32 characters and a pause take the 3.6 s that a line has.
         text = f"{SENTENCES[index % len(SENTENCES)]}, {index + 1}."
         line = {"id": f"{index + 1:04}", "speaker": "HG"[index % 2], "text": text}
         if index % CHAPTER_LINES == 0:

@@ -14,20 +14,23 @@ from urllib.parse import urlsplit
 from flows.start import PATHS
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.requests import DubbingRequest
-from speechmill.roots import refuse_outside
+from speechmill.roots import Roots, refuse_outside
 from speechmill.settings import Settings
 
 
-def admit(request: DubbingRequest | PodcastRequest, chosen: Settings, *also: str) -> None:
+def admit(request: DubbingRequest | PodcastRequest, chosen: Settings, *also: str) -> Roots | None:
     """Raise ``ForbiddenSource`` where a request names something that it may not; ``also`` are further roots, such as
-    the drop folder that it came from.
+    the drop folder that it came from. The roots are returned: the job holds what those files name (a show its music, a
+    cast a recorded voice) to them as well. ``None``: it may name anything.
 
     Where no roots are set and Prefect's server listens to this machine only (as with ``speechmill up``), whoever fills
     in a form is whoever could type the command, and may name anything.
     """
     if not chosen.source_roots and not also and on_this_machine(os.environ.get("PREFECT_API_URL", "")):
-        return
-    refuse_outside(list(named(request)), (*chosen.source_roots, *also), allow_https=chosen.allow_https)
+        return None
+    roots = (*chosen.source_roots, *also)
+    refuse_outside(list(named(request)), roots, allow_https=chosen.allow_https)
+    return roots
 
 
 def named(request: DubbingRequest | PodcastRequest) -> Iterator[str]:

@@ -31,7 +31,7 @@ from speechmill.errors import BadInput, Conflict, SpeechmillError, UnreadableMan
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
-from storage.catalog import Catalog, Drop, DropState, JobState, Sighting, Wanted
+from storage.catalog import WITHIN, Catalog, Drop, DropState, JobState, Sighting, Wanted
 from storage.places import ledger_key
 from tasks.dropping import layout
 from tasks.dropping.layout import Role
@@ -180,8 +180,7 @@ class Batch:
         if isinstance(asked.get("translations"), dict):
             asked["translations"] = {tag: self._whole(str(file)) for tag, file in asked["translations"].items()}
         request = make_request(model, name, asked, source=self._whole(row.source))
-        if self._outside:
-            admission.admit(request, self._settings)
+        within = admission.admit(request, self._settings) if self._outside else None
         refuse_unaskable(request.approve, self._settings, prefect=self._prefect)
         if isinstance(request, DubbingRequest):
             from flows.dubbing import foresee
@@ -193,7 +192,12 @@ class Batch:
             raise UnreadableManifest(f"{name}: there is no file {row.source}", hint="check the name and the folder")
         body = request.model_dump(mode="json")
         return Wanted(
-            drop, "podcast" if kind is Role.DOCUMENT else "dub", body, digest_of_json([drop.name, body]), str(self.out)
+            drop,
+            "podcast" if kind is Role.DOCUMENT else "dub",
+            body,
+            digest_of_json([drop.name, body]),
+            str(self.out),
+            job_facts={} if within is None else {WITHIN: list(within)},
         )
 
     def _whole(self, name: str) -> str:

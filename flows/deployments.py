@@ -61,9 +61,9 @@ def dub(request: DubbingForm, job: JobId = None) -> State[Any]:
 
     def found(catalog: Catalog, chosen: Settings) -> Job:
         asked = absolute(DubbingRequest.model_validate(request.model_dump()))
-        admit(asked, chosen)
+        within = admit(asked, chosen)
         foresee(asked, chosen)
-        return job_for("dub", asked, catalog, chosen.home / "out", Logged())
+        return job_for("dub", asked, catalog, chosen.home / "out", Logged(), within)
 
     return _run(found, job)
 
@@ -72,8 +72,8 @@ def dub(request: DubbingForm, job: JobId = None) -> State[Any]:
 def podcast(request: PodcastForm, job: JobId = None) -> State[Any]:
     def found(catalog: Catalog, chosen: Settings) -> Job:
         asked = absolute(PodcastRequest.model_validate(request.model_dump()))
-        admit(asked, chosen)
-        return job_for("podcast", asked, catalog, chosen.home / "out", Logged())
+        within = admit(asked, chosen)
+        return job_for("podcast", asked, catalog, chosen.home / "out", Logged(), within)
 
     return _run(found, job)
 

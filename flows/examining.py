@@ -15,7 +15,7 @@ from speechmill.errors import BadInput, LimitExceeded, UnreadableSidecar
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
-from storage.catalog import Drop, DropState, Wanted
+from storage.catalog import WITHIN, Drop, DropState, Wanted
 from storage.objects import StoredObject, safe_key
 from storage.places import Place, safe_name
 from tasks.dropping import layout
@@ -110,7 +110,7 @@ class Examiner:
         request = make_request(
             model, _sidecar(drop.key, listing.rows) or drop.key, asked, source=self.place.source(drop.key)
         )
-        admission.admit(request, self._settings, self.place.source("in"))
+        within = admission.admit(request, self._settings, self.place.source("in"))
         refuse_unaskable(request.approve, self._settings, prefect=self._prefect)
         if isinstance(request, DubbingRequest):
             self._sniff(drop)
@@ -125,6 +125,7 @@ class Examiner:
             digest_of_json([drop.name, body]),
             str(self._settings.home / "out"),
             {"beside": beside},
+            {} if within is None else {WITHIN: list(within)},
         )
 
     def _asked(

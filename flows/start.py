@@ -16,10 +16,11 @@ from flows.progress import StreamProgress
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import Cancelled, Conflict, SpeechmillError, Unaskable, from_os_error
 from speechmill.logs import about, redacted
-from speechmill.recipes import digest_of_json
+from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
+from speechmill.roots import Roots
 from speechmill.settings import Settings, settings
-from storage.catalog import Catalog, Job, JobState, new_job_id
+from storage.catalog import WITHIN, Catalog, Job, JobState, new_job_id
 from tasks.stages import Progress
 from tasks.workplace import cancelled, open_catalog
 
@@ -79,18 +80,24 @@ def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool
 
 
 def job_for(
-    kind: str, request: DubbingRequest | PodcastRequest, catalog: Catalog, out: Path, progress: Progress
+    kind: str,
+    request: DubbingRequest | PodcastRequest,
+    catalog: Catalog,
+    out: Path,
+    progress: Progress,
+    within: Roots | None = None,
 ) -> Job:
     """The unfinished job that asked for the same, or a new one whose results go to a folder in ``out``, unless the
-    request names their folder itself."""
+    request names their folder itself. ``within`` is what files that it reads may name."""
     asked = request.model_dump(mode="json")
-    fingerprint = digest_of_json([kind, asked])
+    facts: dict[str, Json] = {} if within is None else {WITHIN: list(within)}
+    fingerprint = digest_of_json([kind, asked, *([facts] if facts else [])])
     job = catalog.unfinished_job(fingerprint)
     if job is not None:
         progress.say(f"going on with job {job.id}")
         return job
     job_id = new_job_id()
-    return catalog.add_job(kind, asked, fingerprint, request.out or str(out / job_id), job_id=job_id)
+    return catalog.add_job(kind, asked, fingerprint, request.out or str(out / job_id), job_id=job_id, facts=facts)
 
 
 def refuse_unaskable(approve: Sequence[str], chosen: Settings, *, prefect: bool) -> None:

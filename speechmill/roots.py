@@ -1,7 +1,8 @@
 """The roots: where files may come from, and go to, that a request names.
 
 Whoever types a command may name any file that they can read. A request that came over a wire (a form, a drop folder, a
-manifest) speaks with the rights of the service, so it may name only what lies under ``SPEECHMILL_SOURCE_ROOTS``.
+manifest) speaks with the rights of the service, so it may name only what lies under ``SPEECHMILL_SOURCE_ROOTS``. So may
+the files that it names: a show names its music, a cast a recorded voice.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from speechmill.errors import ForbiddenSource
+
+Roots = tuple[str, ...]
+"""Folders, and ``s3://bucket/prefix``."""
 
 
 def refuse_outside(named: Sequence[str], roots: Sequence[str], *, allow_https: bool = False) -> None:

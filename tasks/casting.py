@@ -16,7 +16,6 @@ from speechmill.episodes import EpisodeScript, ScriptSpeaker
 from speechmill.errors import BadInput, UnreadableMedia
 from speechmill.recipes import Digest, Recipe, digest_of_file
 from speechmill.reports import CastMember, Check
-from speechmill.roots import refuse_outside
 from speechmill.voices import Cast, Consent, Speaker, Voice
 from storage.objects import copy_file
 from tasks.disclosing import host
@@ -98,6 +97,7 @@ def _imitating(place: Workplace, voice: Voice, speaks: Speaks, speaker: str, mem
     if not member.reference:
         return replace(voice, consent=consent)
     path = Path(member.reference)
+    place.refuse_outside(path)
     if not isinstance(speaks, Imitates):
         raise BadInput(
             f"the engine {voice.engine} imitates no recorded voice, and the cast gives {speaker} {path.name}",
@@ -118,8 +118,6 @@ def _imitating(place: Workplace, voice: Voice, speaks: Speaks, speaker: str, mem
 
 def _recorded(place: Workplace, path: Path) -> Digest:
     """The recording, kept in the store: a worker on another machine finds it there."""
-    if place.settings.source_roots:  # the file that names it may have come over a wire
-        refuse_outside([str(path)], place.settings.source_roots)
     try:
         length_s = soundfile.info(path).duration
     except (soundfile.LibsndfileError, OSError):

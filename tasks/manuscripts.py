@@ -10,6 +10,7 @@ from model_worker.engines.registry import engine
 from speechmill.abilities import Ability
 from speechmill.episodes import EpisodeScript, Format, PodcastRequest
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
+from speechmill.roots import Roots
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks import sources
@@ -41,9 +42,9 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
     """Read the source and have its script; kept in the catalog, where a person may have edited it. Refuses a show
     that the episode cannot become one of."""
     if request.show:
-        membership.foresee(Path(request.show), place.job, Path(place.catalog.job(place.job).out))
+        membership.foresee(Path(request.show), place.job, Path(place.catalog.job(place.job).out), place.within)
     with place.stages("script"):
-        document, script, lexicon = written(request, place.settings, place.store)
+        document, script, lexicon = written(request, place.settings, place.store, place.within)
     path = Path(request.source)
     if document is None:
         sha256 = digest_of_file(sources.find(request.source, place.settings).path)
@@ -53,14 +54,14 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
 
 
 def written(
-    request: PodcastRequest, settings: Settings, store: ArtifactStore | None = None
+    request: PodcastRequest, settings: Settings, store: ArtifactStore | None = None, within: Roots | None = None
 ) -> tuple[Document | None, EpisodeScript, Lexicon]:
     """The document, where the source is one, the script, and the lexicon it is said by; its minutes by how fast the
-    chosen engine speaks. ``store`` keeps what a language model answered.
+    chosen engine speaks. ``store`` keeps what a language model answered; ``within`` is what a show may name.
 
     What a speaker is like is said by the show's cast, before that by the script, before all by the request's cast.
     """
-    show = read_show(Path(request.show)) if request.show else None
+    show = read_show(Path(request.show), within) if request.show else None
     usual = read_cast(show.cast) if show and show.cast else {}
     given = read_cast(Path(request.cast)) if request.cast else {}
     lexicon = _lexicon(request, show)

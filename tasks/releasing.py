@@ -24,6 +24,7 @@ from speechmill.reports import (
     Work,
     state_of_episode,
 )
+from speechmill.roots import Roots
 from speechmill.takes import Reason, Verdict, verdict_of
 from speechmill.voices import Cast
 from storage.catalog import JobState
@@ -80,7 +81,7 @@ def release(
     says no."""
     chosen = profile(request.profile)
     now = datetime.now(UTC)
-    show = shown(request, recorded)
+    show = shown(request, recorded, place.within)
     entry = entered(request, show, recorded.script.title, place.job, out, now)
     made = episode_of(recorded, show if request.show else None, entry if request.show else None)
     with publishing.staging(out) as staging:
@@ -126,10 +127,10 @@ def release(
     return STATES[report.state]
 
 
-def shown(request: PodcastRequest, recorded: Recording) -> Show:
+def shown(request: PodcastRequest, recorded: Recording, within: Roots | None) -> Show:
     """The show that the episode belongs to, or the one that it makes up alone."""
     if request.show:
-        return read_show(Path(request.show))
+        return read_show(Path(request.show), within)
     return show_of(episode_of(recorded, None, None))
 
 

@@ -16,7 +16,7 @@ KINDS: tuple[Kind, ...] = ("intro", "bed", "outro")
 
 def take_in(place: Workplace, request: PodcastRequest) -> Studio:
     """Music is decoded and measured. Raises ``BadInput`` for a file that is not there or is no music."""
-    show = read_show(Path(request.show)) if request.show else None
+    show = read_show(Path(request.show), place.within) if request.show else None
     chosen = {kind: source for kind in KINDS if (source := _source(kind, request, show))}
     return Studio(music.take_in(place, chosen), request.seats or bool(show and show.seats))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from speechmill.errors import Cancelled
+from speechmill.roots import Roots, refuse_outside
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactIndex, ArtifactStore
-from storage.catalog import MOST_WAITING, Catalog
+from storage.catalog import MOST_WAITING, WITHIN, Catalog
 from storage.objects import object_store
 from tasks.dispatch import Dispatch, InProcess
 from tasks.stages import Progress, Stages
@@ -23,6 +25,12 @@ class Workplace:
     stages: Stages
     job: str
     dispatch: Dispatch
+    within: Roots | None = None  # what files that the request names may name; None: anything
+
+    def refuse_outside(self, *named: Path) -> None:
+        """Raise ``ForbiddenSource`` for what a file of the request names outside the roots that the job is held to."""
+        if self.within is not None:
+            refuse_outside([str(path) for path in named], self.within)
 
     def stop_if_cancelled(self) -> None:
         """Raise ``Cancelled`` once a person has asked the job to stop."""
@@ -49,7 +57,16 @@ def artifact_store(settings: Settings, index: ArtifactIndex) -> ArtifactStore:
 def workplace(settings: Settings, catalog: Catalog, job: str, progress: Progress) -> Workplace:
     """A workplace for one run of a job."""
     store = artifact_store(settings, catalog.uses_of(job, together=MOST_WAITING))
-    place = Workplace(settings, catalog, store, Stages(store, progress), job, _dispatch(settings, catalog, store, job))
+    within = catalog.job(job).facts.get(WITHIN)
+    place = Workplace(
+        settings,
+        catalog,
+        store,
+        Stages(store, progress),
+        job,
+        _dispatch(settings, catalog, store, job),
+        None if within is None else tuple(within),
+    )
     place.stages.cancelled = place.stop_if_cancelled
     return place
 

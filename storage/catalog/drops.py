@@ -73,6 +73,7 @@ class Wanted:
     fingerprint: str
     out_folder: str  # the job's results go to a folder of its id in there
     facts: dict[str, Any] = field(default_factory=dict)
+    job_facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Drops(JobTables):
@@ -269,7 +270,7 @@ class Drops(JobTables):
                         state=JobState.QUEUED,
                         fingerprint=each.fingerprint,
                         request=each.request,
-                        facts={"dropped": each.drop.name},
+                        facts={**each.job_facts, "dropped": each.drop.name},
                         out=f"{each.out_folder}/{job_id}",
                         created_at=now,
                         updated_at=now,

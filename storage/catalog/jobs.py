@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from storage.catalog.states import CANCELLABLE, JobState, check_move
 RECENT = 5  # jobs that a hint names
 RUN = "run"  # fact of a running job: the id of Prefect's flow run that runs it
 WAITS_FOR = "waits_for"  # fact of a running job that waits for a person: what is to be approved, and where it is seen
+WITHIN = "within"  # fact of a job that somebody outside asked for: the roots of what its files may name
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"  # base 32 without letters that are taken for digits
 
 
@@ -95,7 +96,14 @@ class Jobs(JobTables):
     """The catalog's jobs and events."""
 
     def add_job(
-        self, kind: str, request: dict[str, Any], fingerprint: str, out: str = "", *, job_id: str | None = None
+        self,
+        kind: str,
+        request: dict[str, Any],
+        fingerprint: str,
+        out: str = "",
+        *,
+        job_id: str | None = None,
+        facts: Mapping[str, Json] | None = None,
     ) -> Job:
         """A new job, queued. ``job_id`` is for who needs the name first (``new_job_id()``), to choose ``out`` by it."""
         now = datetime.now(UTC)
@@ -105,7 +113,7 @@ class Jobs(JobTables):
             state=JobState.QUEUED,
             fingerprint=fingerprint,
             request=request,
-            facts={},
+            facts=dict(facts or {}),
             out=out,
             created_at=now,
             updated_at=now,

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from speechmill.errors import BadInput
+from speechmill.roots import Roots
 from storage.objects import copy_file
 from tasks.episode import feed, trees
 from tasks.episode.feed import address
@@ -20,13 +21,13 @@ def below(show_file: Path, out: Path) -> str:
     return f"{out.relative_to(home).as_posix() if out.is_relative_to(home) else out.name}/"
 
 
-def foresee(show_file: Path, job: str, out: Path) -> Show:
+def foresee(show_file: Path, job: str, out: Path, within: Roots | None = None) -> Show:
     """The show, once it is sure that the episode of this job can become one of its. Nothing is written.
 
     Raises ``BadInput`` for a show file, memory or feed that cannot be read, and for a folder that is not the
     episode's alone: files that another episode is heard from are not replaced.
     """
-    show = read_show(show_file)
+    show = read_show(show_file, within)
     guids = {entry.guid for key, entry in remembered(show_file).episodes.items() if key == job}
     guids.add(episode_guid(show, job))
     home = show_file.resolve().parent

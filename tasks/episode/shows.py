@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from speechmill import languages
 from speechmill.episodes import SIMPLE
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
+from speechmill.roots import Roots, refuse_outside
 from tasks.episode.categories import CATEGORIES, is_known
 from tasks.episode.feed import FEED, Channel, alone, numbers, published
 
@@ -132,8 +133,9 @@ class Memory(_Part):
     episodes: dict[str, Entry] = Field(default_factory=dict)
 
 
-def read_show(path: Path) -> Show:
-    """Read ``show.toml``; paths in it become absolute. Raises ``BadInput`` that names the field."""
+def read_show(path: Path, within: Roots | None = None) -> Show:
+    """Read ``show.toml``; paths in it become absolute. Raises ``BadInput`` that names the field, and
+    ``ForbiddenSource`` for a file that is not under the roots ``within``."""
     try:
         data = path.read_bytes()
         if len(data) > MOST_TOML_BYTES:
@@ -148,6 +150,8 @@ def read_show(path: Path) -> Show:
     except ValidationError as error:
         raise BadInput(f"{path.name} is wrong: {_first(error)}", hint=_hint(error)) from None
     found = {what: _file(path, what, given) for what in FILES if (given := getattr(show, what))}
+    if within is not None:
+        refuse_outside([str(file) for file in found.values() if str(file) != SIMPLE], within)
     return show.model_copy(update=found)
 
 

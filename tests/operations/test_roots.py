@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from contextlib import closing
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from flows.admission import admit, on_this_machine
+from flows.progress import StreamProgress
+from flows.start import job_for, run_job
 from speechmill.episodes import PodcastRequest
-from speechmill.errors import ForbiddenSource
+from speechmill.errors import BadInput, ForbiddenSource
 from speechmill.requests import DubbingRequest
 from speechmill.roots import refuse_outside
 from speechmill.settings import Settings, settings
@@ -154,3 +159,36 @@ def test_which_servers_are_of_this_machine(url: str, here: bool) -> None:
 def test_roots_are_written_with_commas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SPEECHMILL_SOURCE_ROOTS", "/srv/media, s3://studio/in/")
     assert Settings(home=tmp_path).source_roots == ("/srv/media", "s3://studio/in/")
+
+
+SCRIPT = {
+    "title": "Talk",
+    "language": "en",
+    "speakers": {"A": {"consent": {"who": "Ann", "when": "2026-05-01", "scope": "Talk"}}},
+    "lines": [{"id": "1", "speaker": "A", "text": "The mill stands by the river."}],
+}
+
+
+@pytest.mark.parametrize("named_by", ["art", "cast", "lexicon", "intro", "bed", "outro", "script"])
+def test_what_the_named_files_name_is_judged_too(media: Path, tmp_path: Path, named_by: str) -> None:
+    """A show and a script under a root that name somebody else's file; read when the job runs, so judged then."""
+    private = tmp_path / "media-private/key.pem"
+    source, show = media / "talk.json", media / "show.toml"
+    speakers = {"A": {**SCRIPT["speakers"]["A"], "reference": str(private)}}
+    source.write_text(json.dumps({**SCRIPT, "speakers": speakers if named_by == "script" else {"A": {}}}))
+    names = f'{named_by} = "../media-private/key.pem"\n' if named_by != "script" else ""
+    show.write_text(f'title = "Mills"\n{names}')
+    asked = PodcastRequest(source=str(source), show=str(show), engines={"speak": "rehearsal"}, out=str(media / "new"))
+    chosen, progress = Settings(home=tmp_path / "home"), StreamProgress(StringIO())
+
+    def run(within: tuple[str, ...] | None) -> None:
+        with closing(open_catalog(chosen)) as catalog:
+            job = job_for("podcast", asked, catalog, media, progress, within)
+            run_job(job.id, chosen, catalog, progress, prefect=False)
+
+    with pytest.raises(ForbiddenSource, match=r"key\.pem may not be read"):
+        run((str(media),))
+    assert not (media / "new").exists()
+    with pytest.raises(BadInput) as caught:  # whoever types the command is told what is wrong with the file instead
+        run(None)
+    assert not isinstance(caught.value, ForbiddenSource)
