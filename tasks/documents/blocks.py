@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePath
 
 from speechmill.episodes import LeftOut, Span
 from speechmill.errors import LimitExceeded, UnreadableDocument
@@ -178,14 +179,18 @@ def assemble(
             )
     if not any(block.read_aloud and any(c.isalnum() for c in block.text) for block in blocks):
         raise UnreadableDocument(f"{name} has no text that could be read aloud", hint=_instead(blocks, dropped))
-    return Document(
-        name, clean(title) or _title(blocks) or name, language, tuple(blocks), tuple(dropped), dict(metadata or {})
-    )
+    called = clean(title) or _title(blocks) or _called(name)
+    return Document(name, called, language, tuple(blocks), tuple(dropped), dict(metadata or {}))
 
 
 def _title(blocks: Sequence[Block]) -> str:
     headings = [block for block in blocks if block.kind == Kind.HEADING]
     return next((b.text for b in headings if b.level == 1), headings[0].text if headings else "")[:300]
+
+
+def _called(name: str) -> str:
+    """What a document without any heading is called: its file, as a person would say it."""
+    return name if "://" in name else PurePath(name).stem.replace("_", " ").strip() or name
 
 
 def _instead(blocks: Sequence[Block], dropped: Sequence[Dropped]) -> str:

@@ -1,4 +1,5 @@
-"""Plain text: paragraphs between empty lines; what stands alone and looks like a heading is one."""
+"""Plain text: paragraphs between empty lines. What stands alone and looks like a heading is one, and so is a short line
+before all others that is no sentence."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ def pieces(text: str) -> Iterator[Piece]:
     """Pieces of a plain text, each with the line it begins on."""
     lines = text.split("\n")
     at = 0
+    first = True
     while at < len(lines):
         if not lines[at].strip():
             at += 1
@@ -29,8 +31,11 @@ def pieces(text: str) -> Iterator[Piece]:
         end = at
         while end < len(lines) and lines[end].strip():
             end += 1
-        yield from _paragraph(lines[at:end], at + 1)
-        at = end
+        if first and end == at + 1 and _is_title(lines[at].strip()) and any(map(str.strip, lines[end:])):
+            yield Piece(Kind.HEADING, lines[at], f"line {at + 1}", 1)
+        else:
+            yield from _paragraph(lines[at:end], at + 1)
+        at, first = end, False
 
 
 def _paragraph(lines: list[str], number: int) -> Iterator[Piece]:
@@ -58,6 +63,10 @@ def _paragraph(lines: list[str], number: int) -> Iterator[Piece]:
         yield Piece(Kind.LIST, " ".join(item), f"line {began}")
         return
     yield Piece(Kind.BODY, " ".join(lines), place)
+
+
+def _is_title(line: str) -> bool:
+    return len(line) <= LONGEST_HEADING and not line.endswith(ENDS) and not ITEM.match(line) and not QUOTED.match(line)
 
 
 def _is_heading(line: str) -> bool:

@@ -9,7 +9,8 @@ from speechmill.errors import BadInput
 from speechmill.roots import Roots
 from storage.objects import copy_file
 from tasks.episode import feed, trees
-from tasks.episode.feed import address
+from tasks.episode.channel import address
+from tasks.episode.earlier import address_of_sound, read_items
 from tasks.episode.package import MP3, SHOW_ART, Package
 from tasks.episode.shows import Show, episode_guid, read_show, remembered
 
@@ -31,7 +32,7 @@ def foresee(show_file: Path, job: str, out: Path, within: Roots | None = None) -
     guids = {entry.guid for key, entry in remembered(show_file).episodes.items() if key == job}
     guids.add(episode_guid(show, job))
     home = show_file.resolve().parent
-    items = feed.read_items(home, show.feed)
+    items = read_items(home, show.feed)
     if out.resolve() == home:
         raise BadInput(
             f"{out} is the folder of the show itself, and every episode needs one of its own",
@@ -39,8 +40,7 @@ def foresee(show_file: Path, job: str, out: Path, within: Roots | None = None) -
         )
     own = address(show.base_url, below(show_file, out) + MP3)
     for item in items:
-        enclosure = trees.child(item, "enclosure")
-        if enclosure is not None and enclosure.get("url") == own and trees.text(item, "guid") not in guids:
+        if address_of_sound(item) == own and trees.text(item, "guid") not in guids:
             raise BadInput(
                 f"another episode of the show, “{trees.text(item, 'title')}”, is heard from {own}",
                 hint="name another folder with --out",

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from tasks.episode import chapters, cover, feed, shownotes, sound, transcript
+from tasks.episode.channel import FEED, Channel, Enclosure, Item, Linked, Person, address
 from tasks.episode.content import Episode
-from tasks.episode.feed import FEED, Channel, Enclosure, Item, Linked, Person, address
 from tasks.episode.lint import Finding, lint_feed
 from tasks.episode.shows import Entry, Show
 

@@ -24,7 +24,9 @@ from speechmill.episodes import SIMPLE
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
 from speechmill.roots import Roots, refuse_outside
 from tasks.episode.categories import CATEGORIES, is_known
-from tasks.episode.feed import FEED, Channel, alone, numbers, published
+from tasks.episode.channel import FEED, Channel
+from tasks.episode.earlier import numbers, published
+from tasks.episode.feed import alone
 
 HERE = "http://localhost:8000/"
 """Where `python -m http.server` serves the folder: the base address until the show has one of its own."""

@@ -18,7 +18,8 @@ def _lines(document: Document | None, script: EpisodeScript) -> Iterator[str]:
     writing = script.writing
     yield f"{script.title} ({script.language})"
     if document is not None:
-        yield f"from {document.name}: {len(document.blocks)} blocks, {len(document.text)} characters"
+        blocks = len(document.blocks)
+        yield f"from {document.name}: {blocks} block{'s' * (blocks != 1)}, {len(document.text)} characters"
     yield f"about {writing.minutes:g} minutes, {writing.words} words, {len(script.lines)} lines"
     for name, share in writing.share.items():
         yield f"  {script.speakers[name].name or name if name in script.speakers else name}: {share:.0%} of the words"

@@ -98,6 +98,23 @@ HTML = """<!doctype html><html lang="es"><head><meta charset="utf-8"><title>Tren
 <table><tr><td>a</td><td>b</td></tr></table></article><footer>Derechos reservados</footer></body></html>"""
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "title", "headings"),
+    [
+        ("a.txt", "The Old Mill\n\nIt stands by the river.\n", "The Old Mill", ["The Old Mill"]),
+        ("a.txt", "It was late.\n\nNobody came.\n", "a", []),  # a sentence
+        ("old_mill.txt", "Only this line\n", "old mill", []),  # a heading of nothing
+        ("talk.md", "Nothing but a paragraph.\n", "talk", []),
+    ],
+)
+def test_a_title_is_found_or_made_of_the_name(
+    read: Read, name: str, text: str, title: str, headings: list[str]
+) -> None:
+    document = read(name, text)
+    assert document.title == title
+    assert [block.text for block in document.blocks if block.kind == "heading"] == headings
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
 def test_html_is_the_article_in_any_encoding(read: Read, encoding: str) -> None:
     document = read("a.html", HTML.encode(encoding))

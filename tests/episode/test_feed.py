@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from tasks.episode import feed, package, trees
+from tasks.episode import earlier, feed, package, trees
+from tasks.episode.channel import Channel, Enclosure, Item, podcast_guid
 from tasks.episode.content import Episode
-from tasks.episode.feed import Channel, Enclosure, Item
 from tasks.episode.lint import RULES, Severity, lint_feed, passes
 from tasks.episode.shows import Entry, Show, lone_entry
 from tasks.episode.trees import UnreadableFeed
@@ -59,7 +59,7 @@ def item(number: int, title: str = "") -> Item:
 
 
 def guids(folder: Path) -> list[str]:
-    return [trees.text(element, "guid") for element in feed.read_items(folder)]
+    return [trees.text(element, "guid") for element in earlier.read_items(folder)]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def guids(folder: Path) -> list[str]:
     ],
 )
 def test_podcast_guid_is_that_of_the_namespace(url: str, guid: str) -> None:
-    assert feed.podcast_guid(url) == guid
+    assert podcast_guid(url) == guid
 
 
 @pytest.mark.usefixtures("made")
@@ -113,7 +113,7 @@ def test_feed_says_that_voices_are_made_unless_told_not_to(
 
 @pytest.mark.usefixtures("made")
 def test_item_has_chapters_and_transcripts_in_every_form(tmp_path: Path) -> None:
-    top = feed.read_items(tmp_path)[0]
+    top = earlier.read_items(tmp_path)[0]
     starts = [c.get("start") for c in trees.children(trees.children(top, "psc:chapters")[0], "psc:chapter")]
     assert starts == ["00:00:00.000", "00:00:10.000", "00:00:20.000", "00:00:30.016"]
     types = [t.get("type") for t in trees.children(top, "podcast:transcript")]
@@ -138,7 +138,7 @@ def test_lone_episode_that_is_made_again_keeps_its_guid_and_date(
     for day in (0, 5):
         entry = lone_entry(show, "job-1", alone.title, now=NOW + timedelta(days=day), earlier=tmp_path)
         package.write_package(tmp_path, alone, encoded, show, entry, now=NOW + timedelta(days=day))
-    (found,) = feed.read_items(tmp_path)
+    (found,) = earlier.read_items(tmp_path)
     assert trees.text(found, "pubDate") == "Wed, 06 May 2026 00:00:00 +0000"
     assert (tmp_path / "feed.xml").read_text().count("Mon, 11 May 2026") == 1  # that the feed was built again is told
 
@@ -147,12 +147,22 @@ def test_earlier_episodes_stay_as_they_were(tmp_path: Path, channel: Channel) ->
     for number in (1, 3, 2):
         feed.update_feed(tmp_path, channel, item(number), now=NOW)
     assert guids(tmp_path) == ["guid-3", "guid-2", "guid-1"]
-    before = [etree.tostring(e, method="c14n") for e in feed.read_items(tmp_path)]
+    before = [etree.tostring(e, method="c14n") for e in earlier.read_items(tmp_path)]
     feed.update_feed(tmp_path, channel, item(2, "Made again"), now=NOW)
-    after = [etree.tostring(e, method="c14n") for e in feed.read_items(tmp_path)]
+    after = [etree.tostring(e, method="c14n") for e in earlier.read_items(tmp_path)]
     assert guids(tmp_path) == ["guid-3", "guid-2", "guid-1"]
     assert (after[0], after[2]) == (before[0], before[2])
     assert b"Made again" in after[1]
+
+
+def test_an_episode_that_takes_the_place_of_another_sound_takes_its_place_in_the_feed(
+    tmp_path: Path, channel: Channel
+) -> None:
+    """Two documents made into one folder, one after the other: what the feed said of the first is true no more."""
+    for number in (1, 2):
+        feed.update_feed(tmp_path, channel, item(number), now=NOW)
+    feed.update_feed(tmp_path, channel, replace(item(3), enclosure=item(2).enclosure), now=NOW)
+    assert guids(tmp_path) == ["guid-3", "guid-1"]
 
 
 def test_items_that_others_wrote_keep_what_we_do_not_know(tmp_path: Path, channel: Channel) -> None:
@@ -161,7 +171,7 @@ def test_items_that_others_wrote_keep_what_we_do_not_know(tmp_path: Path, channe
         "<item><title>Old</title><guid>old</guid><pubDate>Mon, 05 Jan 2015 10:00:00 GMT</pubDate>"
         "<it:episode>41</it:episode><g:secret kind='x'>kept</g:secret></item></channel></rss>"
     )
-    assert feed.numbers(tmp_path) == {"old": 41}
+    assert earlier.numbers(tmp_path) == {"old": 41}
     feed.update_feed(tmp_path, channel, item(42), now=NOW)
     text = (tmp_path / "feed.xml").read_text("utf-8")
     assert guids(tmp_path) == ["guid-42", "old"]

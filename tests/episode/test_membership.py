@@ -10,7 +10,8 @@ import feedparser
 import pytest
 
 from speechmill.errors import BadInput
-from tasks.episode import feed, membership, package, trees
+from tasks.episode import earlier, membership, package, trees
+from tasks.episode.channel import podcast_guid
 from tasks.episode.content import Episode
 from tasks.episode.lint import lint_feed, passes
 from tasks.episode.shows import enlist, read_show
@@ -62,9 +63,9 @@ def test_an_episode_that_is_made_again_changes_its_item(show_file: Path, episode
     publish(show_file, "job-2", episode, encoded, show_file.parent / "ep2", NOW + timedelta(hours=1))
     again = replace(episode, title="Told better")
     publish(show_file, "job-1", again, encoded, out, NOW + timedelta(days=9))
-    titles = [trees.text(item, "title") for item in feed.read_items(show_file.parent)]
+    titles = [trees.text(item, "title") for item in earlier.read_items(show_file.parent)]
     assert titles == ["How a mill turns grain into bread", "Told better"]
-    assert feed.published(show_file.parent, enlist_guid(show_file, "job-1")) == NOW
+    assert earlier.published(show_file.parent, enlist_guid(show_file, "job-1")) == NOW
 
 
 def enlist_guid(show_file: Path, job: str) -> str:
@@ -103,7 +104,7 @@ def test_a_guid_that_was_made_for_this_machine_alone_does_not_stay(
     publish(show_file, "job-1", episode, encoded, show_file.parent / "ep1")
     show_file.write_text(show_file.read_text() + address)
     publish(show_file, "job-1", episode, encoded, show_file.parent / "ep1")
-    expected = feed.podcast_guid("https://mills.net/slow/feed.xml")
+    expected = podcast_guid("https://mills.net/slow/feed.xml")
     assert f"<podcast:guid>{expected}<" in (show_file.parent / "feed.xml").read_text("utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,6 +65,11 @@ def test_an_article_becomes_an_episode_with_everything_beside_it(
     assert not any("not read" in line["text"] for line in episode["lines"])
 
 
+def in_seconds(time: str) -> float:
+    *above, rest = time.replace(",", ".").split(":")
+    return sum(int(part) * 60 ** (len(above) - at) for at, part in enumerate(above)) + float(rest)
+
+
 def test_chapters_and_gaps_are_where_they_are_said_to_be(speechmill: Speechmill, tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text(
@@ -97,6 +103,30 @@ def test_chapters_and_gaps_are_where_they_are_said_to_be(speechmill: Speechmill,
     )["chapters"]
     assert float(probed[1]["start_time"]) == pytest.approx(lines["1"]["placed_start_s"], abs=0.02)
     assert float(probed[2]["start_time"]) == pytest.approx(lines["4"]["placed_start_s"], abs=0.02)
+
+    # Every cue, in every form, is where its line is heard; what is not overlapped begins out of silence there.
+    cues = json.loads((out / "transcript.json").read_text("utf-8"))["segments"]
+    sound, rate = soundfile.read(out / "episode.flac")
+    spoken = [line for line in ran.report["episode"]["lines"] if line["placed_start_s"] is not None]
+    assert len(cues) == len(spoken) == 5
+    for name in ("transcript.vtt", "transcript.srt"):
+        times = re.findall(r"([\d:]+[.,]\d{3}) --> ([\d:]+[.,]\d{3})", (out / name).read_text("utf-8"))
+        assert [tuple(map(in_seconds, pair)) for pair in times] == [
+            (pytest.approx(cue["startTime"], abs=0.002), pytest.approx(cue["endTime"], abs=0.002)) for cue in cues
+        ]
+    for cue, line in zip(cues, spoken, strict=True):
+        assert cue["body"] == line["text"]
+        assert cue["startTime"] == pytest.approx(line["placed_start_s"], abs=0.05)
+        assert cue["endTime"] == pytest.approx(line["placed_end_s"], abs=0.05)
+        if line["id"] == "3":
+            continue  # it begins under the line before
+        window = sound[round((cue["startTime"] - 0.2) * rate) : round((cue["startTime"] + 0.2) * rate)]
+        begins = np.flatnonzero(np.abs(window) > 0.1 * np.abs(window).max())[0] / rate - 0.2
+        assert begins == pytest.approx(0, abs=0.05)
+
+    feed = feedparser.parse((out / "feed.xml").read_bytes())
+    assert not feed.bozo
+    assert int(feed.entries[0].enclosures[0].length) == (out / "episode.mp3").stat().st_size
     info = soundfile.info(out / "episode.flac")
     assert info.duration == pytest.approx(ran.report["episode"]["duration_s"], abs=0.001)
 
