@@ -27,7 +27,7 @@ DUBBING_ORDER = (
 )  # fmt: skip
 PODCAST_ORDER = (
     "source", "format", "language", "minutes", "show", "cast", "engines", "profile", "approve", "intro", "bed", "outro",
-    "seats", "lexicon", "disclosure", "out",
+    "seats", "stems", "lexicon", "disclosure", "out",
 )  # fmt: skip
 
 

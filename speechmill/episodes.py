@@ -233,6 +233,9 @@ class PodcastRequest(BaseModel):
     mp4: Literal["m4a", "m4b"] | None = Field(
         default=None, title="MP4", description="AAC with chapters as well: an M4A, or an audiobook"
     )
+    stems: bool = Field(
+        default=False, title="Stems", description="Leave every speaker alone as well, as they sound in the episode"
+    )
     engines: dict[Ability, str] = Field(
         default_factory=dict,
         title="Engines",

@@ -13,6 +13,7 @@ from speechmill.profiles import profile
 from speechmill.recipes import Digest
 from speechmill.reports import CastMember, Loudness, Production, TakeMade
 from speechmill.takes import Take
+from speechmill.timeline import Timeline
 from speechmill.voices import Cast
 from tasks import casting, conversation, disclosing, music
 from tasks.conversation import Conversation, Pauses, Turn
@@ -20,6 +21,7 @@ from tasks.episode.sound import coders_of
 from tasks.music import Tracks
 from tasks.sound import layouts, mastering
 from tasks.sound.finishing import finish
+from tasks.sound.gain import Level
 from tasks.sound.mixing import Background, Mix
 from tasks.speaking import another_seed, assign, rank, speak_takes
 from tasks.text.lexicons import Lexicon
@@ -48,6 +50,7 @@ class Recording:
     loudness: Loudness  # of the MP3
     productions: Mapping[str, Production]  # by line id
     cast: tuple[CastMember, ...]
+    stems: Mapping[str, Digest]  # by speaker, where they are wanted: FLAC
 
 
 def keep_script(place: Workplace, script: EpisodeScript, lexicon: Lexicon) -> EpisodeScript:
@@ -128,7 +131,26 @@ def record(
         loudness,
         productions(place, script, cast, crew, takes),
         casting.reported(script, cast, gains, pans),
+        stems(place, script, mix, made.level) if request.stems else {},
     )
+
+
+def stems(place: Workplace, script: EpisodeScript, mix: Mix, level: Level) -> dict[str, Digest]:
+    """Every speaker alone, as they sound in the master and as long as it: together they are the episode without its
+    music."""
+    lines: dict[str, set[str]] = {}
+    for line in script.lines:
+        lines.setdefault(line.speaker, set()).add(line.id)
+    with place.stages("stems", len(lines)) as advance:
+
+        def alone(ids: set[str]) -> Digest:
+            clips = tuple(clip for clip in mix.timeline.clips if clip.line_id in ids)
+            own = replace(mix, timeline=Timeline(mix.length_samples, clips), music=())
+            made = mastering.stem(own, level, place.store, threads=place.settings.threads)
+            advance(1)
+            return made.sha256
+
+        return {speaker: alone(ids) for speaker, ids in lines.items()}
 
 
 def productions(

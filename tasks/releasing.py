@@ -36,6 +36,7 @@ from tasks.episode.package import M4A, M4B, Package, show_of, write_package
 from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
 from tasks.manuscripts import Manuscript
 from tasks.media import ffmpeg, publishing
+from tasks.media.packing import safe_stem
 from tasks.recording import Recording
 from tasks.report.episode import write_episode_page
 from tasks.report.sound import episode_track
@@ -100,6 +101,8 @@ def release(
                 mp4_name=MP4_NAMES[request.mp4 or "m4a"],
             )
             copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
+            for speaker, name in stem_names(recorded).items():
+                copy_file(place.store.path(recorded.stems[speaker]), staging / name)
             (staging / NAMES.script).write_text(script_json(recorded.script, manuscript.lexicon), "utf-8")
         found = [*check(staging, made, recorded, chosen), casting.check_apart(cast), *linted(packed)]
         checks.raise_if_broken(found)
@@ -224,7 +227,7 @@ def reported(
     spoken_s = sum(seconds(count) for count in talk.speaking.values())
     words = sum(len(line.said.split()) for line in script.lines if line.id in talk.clips)
     episode = Episode(
-        outputs=outputs_of(packed),
+        outputs=outputs_of(packed, recorded),
         duration_s=round(seconds(talk.timeline.length_samples), 3),
         channels=recorded.mix.layout.channels,
         loudness=recorded.loudness,
@@ -254,11 +257,18 @@ def reported(
     )
 
 
-def outputs_of(packed: Package) -> dict[str, str]:
+def outputs_of(packed: Package, recorded: Recording) -> dict[str, str]:
     """The files of the episode by what they are."""
     names = {name: str(getattr(NAMES, name)) for name in NAMES.__dataclass_fields__}
     mp4 = next((name for name in packed.files if name in MP4_NAMES.values()), "")
-    return names | ({"mp4": mp4} if mp4 else {})
+    stems = {f"stem {speaker}": name for speaker, name in stem_names(recorded).items()}
+    return names | ({"mp4": mp4} if mp4 else {}) | stems
+
+
+def stem_names(recorded: Recording) -> dict[str, str]:
+    """The file of each speaker alone; numbered, since two ids may be the same once they are safe for a file system."""
+    safe = {speaker: safe_stem(Path(f"{speaker}.flac")) for speaker in recorded.stems}
+    return {speaker: f"stem.{number}.{name}.flac" for number, (speaker, name) in enumerate(safe.items(), 1)}
 
 
 def _line(recorded: Recording, line: ScriptLine, voice: str, engine: str) -> EpisodeLine:

@@ -45,12 +45,16 @@ class Master:
     flac: Artifact  # 48 kHz 24 bit, in the layout of the mix
     encoded: Mapping[str, Artifact]  # by the coder's name
     dialogue: Artifact | None  # mono WAV, 24 bit: the dialogue as it sounds in the mix
-    gain_db: float
+    level: Level  # under which it was rendered
     ceiling_db: float
     coding_lu: float  # by how much coding was taken to make it louder
     integrated_lufs: float
     true_peak_dbtp: float
     met: bool  # whether the target was reached
+
+    @property
+    def gain_db(self) -> float:
+        return self.level.gain_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +110,21 @@ def master(
         whole = line.joined(made)
     return Master(
         *whole,
-        gain_db=level.gain_db,
+        level=level,
         ceiling_db=ceiling,
         coding_lu=coding_lu,
         integrated_lufs=round(level.lufs, 2),
         true_peak_dbtp=round(level.true_peak_dbtp, 2),
         met=abs(level.lufs - (target - coding_lu)) <= gain.KEEP_LU,
     )
+
+
+def stem(mix: Mix, level: Level, store: ArtifactStore, *, threads: int) -> Artifact:
+    """FLAC of what one part of a programme, a mix of the same length, adds to its master: under the same gain and the
+    same limiting, so that all stems together are the master."""
+    with _Line(mix, [], store, threads, None, stem=False) as line:
+        whole, _, _ = line.joined(line.each(lambda part: line.rendered(part, level)))
+    return whole
 
 
 def parts(length_samples: int) -> list[Span]:

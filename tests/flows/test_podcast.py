@@ -215,7 +215,7 @@ def test_a_talk_of_three_is_heard_as_its_script_and_cast_say(speechmill: Speechm
     cast.write_text(CAST, "utf-8")
     lexicon.write_text("SQL,sequel\n", "utf-8")
     asked = ["--cast", cast, "--lexicon", lexicon, "--intro", "simple", "--bed", "simple", "--outro", "simple"]
-    ran = rehearse(speechmill, source, out, *asked)
+    ran = rehearse(speechmill, source, out, "--stems", *asked)
     assert ran.code == 0, ran.err
     report = ran.report["episode"]
     assert report["channels"] == 2
@@ -255,6 +255,24 @@ def test_a_talk_of_three_is_heard_as_its_script_and_cast_say(speechmill: Speechm
     assert abs(cat[0] - cat[1]) < 1
     powers = [10 * np.log10((10 ** (each / 10)).sum()) for each in (host, ben, cat)]
     assert max(powers) - min(powers) < 2.5  # dB: everybody is as loud, wherever they sit
+    # Alone, everybody is heard where they speak and nowhere else; an overlap is on both of its stems, whole.
+    outputs = report["outputs"]
+    stems = {who: soundfile.read(out / outputs[f"stem {who}"])[0] for who in ("HOST", "BEN", "CAT")}
+    assert all(stem.shape == sound.shape for stem in stems.values())
+
+    def is_heard(who: str, start_s: float, end_s: float) -> bool:
+        return bool(np.abs(stems[who][round(start_s * rate) : round(end_s * rate)]).max() > 1e-3)
+
+    speakers = {line["id"]: line["speaker"] for line in TALK["lines"]} | {"disclosure": "HOST"}
+    for id, line in lines.items():
+        whole = (line["placed_start_s"] + 0.05, line["placed_end_s"] - 0.05)
+        assert is_heard(speakers[id], whole[0], whole[0] + 0.2)
+        assert is_heard(speakers[id], whole[1] - 0.2, whole[1])
+        others = {speakers[o] for o in lines if starts[o] < whole[1] + 0.1 and ends[o] > whole[0] - 0.1}
+        assert not any(is_heard(who, *whole) for who in stems.keys() - others)
+    assert is_heard("HOST", starts["6"] + 0.05, ends["5"] - 0.05)
+    assert is_heard("BEN", starts["6"] + 0.05, ends["5"] - 0.05)
+
     both = levels_db(starts["6"] + 0.05, ends["5"] - 0.05)
     assert min(both) > max(powers) - 10  # an overlap is heard from both seats at once
 

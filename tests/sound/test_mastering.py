@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -262,3 +263,19 @@ def test_memory_does_not_grow_with_the_programme(tmp_path):
 def _made(folder):
     folder.mkdir()
     return folder
+
+
+def test_all_stems_together_are_the_master(store, clips):
+    """Limited as the master is, so that nothing is missing and nothing is added where voices lie over each other."""
+    lines = clips()
+    mix = mix_of(lines, None, layouts.MONO, Background.DROP)
+    found = make(mix, with_target(-9.0), store)
+    assert (found.level.nodes < 1).any()
+    halves = [
+        mastering.stem(replace(mix, timeline=replace(mix.timeline, clips=tuple(part))), found.level, store, threads=2)
+        for part in (lines[::2], lines[1::2])
+    ]
+    stems = [soundfile.read(store.path(half.sha256), dtype="float64")[0] for half in halves]
+    master, _ = soundfile.read(store.path(found.flac.sha256), dtype="float64")
+    assert all(np.abs(stem).max() > 0.01 for stem in stems)
+    np.testing.assert_allclose(sum(stems), master, atol=4e-7)
