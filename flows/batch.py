@@ -31,7 +31,7 @@ from speechmill.errors import BadInput, Conflict, SpeechmillError, UnreadableMan
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
-from storage.catalog import WITHIN, Catalog, Drop, DropState, JobState, Sighting, Wanted
+from storage.catalog import BATCH, WITHIN, Catalog, Drop, DropState, JobState, Sighting, Wanted
 from storage.places import ledger_key
 from tasks.dropping import layout
 from tasks.dropping.layout import Role
@@ -191,14 +191,10 @@ class Batch:
         elif "://" not in request.source and not Path(request.source).is_file():
             raise UnreadableManifest(f"{name}: there is no file {row.source}", hint="check the name and the folder")
         body = request.model_dump(mode="json")
-        return Wanted(
-            drop,
-            "podcast" if kind is Role.DOCUMENT else "dub",
-            body,
-            digest_of_json([drop.name, body]),
-            str(self.out),
-            job_facts={} if within is None else {WITHIN: list(within)},
-        )
+        job_facts: dict[str, Any] = {BATCH: self.id} | ({} if within is None else {WITHIN: list(within)})
+        job_kind = "podcast" if kind is Role.DOCUMENT else "dub"
+        fingerprint = digest_of_json([drop.name, body])
+        return Wanted(drop, job_kind, body, fingerprint, str(self.out), job_facts=job_facts)
 
     def _whole(self, name: str) -> str:
         """A name of a file, relative to the manifest."""

@@ -19,7 +19,7 @@ from model_worker.messages import Message, Priority, Queue, queue_of
 from speechmill.errors import Conflict, GivenUp, SpeechmillError, Unavailable
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore, How
-from storage.catalog import Catalog, Order, OrderKey, OrderState
+from storage.catalog import BATCH, Catalog, Order, OrderKey, OrderState
 from tasks.dispatch import Operation
 
 Given = TypeVar("Given")
@@ -30,7 +30,6 @@ LOOK_S = 0.25  # and at most this often, however fast the work goes
 LOST_S = 5.0  # an empty queue and orders that nobody took, for so long: their messages are gone
 OUTAGE_S = 120.0  # a database or a broker that is away for longer ends the job
 SLICE = 500  # messages between two looks whether the job is cancelled
-BATCH_FACT = "batch"  # a job that has it is one of many, and waits behind what a person asked for alone
 
 
 class OnQueue:
@@ -89,7 +88,7 @@ class OnQueue:
     def _priority(self) -> Priority:
         if self._catalog.deliveries(self._job):
             return Priority.AGAIN
-        return Priority.BATCH if self._catalog.job(self._job).facts.get(BATCH_FACT) else Priority.NORMAL
+        return Priority.BATCH if self._catalog.job(self._job).facts.get(BATCH) else Priority.NORMAL
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from storage.catalog.catalog import Catalog
 from storage.catalog.drops import Drop, Sighting, Wanted
-from storage.catalog.jobs import RUN, WAITS_FOR, WITHIN, Event, Job, new_job_id
+from storage.catalog.jobs import BATCH, RUN, WAITS_FOR, WITHIN, Event, Job, new_job_id
 from storage.catalog.leases import Lease, Order, OrderKey
 from storage.catalog.outbox import Errand
 from storage.catalog.results import Delivery
@@ -11,6 +11,7 @@ from storage.catalog.states import DropState, JobState, OrderState
 from storage.catalog.uses import MOST_WAITING, Grace, JobUses
 
 __all__ = [
+    "BATCH",
     "MOST_WAITING",
     "RUN",
     "WAITS_FOR",

@@ -10,7 +10,7 @@ import pytest
 
 from flows.batch import Batch
 from speechmill.errors import UnreadableManifest
-from storage.catalog import JobState
+from storage.catalog import BATCH, JobState
 from tasks.dropping.manifests import read_manifest
 from tests.ingest.conftest import Studio
 
@@ -55,6 +55,12 @@ def test_a_bad_row_is_named_by_its_line_and_stops_no_other(studio: Studio, folde
     assert all(row["reason"]["message"] for row in said["rows"] if row["state"] == "failed")
     assert studio.catalog.job(jobs[0]).request["background"] == "drop"
     assert "| 4 | nowhere.wav | es | failed |" in (folder / "results" / "batch.md").read_text("utf-8")
+
+
+def test_jobs_of_a_batch_are_known_as_such_so_that_edited_lines_go_before_them(studio: Studio, folder: Path) -> None:
+    batch = begun(studio, folder)
+    jobs = [studio.catalog.job(row.job) for row in batch.report().rows if row.job]
+    assert [job.facts[BATCH] for job in jobs] == [batch.id] * 2
 
 
 def test_a_batch_that_is_run_again_tries_only_what_failed_and_what_is_new(studio: Studio, folder: Path) -> None:

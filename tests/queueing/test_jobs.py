@@ -14,7 +14,7 @@ from model_worker.broker import lists
 from model_worker.messages import VERSION, Message, Priority, Queue, aside
 from speechmill.errors import Cancelled, GivenUp
 from speechmill.takes import Reason, Verdict
-from storage.catalog import JobState, OrderState
+from storage.catalog import BATCH, JobState, OrderState
 from tests.queueing.conftest import Studio
 
 TEXTS = [f"Esta es la frase {number}." for number in range(12)]
@@ -118,7 +118,7 @@ def test_a_message_of_a_newer_version_waits_for_a_newer_worker(staffed: Studio) 
 
 
 def test_an_edited_line_goes_before_a_batch(frail: Studio) -> None:
-    frail.catalog.set_job_facts(frail.job.id, batch=True)
+    frail.catalog.set_job_facts(frail.job.id, **{BATCH: "batch-1"})
     batch = frail.flow(["brief batch"] * 30)
     frail.until(lambda: _depth(frail) == 30)
     edited = Studio(frail.folder, frail.settings.database_url, frail.settings.broker_url)
