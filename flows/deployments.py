@@ -24,6 +24,7 @@ from flows.admission import admit
 from flows.forms import JOB_ID, DubbingForm, PodcastForm, RetakeForm
 from flows.prefect_runs import in_flow_run
 from flows.progress import Logged
+from flows.settling import settle_own
 from flows.start import absolute, carry_out, job_for
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import Cancelled, SpeechmillError, from_os_error
@@ -104,7 +105,10 @@ def _run(found: Callable[[Catalog, Settings], Job], job_id: str | None) -> State
             def work() -> None:
                 in_flow_run(job.id, chosen, catalog, Logged())
 
-            carry_out(job.id, chosen, catalog, work)
+            try:
+                carry_out(job.id, chosen, catalog, work)
+            finally:
+                settle_own(job.id, chosen, catalog)
         job = catalog.job(job.id)
         return Completed(message=f"{job.state}: {Path(job.out)}")
     except Cancelled as error:

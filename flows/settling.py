@@ -6,18 +6,26 @@ from the job or the drop, and only then does anything leave ``in/``.
 
 from __future__ import annotations
 
+import logging
+import os
+import socket
+import uuid
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.keeping import kept
 from speechmill.errors import SpeechmillError, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.settings import Settings
 from storage.catalog import Catalog, Drop, DropState, JobState
-from storage.places import TAKEN, Place, safe_name
+from storage.places import TAKEN, Place, place_at, safe_name
 
 RETRY_S = 15.0  # before the second try; twice as long before each further one
 DELIVERY, REASON = "delivery.json", "reason.json"  # the last file of a folder to appear
+
+log = logging.getLogger("speechmill.settling")
 
 
 class Settler:
@@ -86,6 +94,29 @@ class Settler:
 
     def _belongings(self, drop: Drop) -> dict[str, str]:
         return {drop.key: drop.etag, **drop.facts.get("beside", {})}
+
+
+def settle_own(job_id: str, chosen: Settings, catalog: Catalog) -> None:
+    """Settle the drop of a job, if it is one of a drop folder, as soon as the job has ended and by who ran it: where
+    that is another machine than the sweepers', nobody else has the delivery at hand. What goes wrong here is left to
+    the sweepers."""
+    drop = catalog.drop_of(job_id)
+    if drop is None or "://" not in drop.place or not _has_ended(catalog, job_id):
+        return
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    lease_s = chosen.drop_lease_s
+    for claimed in catalog.claim_drops([drop.id], DropState.ACCEPTED, owner, lease_s, 1):
+        try:
+            with kept(partial(catalog.renew_drop, claimed, lease_s), lease_s / 4):
+                Settler(place_at(drop.place, chosen), chosen, catalog).publish(claimed)
+        except (SpeechmillError, OSError) as error:
+            log.warning("job %s is not published yet: %s", job_id, error)
+            catalog.release_drop(claimed)
+
+
+def _has_ended(catalog: Catalog, job_id: str) -> bool:
+    state = catalog.job(job_id).state
+    return state.is_completed or state is JobState.FAILED
 
 
 def reason_of(error: SpeechmillError) -> dict[str, Any]:

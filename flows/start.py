@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from flows.cancelling import watched
 from flows.kinds import runner
 from flows.progress import StreamProgress
+from flows.settling import settle_own
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import Cancelled, Conflict, SpeechmillError, Unaskable, from_os_error
 from speechmill.logs import about, redacted
@@ -127,7 +128,9 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
         elif job.state.is_completed:
             return Outcome(job.id, job.state, Path(job.out))  # nothing is stale
         refuse_unaskable(job.request.get("approve", ()), chosen, prefect=prefect)
-        return run_job(job.id, chosen, catalog, StreamProgress(), prefect=prefect)
+        outcome = run_job(job.id, chosen, catalog, StreamProgress(), prefect=prefect)
+        settle_own(job.id, chosen, catalog)
+        return outcome
     finally:
         catalog.close()
 

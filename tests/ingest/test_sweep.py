@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flows.ingest import noticed
+from flows.settling import settle_own
 from speechmill.settings import settings
 from storage.catalog import JobState
 from tests.ingest.conftest import JOB, Studio, listed
@@ -59,6 +60,35 @@ def test_a_film_with_its_sidecar_gets_a_job_and_then_lies_beside_its_delivery(
     # A retake finds the film where it is now.
     assert studio.catalog.job(job).request["source"] == str(done / "source" / "talk.wav")
     assert studio.catalog.job(job).request["script"] == str(done / "source" / "talk.en.vtt")
+
+
+def test_whoever_made_a_delivery_publishes_it(studio: Studio, drop: Path, tone: bytes) -> None:
+    put(drop, "talk.wav", tone)
+    put(drop, "talk.job.json", JOB)
+    (job,) = studio.sweeper().sweep().accepted
+    settle_own(job, studio.settings, studio.catalog)  # too early: nothing happens
+    assert len(listed(drop)) == 2
+    studio.finish(job)
+    settle_own(job, studio.settings, studio.catalog)
+    settle_own(job, studio.settings, studio.catalog)
+    assert listed(drop / "in") == []
+    assert len(list((drop / "done").glob(f"*/{job}/delivery.json"))) == 1
+    assert studio.states() == {"in/talk.wav": "done"}
+    assert studio.sweeper().sweep().idle
+
+
+def test_what_cannot_be_published_by_who_made_it_is_left_to_the_sweepers(
+    studio: Studio, drop: Path, tone: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(drop, "talk.wav", tone)
+    put(drop, "talk.job.json", JOB)
+    (job,) = studio.sweeper().sweep().accepted
+    studio.finish(job)
+    drop.rename(drop.with_name("elsewhere"))
+    settle_own(job, studio.settings, studio.catalog)
+    assert "is not published yet" in caplog.text
+    drop.with_name("elsewhere").rename(drop)
+    assert studio.sweeper().sweep().published == 1
 
 
 def test_a_document_needs_no_sidecar(studio: Studio, drop: Path) -> None:
