@@ -16,6 +16,7 @@ from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots, refuse_outside
 from speechmill.settings import Settings
+from storage.places import IN
 
 
 def admit(request: DubbingRequest | PodcastRequest, chosen: Settings, *also: str) -> Roots | None:
@@ -31,6 +32,14 @@ def admit(request: DubbingRequest | PodcastRequest, chosen: Settings, *also: str
     roots = (*chosen.source_roots, *also)
     refuse_outside(list(named(request)), roots, allow_https=chosen.allow_https)
     return roots
+
+
+def admit_place(where: str, chosen: Settings) -> None:
+    """Raise ``ForbiddenSource`` for a drop folder, a manifest or a folder for results that a form may not name."""
+    if chosen.source_roots or not on_this_machine(os.environ.get("PREFECT_API_URL", "")):
+        # A bucket may be a root of its own, which holds what is below it.
+        below = f"{where.rstrip('/')}/{IN}" if where.startswith("s3://") else where
+        refuse_outside([below], (*chosen.source_roots, chosen.drop_folder))
 
 
 def named(request: DubbingRequest | PodcastRequest) -> Iterator[str]:

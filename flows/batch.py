@@ -112,12 +112,14 @@ class Batch:
         self._entries: list[tuple[Entry, str, str]] = []  # with its key and etag in the ledger
 
     def begin(self) -> None:
-        """Read the manifest and give its rows jobs; rows that failed in an earlier run are tried again. Raises
-        ``UnreadableManifest``."""
+        """Read the manifest and give its rows jobs; rows that failed or were stopped in an earlier run are tried again.
+        Raises ``UnreadableManifest``."""
         self._entries = _numbered(read_manifest(self.manifest.name, _contents(self.manifest)))
         for row in self._rows().values():
             if row.state is DropState.QUARANTINED:
                 self._catalog.reopen(row)
+            elif row.job_id and self._catalog.job(row.job_id).state is JobState.CANCELLED:
+                self._catalog.send_again(row.job_id, 0.0)
         self._accept()
 
     def settle(self) -> BatchReport:

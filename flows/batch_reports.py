@@ -24,20 +24,22 @@ def write_report(report: dict[str, Any], out: Path) -> None:
             new.replace(out / name)
 
 
-def page(report: dict[str, Any]) -> str:
-    """The table, in Markdown; what failed comes first."""
+def page(report: dict[str, Any], most: int | None = None) -> str:
+    """The table, in Markdown; what failed comes first. ``most`` is how many rows it may have."""
     counts = ", ".join(f"{count} {state}" for state, count in report["counts"].items())
     order = ("failed", "cancelled", "review", "running", "waiting", "done")
     rows = sorted(report["rows"], key=lambda row: (order.index(row["state"]), row["line"]))
     lines = [f"# {_cell(Path(report['manifest']).name)}", "", f"{report['state']}: {counts}", ""]
     lines += [_row(HEADINGS), _row(["---"] * len(HEADINGS))]
-    for row in rows:
+    for row in rows[:most]:
         reason = row["reason"]
         known = f"{reason['message']}; {reason['hint']}" if reason else ""
         link = f"[report]({row['report']})" if row["report"] else ""
         into = " ".join(row["languages"])
         cells = [str(row["line"]), row["source"], into, row["state"], row["job"] or "", known]
         lines.append(_row([*map(_cell, cells[:-1]), " ".join(filter(None, [_cell(known), link]))]))
+    if most is not None and len(rows) > most:
+        lines += ["", f"The first {most} of {len(rows)}; `batch.md` has all."]
     return "\n".join(lines)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.flows import Flow
 from prefect.runtime import flow_run
@@ -20,8 +21,10 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows import hooks
-from flows.admission import admit
-from flows.forms import JOB_ID, DubbingForm, PodcastForm, RetakeForm
+from flows.admission import admit, admit_place
+from flows.artifacts import MOST_ROWS
+from flows.batch_reports import page
+from flows.forms import JOB_ID, BatchForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
 from flows.prefect_runs import in_flow_run
 from flows.progress import Logged
 from flows.settling import settle_own
@@ -43,7 +46,8 @@ HOOKS: dict[str, Any] = {
     "on_crashed": [hooks.on_crashed],
 }
 # Facts are in the catalog and results are artifacts: Prefect keeps neither, and tries nothing again by itself.
-OURS: dict[str, Any] = {"persist_result": False, "log_prints": False, "retries": 0, **HOOKS}
+PLAIN: dict[str, Any] = {"persist_result": False, "log_prints": False, "retries": 0}
+OURS: dict[str, Any] = {**PLAIN, **HOOKS}
 
 JobId = Annotated[
     str | None,
@@ -91,6 +95,57 @@ def retake(request: RetakeForm) -> State[Any]:
     return _run(found, None)
 
 
+@flow(name="ingest", description="Looks once what was dropped into a folder or a bucket.", **PLAIN)
+def ingest(request: IngestForm | None = None) -> State[Any]:
+    from flows import sweeping
+
+    def work(catalog: Catalog, chosen: Settings) -> State[Any]:
+        where = request.where if request is not None and request.where else chosen.drop_folder
+        admit_place(where, chosen)
+        swept = sweeping.ingest(where, chosen, catalog, _told, once=True)
+        return Completed(message=swept.sentence())
+
+    return _carried(work)
+
+
+@flow(name="batch", description="Makes one job of every row of a manifest.", **PLAIN)
+def batch(request: BatchForm) -> State[Any]:
+    from flows.batch import run_batch
+
+    def work(catalog: Catalog, chosen: Settings) -> State[Any]:
+        manifest = Path(request.manifest).expanduser()
+        out = Path(request.out or chosen.home / "out" / manifest.name.partition(".")[0]).expanduser()
+        for each in (manifest, out):
+            admit_place(str(each), chosen)
+        report = run_batch(manifest, out, chosen, catalog, _told, at_once=request.at_once or 0, outside=True)
+        create_markdown_artifact(
+            page(report.as_json(), most=MOST_ROWS), key=report.batch, description=f"What became of {manifest.name}"
+        )
+        lost = report.counts["failed"] + report.counts["cancelled"]
+        return Completed(name="RowsFailed" if lost else None, message=redacted(report.sentence()))
+
+    return _carried(work)
+
+
+def _carried(work: Callable[[Catalog, Settings], State[Any]]) -> State[Any]:
+    """Do what is no job itself but looks after jobs; the state of the flow run."""
+    chosen = settings()
+    configure("run", chosen)
+    catalog = open_catalog(chosen)
+    try:
+        return work(catalog, chosen)
+    except SpeechmillError as error:
+        return Failed(message=redacted(str(error)))
+    except OSError as error:
+        return Failed(message=redacted(str(from_os_error(error))))
+    finally:
+        catalog.close()
+
+
+def _told(sentence: str) -> None:
+    get_run_logger().info(sentence)
+
+
 def _run(found: Callable[[Catalog, Settings], Job], job_id: str | None) -> State[Any]:
     """Run the job of that id, or the one that is found, to its end; the state of the flow run."""
     chosen = settings()
@@ -128,7 +183,9 @@ class Deployed:
     flow: Flow[..., Any]
     description: str  # Markdown, shown above the form
     tags: tuple[str, ...]
-    most_runs: int | None = None  # at a time, of this deployment, on all machines together
+    most_runs: int  # at a time, of this deployment, on all machines together
+    looks_after: bool = False  # other runs: it waits for them, so it must not take the place that they need
+    skips: bool = False  # what comes while so many run is not needed any more
 
     @property
     def name(self) -> str:
@@ -159,5 +216,25 @@ DEPLOYMENTS = (
         "What is unchanged is not made anew.",
         ("correction",),
         most_runs=8,
+    ),
+    Deployed(
+        ingest,
+        "Looks once what was dropped into a folder or a bucket: what is whole and understood gets a job, the rest goes "
+        "to `quarantine/` with its reason, and what is finished to `done/`. It ends when all jobs are handed on. "
+        "`speechmill ingest` and `speechmill up` do the same all the time; this is for schedules, and for places that "
+        "nobody watches.",
+        ("drop",),
+        most_runs=2,
+        looks_after=True,
+        skips=True,
+    ),
+    Deployed(
+        batch,
+        "Makes one job of every row of a manifest, so many at a time, and ends when all of them have: with a report of "
+        "what is done, what a person should look at, what failed and why, also in `batch.json` and `batch.md`. Give it "
+        "a schedule to have it run every night.",
+        ("batch",),
+        most_runs=4,
+        looks_after=True,
     ),
 )

@@ -19,6 +19,7 @@ from speechmill.episodes import PodcastRequest
 from speechmill.requests import DubbingRequest
 
 LANGUAGE_TAG = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # of BCP-47; whether there is one is asked at the begin
+MOST_AT_ONCE = 256
 JOB_ID = "^[0-9]{8}-[0-9]{6}-[0-9a-z]{5}$"
 
 DUBBING_ORDER = (
@@ -99,4 +100,51 @@ class RetakeForm(BaseModel):
         description="Ids of lines that are to be spoken otherwise, with the same words: 0007. Empty: what was edited",
         max_length=1_000,
         json_schema_extra={"position": 1},
+    )
+
+
+class IngestForm(BaseModel):
+    """Look once what was dropped: give it jobs, hand these on, publish what is finished."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Drop folder")
+
+    where: str | None = Field(
+        default=None,
+        title="Where",
+        description="A folder, or s3://bucket/prefix, with in/ below it. Empty: the one that the settings name",
+        min_length=1,
+        max_length=2_000,
+        json_schema_extra={"position": 0},
+    )
+
+
+class BatchForm(BaseModel):
+    """Make one job of every row of a manifest. Run again, it goes on where it stopped: rows that are done stay done."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Batch")
+
+    manifest: str = Field(
+        title="Manifest",
+        description="Path of a CSV file with the columns source, languages and options, or of JSON lines with these "
+        "fields. Names in it are relative to it",
+        min_length=1,
+        max_length=2_000,
+        examples=["/srv/studio/films.csv"],
+        json_schema_extra={"position": 0},
+    )
+    at_once: int | None = Field(
+        default=None,
+        title="At once",
+        description="How many jobs may be under way at a time. Empty: what the settings say",
+        ge=1,
+        le=MOST_AT_ONCE,
+        json_schema_extra={"position": 1},
+    )
+    out: str | None = Field(
+        default=None,
+        title="Out",
+        description="Folder for the results and the batch's report. Empty: one of the manifest's name in the home",
+        min_length=1,
+        max_length=2_000,
+        json_schema_extra={"position": 2},
     )

@@ -119,4 +119,5 @@ def start_by_prefect(errand: Errand, kind: str, request: dict[str, object], chos
         idempotency_key=name,
         flow_run_name=errand.job_id,
         timeout=0,
+        as_subflow=False,  # a batch of hundreds would be as many task runs
     )

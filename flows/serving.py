@@ -22,10 +22,16 @@ from tasks.workplace import open_catalog
 
 if TYPE_CHECKING:
     from prefect.automations import AutomationCore
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.runner import Runner
+
+    from flows.deployments import Deployed
 
 POLL_S = 2  # a person who pressed “Run” waits for this; Prefect's own default is 10
 SETTLE_S = 10.0
 AUTOMATION = "speechmill: lost runs have crashed"
+SCHEDULE = "drop-folder"  # the slug of our own schedule of ``ingest``
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
@@ -36,31 +42,79 @@ def serve(chosen: Settings, say: Callable[[str], None]) -> None:
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", str(POLL_S))
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(chosen.heartbeat_s))
     prepare(chosen, logging="INFO")
-    from prefect.deployments.runner import RunnerDeployment
     from prefect.exceptions import TerminationSignal
     from prefect.runner import Runner
-    from prefect.types.entrypoint import EntrypointType
 
     from flows.deployments import DEPLOYMENTS, TAG
 
     keep_automation(chosen)
     threading.Thread(target=_settle_on, args=(chosen, say), name="lost runs", daemon=True).start()
-    runner = Runner(name=TAG, limit=chosen.runs, query_seconds=POLL_S, pause_on_shutdown=False)
+    # A batch waits for runs of its own: with one limit for both, batches could take every place that these need.
+    lookers = sum(deployed.most_runs for deployed in DEPLOYMENTS if deployed.looks_after)
+    jobs, looks = (
+        Runner(name=name, limit=limit, query_seconds=POLL_S, pause_on_shutdown=False)
+        for name, limit in ((TAG, chosen.runs), (f"{TAG} looking after", lookers))
+    )
     for deployed in DEPLOYMENTS:
-        registered = deployed.flow.to_deployment(
-            deployed.name,
-            description=deployed.description,
-            tags=[TAG, *deployed.tags],
-            concurrency_limit=deployed.most_runs,
-            entrypoint_type=EntrypointType.MODULE_PATH,
-        )
-        assert isinstance(registered, RunnerDeployment)  # a coroutine only inside an event loop
-        runner.add_deployment(registered)
+        (looks if deployed.looks_after else jobs).add_deployment(_registered(deployed, chosen))
     say(f"serving {', '.join(deployed.name for deployed in DEPLOYMENTS)} for {server}")
     try:
-        asyncio.run(runner.start())
+        asyncio.run(_both(jobs, looks))
     except (KeyboardInterrupt, TerminationSignal):
         say("stopped; runs that were under way are cancelled, and can be gone on with by `speechmill retake`")
+
+
+async def _both(*runners: Runner) -> None:
+    await asyncio.gather(*(runner.start() for runner in runners))
+
+
+def _registered(deployed: Deployed, chosen: Settings) -> RunnerDeployment:
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.deployments import TAG
+
+    on_collision = ConcurrencyLimitStrategy.CANCEL_NEW if deployed.skips else ConcurrencyLimitStrategy.ENQUEUE
+    registered = deployed.flow.to_deployment(
+        deployed.name,
+        description=deployed.description,
+        tags=[TAG, *deployed.tags],
+        concurrency_limit=ConcurrencyLimitConfig(limit=deployed.most_runs, collision_strategy=on_collision),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        schedules=_schedules(deployed.name, chosen) if deployed.name == "ingest" else None,
+    )
+    assert isinstance(registered, RunnerDeployment)  # a coroutine only inside an event loop
+    return registered
+
+
+def _schedules(name: str, chosen: Settings) -> list[DeploymentScheduleCreate] | None:
+    """The schedules that a deployment is to have: what people gave it, and ours, by the setting. ``None`` where it has
+    these: schedules that are written anew lose the runs that were planned by them."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import IntervalSchedule
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            there = client.read_deployment_by_name(f"{name}/{name}").schedules
+        except ObjectNotFound:
+            there = []
+    has = [(each.active, getattr(each.schedule, "interval", None)) for each in there if each.slug == SCHEDULE]
+    every = timedelta(seconds=chosen.drop_schedule_s)
+    if has == [(True, every)] if chosen.drop_schedule_on else not any(active for active, _ in has):
+        return None
+    kept = [
+        DeploymentScheduleCreate(schedule=each.schedule, active=each.active, parameters=each.parameters, slug=each.slug)
+        for each in there
+        if each.slug != SCHEDULE
+    ]
+    # One that is off stays, switched off: a list without any is taken for one that was not given.
+    ours = DeploymentScheduleCreate(
+        schedule=IntervalSchedule(interval=every or timedelta(hours=1)), active=chosen.drop_schedule_on, slug=SCHEDULE
+    )
+    return [*kept, ours]
 
 
 def server_answers(chosen: Settings) -> str:

@@ -23,9 +23,9 @@ def ingest(
     """Watch a drop folder. Jobs are started by the Prefect server that stays, where there is one, else here, one after
     the other, with a sweep between them.
 
-    With ``once`` it ends when all that is there is dealt with, or can only be dealt with later; the sum of what was
-    done. Raises what keeps the place or the catalog from being used at all; while it watches, that is said and tried
-    again.
+    With ``once`` it ends when all that is there is dealt with, and handed on, or can only be dealt with later; the sum
+    of what was done. Raises what keeps the place or the catalog from being used at all; while it watches, that is said
+    and tried again.
     """
     from flows.prefect_runs import lasting_server
 
@@ -56,6 +56,10 @@ def ingest(
             time.sleep(chosen.drop_interval_s)
             continue
         if not swept.idle:
+            continue
+        if prefect and catalog.errands_waiting(place.url):  # for others to end, of which so many may be under way
+            time.sleep(chosen.drop_interval_s)
+            until = time.monotonic() + patience_s
             continue
         if not swept.waiting or time.monotonic() > until:
             return total

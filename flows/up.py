@@ -25,7 +25,7 @@ from speechmill.errors import Conflict, ToolFailed, Unavailable
 from speechmill.settings import Settings
 
 HOST = "127.0.0.1"
-REGISTERED = "deployments/name/retake/retake"  # the last one that `speechmill serve` registers
+REGISTERED = "deployments/name/batch/batch"  # the last one that `speechmill serve` registers
 READY_S = 180.0  # a fresh database takes over a minute on a busy machine
 LOOK_S = 0.5
 ENDS_S = 35.0  # runs that are cancelled get 30 s of Prefect's runner to clean up

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
         default=(), description="languages for films that are dropped without saying: es,pt-BR"
     )
     drop_interval_s: float = Field(default=10, ge=0.1, description="seconds between sweeps of a drop folder")
+    drop_schedule_s: float = Field(
+        default=0, ge=0, description="seconds between scheduled runs of the deployment ingest; 0: none"
+    )
     drop_min_age_s: float = Field(default=5, ge=0, description="how long a dropped file must stay the same; not in S3")
     sidecar_grace_s: float = Field(default=10, ge=0, description="how long a dropped film waits for its .job.json")
     drop_lease_s: float = Field(default=60, ge=1, description="a sweeper without a sign of life for this long is gone")
@@ -125,6 +128,11 @@ class Settings(BaseSettings):
         self.database_url = self.database_url or f"sqlite:///{self.home / 'catalog.db'}"
         self.drop_folder = self.drop_folder or str(self.home / "drop")
         self.objects_url = self.objects_url or f"file://{self.home / 'objects'}"
+
+    @property
+    def drop_schedule_on(self) -> bool:
+        """Whether the deployment ``ingest`` runs by a schedule: only for a drop folder that somebody has named."""
+        return self.drop_schedule_s > 0 and self.drop_folder != str(self.home / "drop")
 
     @property
     def scratch(self) -> Path:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from flows.forms import DubbingForm, PodcastForm, RetakeForm
+from flows.admission import admit_place
+from flows.forms import BatchForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
+from flows.serving import SCHEDULE
 from model_worker.engines.registry import engines
 from speechmill import profiles
+from speechmill.errors import ForbiddenSource
+from speechmill.settings import Settings
 
 FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
 
@@ -24,7 +29,7 @@ def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from fields(field)
 
 
-@pytest.mark.parametrize("form", [DubbingForm, PodcastForm, RetakeForm])
+@pytest.mark.parametrize("form", [DubbingForm, PodcastForm, RetakeForm, IngestForm, BatchForm])
 def test_every_field_of_a_form_explains_itself_and_has_its_place(form: type[Any]) -> None:
     schema = form.model_json_schema()
     for name, field in fields(schema):
@@ -48,18 +53,53 @@ def test_prefect_yaml_deploys_what_serve_serves() -> None:
     from flows.deployments import DEPLOYMENTS, TAG
 
     written = yaml.safe_load(FILE.read_text("utf-8"))["deployments"]
+    schedules = [each.pop("schedules", []) for each in written]
     served = [
         {
             "name": deployed.name,
             "entrypoint": deployed.entrypoint,
             "description": deployed.description,
             "tags": [TAG, *deployed.tags],
-            "concurrency_limit": deployed.most_runs,
-            "work_pool": {"name": TAG, "work_queue_name": "default"},
+            "concurrency_limit": {"limit": deployed.most_runs, "collision_strategy": "CANCEL_NEW"}
+            if deployed.skips
+            else deployed.most_runs,
+            "work_pool": {"name": TAG, "work_queue_name": "looking-after" if deployed.looks_after else "default"},
         }
         for deployed in DEPLOYMENTS
     ]
     assert written == served
+    examples = [schedule for each in schedules for schedule in each]
+    assert [schedule["slug"] for schedule in examples] == [SCHEDULE, "nightly"]
+    assert not any(schedule["active"] for schedule in examples)  # until somebody has named what they are to work on
+    BatchForm.model_validate(examples[1]["parameters"]["request"])
+
+
+def test_the_drop_folder_is_looked_at_by_a_schedule_only_where_both_are_set(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"home": tmp_path}
+    assert not Settings(**given).drop_schedule_on
+    assert not Settings(**given, drop_schedule_s=300).drop_schedule_on
+    assert not Settings(**given, drop_folder="s3://studio").drop_schedule_on
+    assert Settings(**given, drop_folder="s3://studio", drop_schedule_s=300).drop_schedule_on
+
+
+@pytest.mark.parametrize(
+    ("named", "allowed"),
+    [
+        ("{root}/a.csv", True),
+        ("s3://studio", True),
+        ("s3://other", False),
+        ("/etc/passwd", False),
+        ("{root}/..", False),
+    ],
+)
+def test_forms_from_afar_name_only_places_that_the_operator_has_named(
+    tmp_path: Path, named: str, allowed: bool
+) -> None:
+    (tmp_path / "root").mkdir()
+    chosen = Settings(home=tmp_path / "home", source_roots=(str(tmp_path / "root"),), drop_folder="s3://studio")
+    judged = nullcontext() if allowed else pytest.raises(ForbiddenSource)
+    with judged:
+        admit_place(named.format(root=tmp_path / "root"), chosen)
 
 
 def test_hooks_have_the_parameters_that_prefect_calls_them_with() -> None:

@@ -232,6 +232,47 @@ def test_a_film_that_is_dropped_is_dubbed_by_a_run_of_its_own(studio: Studio, fo
     studio.until(lambda: list((there / "in").iterdir()), lambda left: not left)
 
 
+def test_what_nobody_watches_is_looked_at_by_a_run_and_published_by_who_made_it(
+    studio: Studio, folder: Path, tmp_path: Path
+) -> None:
+    """And a batch waits for its jobs without taking their places, of which there are two."""
+    there = tmp_path / "place"
+    (there / "in").mkdir(parents=True)
+    (there / "in" / "talk.job.json").write_text(json.dumps({"targets": ["da"], "engines": REHEARSAL}), "utf-8")
+    shutil.copy(folder / "talk.mp4", there / "in" / "talk.mp4")
+    options = {"engines": REHEARSAL, "script": str(folder / "talk.en.srt")}
+    films = [{"source": str(folder / "talk.mp4"), "languages": [tag], "options": options} for tag in ("fi", "nb")]
+    manifest = tmp_path / "films.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, [*films, {"source": "no.mp4", "languages": ["fi"]}])), "utf-8")
+
+    looked = studio.run("ingest", request={"where": str(there)})
+    batch = studio.run("batch", request={"manifest": str(manifest), "at_once": 2, "out": str(tmp_path / "films")})
+    ended = studio.wait(looked)
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    assert "1 accepted" in ended["state"]["message"]
+
+    ended = studio.wait(batch)
+    assert (ended["state"]["type"], ended["state"]["name"]) == ("COMPLETED", "RowsFailed"), ended["state"]
+    report = json.loads((tmp_path / "films" / "batch.json").read_text("utf-8"))
+    assert [row["state"] for row in report["rows"]] == ["done", "done", "failed"]
+    for row, language in zip(report["rows"], ("fi", "nb"), strict=False):
+        assert Path(row["out"], f"talk.{language}.mp4").exists()
+    [table] = studio.artifacts(report["batch"])
+    assert "no.mp4" in table["data"]
+
+    [marker] = studio.until(lambda: list((there / "done").glob("*/*/delivery.json")), bool)
+    studio.until(lambda: list((there / "in").iterdir()), lambda left: not left)
+    assert (marker.parent / "talk.da.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("deployment", "wrong"),
+    [("ingest", {"where": ""}), ("batch", {}), ("batch", {"manifest": "a.csv", "at_once": 0})],
+)
+def test_forms_of_what_looks_after_jobs_are_judged_too(studio: Studio, deployment: str, wrong: dict[str, Any]) -> None:
+    assert studio.create(deployment, request=wrong).status == 409
+
+
 def test_commands_beside_it_report_to_its_server(studio: Studio, folder: Path) -> None:
     ran = studio.command(
         "dub", folder / "talk.mp4", "--to", "nl", "--engine", "rehearsal", "--script", folder / "talk.en.srt", "--json"
