@@ -19,6 +19,8 @@ import pytest
 
 from tests.servers import free_port
 
+ONE_STUDIO = pytest.mark.xdist_group("studio")
+"""Marks tests with a studio: one process of pytest runs them all, so that one is started."""
 REHEARSAL = {"transcribe": "rehearsal", "translate": "rehearsal", "speak": "rehearsal"}
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 PATIENCE_S = 150.0  # of one wait: a busy machine takes its time, a broken one for ever

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows.studio import Studio
+from tests.flows.studio import ONE_STUDIO, Studio
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -49,6 +49,7 @@ def choose(page: Page, title: str, option: str) -> None:
     page.locator(".p-select-option", has_text=re.compile(f"^{option}$")).last.click()
 
 
+@ONE_STUDIO
 @pytest.mark.slow
 def test_a_producer_dubs_a_film_from_the_form_approves_it_and_reads_the_report(
     studio: Studio, folder: Path, page: Page

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.flows.studio import REHEARSAL, Studio
+from tests.flows.studio import ONE_STUDIO, REHEARSAL, Studio
+
+pytestmark = ONE_STUDIO
 
 
 def film(folder: Path, **more: Any) -> dict[str, Any]:
