@@ -132,7 +132,7 @@ def batched(engine: Engine, size: int, audio: Sampling) -> Callable[[int], None]
 
 def pair(model: Model, loop: Callable[[int], None], size: int, audio: Sampling, groups: int) -> tuple[float, float]:
     """Seconds of a group of the plain loop, and of a step of ``size`` rows, one right after the other."""
-    model.lm.lay_out(rows=2)  # the order that weights have when they are loaded
+    model.lm.lay_out(rows=None)  # as they were loaded
     loop(1)
     alone = seconds(loop, groups)
     with Engine(model, EngineSettings(slots=size, groups=256, prefix_bytes=0)) as engine:

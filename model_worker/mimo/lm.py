@@ -16,7 +16,7 @@ from torch.nn import functional
 from .checkpoint import Checkpoint, Parts, parts_of, settle
 from .config import LmConfig
 from .local import LocalDecoder
-from .projection import Projection, lay_out, project
+from .projection import PACKED_ROWS, Projection, lay_out, project
 from .qwen import QwenStack, Within
 
 
@@ -82,11 +82,17 @@ class SpeechLm(nn.Module):
         """Zero the embedding of every channel's empty id: it counts as nothing, whatever the file holds there."""
         self.speech_table.data[self.offsets + self.empty_codes] = 0
 
-    def lay_out(self, rows: int) -> None:
-        """Order the weights for steps of so many rows; the patch encoder always sees several, one for each frame."""
-        for part in (self.backbone, self.local, self.lm_head, self.group_downcast, self.hidden_downcast):
+    def lay_out(self, rows: int | None) -> None:
+        """Order the weights for steps of so many rows (None: as loaded); the patch encoder sees one for each frame.
+
+        The local decoder's heads stay plain: every pass multiplies another part of them.
+        """
+        for part in (self.backbone, self.local.stack, self.local.to_local, self.lm_head, self.group_downcast,
+                     self.hidden_downcast):  # fmt: skip
             if part is not None:
                 lay_out(part, rows=rows)
+        lay_out(self.local.heads, rows=None if rows is None else min(rows, PACKED_ROWS - 1))
+        lay_out(self.patch_encoder, rows=None if rows is None else rows * self.config.group_size)
 
     @property
     def device(self) -> torch.device:
@@ -122,8 +128,8 @@ class SpeechLm(nn.Module):
 
     def text_logits(self, hidden: Tensor) -> Tensor:
         """[rows, vocab] float32 of normed hidden states [rows, hidden]."""
-        weight = self.embed_tokens if self.lm_head is None else self.lm_head.weight
-        return project(hidden, weight).float()
+        logits: Tensor = project(hidden, self.embed_tokens) if self.lm_head is None else self.lm_head(hidden)
+        return logits.float()
 
     def local_state(self, hidden: Tensor) -> Tensor:
         """What the local decoder starts from: [rows, local_dim]."""

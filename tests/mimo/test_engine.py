@@ -59,8 +59,9 @@ def endless(seed: int = 0, groups: int = 400, **settings: object) -> Request:
     return Request("speak", {"text": "Hello."}, seed=seed, stops=(), max_new=groups, decode=False, **settings)
 
 
-@pytest.mark.parametrize("steady", [False, True])
-def test_the_engine_agrees_with_plain_generation(model: Model, steady: bool) -> None:
+@pytest.mark.parametrize(("slots", "steady"), [(3, False), (3, True), (16, False), (1, False)])
+def test_the_engine_agrees_with_plain_generation(model: Model, slots: int, steady: bool) -> None:
+    """However the weights lie: for one row, for a few, or packed for many."""
     tasks = [
         Request("speak", {"text": SENTENCES[0]}, seed=3, max_new=12),
         Request("speak", {"text": SENTENCES[2]}, seed=4, max_new=12, text=GREEDY, audio=GREEDY),
@@ -69,7 +70,7 @@ def test_the_engine_agrees_with_plain_generation(model: Model, steady: bool) -> 
             "chat", {"text": "Why?", "thinking": True}, seed=6, max_new=12, text=Sampling(0.8, top_k=20, top_p=0.9)
         ),
     ]
-    with Engine(model, EngineSettings(slots=3, groups=256, steady=steady)) as engine:
+    with Engine(model, EngineSettings(slots=slots, groups=256, steady=steady)) as engine:
         takes = [ticket.result(60) for ticket in [engine.submit(task) for task in tasks]]
     from model_worker.mimo.prompts import TASKS
     from model_worker.mimo.request import prepared

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from model_worker.mimo import AudioError, Failure, Model, Sampling, Sound, read_wav
 from model_worker.mimo.graphs import Graphs, graphs_for
 from model_worker.mimo.groups import Groups
+from model_worker.mimo.pages import LargePages
 from model_worker.mimo.prefix import PrefixCache
-from model_worker.mimo.projection import Projection, lay_out, ordinary_products, project
+from model_worker.mimo.projection import Layout, Projection, can_pack, lay_out, ordinary_products, project
 from model_worker.mimo.prompts import default_template, is_chinese, spoken_text
 from model_worker.mimo.sampler import Uses
 from model_worker.mimo.slots import Settings, Slots
@@ -107,17 +108,56 @@ def test_every_route_of_a_product_gives_the_product(rows: int, inputs: int, outp
     assert torch.allclose(got, wanted, atol=1e-4)
 
 
-def test_the_layout_of_weights_changes_their_order_and_nothing_else() -> None:
+@pytest.mark.parametrize("packs", [True, False])
+def test_the_layout_of_weights_changes_their_order_and_nothing_else(
+    packs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_worker.mimo.projection.can_pack", lambda: packs and can_pack())
     layers = torch.nn.ModuleList([Projection(8, 24, bias=True), Projection(24, 8)])
     for parameter in layers.parameters():
         parameter.data.normal_()
-    x = torch.randn(1, 8)
-    wanted, weights = layers[1](layers[0](x)), [layer.weight.clone() for layer in layers]
-    for rows, contiguous in ((1, [False, True]), (1, [False, True]), (4, [True, True])):
+    weights = [layer.weight.clone() for layer in layers]
+    many = Layout.PACKED if packs and can_pack() else Layout.ROWS
+    for rows, layouts in (
+        (1, [Layout.COLUMNS, Layout.ROWS]),
+        (16, [many, many]),
+        (4, [Layout.ROWS, Layout.ROWS]),
+        (16, [many, many]),
+        (1, [Layout.COLUMNS, Layout.ROWS]),
+        (None, [Layout.LOADED, Layout.LOADED]),
+    ):
         lay_out(layers, rows=rows)
-        assert [layer.weight.is_contiguous() for layer in layers] == contiguous
-        assert all(torch.equal(layer.weight, weight) for layer, weight in zip(layers, weights, strict=True))
-        assert torch.allclose(layers[1](layers[0](x)), wanted, atol=1e-5)
+        assert [layer.layout for layer in layers] == layouts
+        assert all(torch.equal(layer.plain(), weight) for layer, weight in zip(layers, weights, strict=True))
+        for count in (1, 2, 16, 100):
+            x, base = torch.randn(count, 24), torch.randn(count, 8)
+            with ordinary_products():
+                wanted = layers[0](layers[1](x)), layers[1].onto(x, base)
+            assert torch.allclose(layers[0](layers[1](x)), wanted[0], atol=1e-4)
+            assert torch.allclose(layers[1].onto(x, base), wanted[1], atol=1e-4)
+
+
+def test_packed_weights_are_held_once() -> None:
+    layer = Projection(32, 64)
+    layer.weight.data.normal_()
+    lay_out(layer, rows=16)
+    assert layer.layout is not Layout.PACKED or layer.weight.numel() == 0
+
+
+def test_packing_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMO_ONEDNN", "0")
+    assert not can_pack()
+    monkeypatch.delenv("MIMO_ONEDNN")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not can_pack()
+
+
+def test_large_pages_hold_what_is_put_there_one_after_the_other() -> None:
+    pages = LargePages()
+    given = [torch.randn(3, 5), torch.randn(7, 2).t(), torch.randn(1), torch.randn(20, 1 << 20)]
+    kept = [pages.copy(tensor) for tensor in given]
+    assert all(torch.equal(one, other) for one, other in zip(kept, given, strict=True))
+    assert all(tensor.is_contiguous() and tensor.data_ptr() % 64 == 0 for tensor in kept)
 
 
 @pytest.mark.parametrize(("kind", "bits"), [(1, 8), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64), (0xFFFE, 16)])
