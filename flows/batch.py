@@ -19,23 +19,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows import admission
 from flows.batch_reports import write_report
 from flows.examining import NAMES_FILES
+from flows.manifests import FileManifest, Manifest
 from flows.progress import Logged
 from flows.relay import Relay
-from flows.settling import RETRY_S, reason_of, why_it_failed
+from flows.settling import PUBLISHED_IN, RETRY_S, Settler, delivery_folder, reason_of, why_it_failed
 from flows.start import refuse_unaskable
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import BadInput, Conflict, SpeechmillError, UnreadableManifest, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
-from storage.catalog import BATCH, WITHIN, Catalog, Drop, DropState, JobState, Sighting, Wanted
-from storage.places import ledger_key
+from storage.catalog import BATCH, BATCHES, WITHIN, Catalog, Drop, DropState, JobState, Sighting, Wanted
+from storage.places import Place, ledger_key
 from tasks.dropping import layout
 from tasks.dropping.layout import Role
-from tasks.dropping.manifests import MOST_BYTES, Entry, Row, read_manifest
+from tasks.dropping.manifests import Entry, Row, read_manifest
 from tasks.dropping.sidecars import make_request
 from tasks.media.sniffing import sniff
 
@@ -95,26 +95,35 @@ class Batch:
 
     def __init__(
         self,
-        manifest: Path,
-        out: Path | None,
+        batch_id: str,
+        manifest: Manifest,
+        out: Path,
         chosen: Settings,
         catalog: Catalog,
         *,
         prefect: bool,
-        outside: bool = False,
+        published_in: Place | None = None,  # where rows are delivered to, and whose sweepers start them
     ) -> None:
-        self.manifest = manifest.expanduser().absolute()
-        self.out = (out or Path("out") / self.manifest.name.partition(".")[0]).expanduser().absolute()
-        self.id = f"batch-{digest_of_json([str(self.manifest), str(self.out)])[:12]}"
-        self.place = f"batch:{self.id}"
-        self._settings, self._catalog, self._prefect, self._outside = chosen, catalog, prefect, outside
+        self.id = batch_id
+        self.manifest = manifest
+        self.out = out
+        self.place = ledger_of(batch_id)
+        self._settings, self._catalog, self._prefect, self._published_in = chosen, catalog, prefect, published_in
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._entries: list[tuple[Entry, str, str]] = []  # with its key and etag in the ledger
 
+    def read(self) -> None:
+        """Read the manifest, for what a report says of its rows. Raises ``UnreadableManifest``."""
+        self._entries = _numbered(read_manifest(self.manifest.name, self.manifest.read()))
+
     def begin(self) -> None:
-        """Read the manifest and give its rows jobs; rows that failed or were stopped in an earlier run are tried again.
-        Raises ``UnreadableManifest``."""
-        self._entries = _numbered(read_manifest(self.manifest.name, _contents(self.manifest)))
+        """Read the manifest and give its rows jobs. Raises ``UnreadableManifest``."""
+        self.read()
+        self._accept()
+
+    def go_on(self) -> None:
+        """The same; rows that failed or were stopped in an earlier run are tried again."""
+        self.read()
         for row in self._rows().values():
             if row.state is DropState.QUARANTINED:
                 self._catalog.reopen(row)
@@ -124,18 +133,24 @@ class Batch:
 
     def settle(self) -> BatchReport:
         """Note which jobs have ended, and how, and write the report."""
-        for drop_id in self._catalog.due_drops(self.place):
-            for state in (DropState.ACCEPTED, DropState.REJECTED):
-                for drop in self._catalog.claim_drops([drop_id], state, self._owner, self._settings.drop_lease_s, 1):
-                    self._settle(drop)
+        self.settle_rows()
         report = self.report()
         write_report(report.as_json(), self.out)
         return report
 
+    def settle_rows(self) -> int:
+        """Note which jobs have ended, and how; publish what is to be published: how many deliveries."""
+        published = 0
+        for drop_id in self._catalog.due_drops(self.place):
+            for state in (DropState.ACCEPTED, DropState.REJECTED):
+                for drop in self._catalog.claim_drops([drop_id], state, self._owner, self._settings.drop_lease_s, 1):
+                    published += self._settle(drop)
+        return published
+
     def report(self) -> BatchReport:
         rows = self._rows()
         said = tuple(self._said(entry, rows.get((key, etag))) for entry, key, etag in self._entries)
-        return BatchReport(self.id, str(self.manifest), str(self.out), said)
+        return BatchReport(self.id, self.manifest.where, str(self.out), said)
 
     def relay(self, at_once: int) -> Relay:
         return Relay(self._settings, self._catalog, self.place, prefect=self._prefect, at_once=at_once)
@@ -178,11 +193,11 @@ class Batch:
             asked["targets"] = list(languages)
         for field in NAMES_FILES:
             if isinstance(asked.get(field), str) and asked[field] != SIMPLE:
-                asked[field] = self._whole(asked[field])
+                asked[field] = self.manifest.whole(asked[field])
         if isinstance(asked.get("translations"), dict):
-            asked["translations"] = {tag: self._whole(str(file)) for tag, file in asked["translations"].items()}
-        request = make_request(model, name, asked, source=self._whole(row.source))
-        within = admission.admit(request, self._settings) if self._outside else None
+            asked["translations"] = {tag: self.manifest.whole(str(file)) for tag, file in asked["translations"].items()}
+        request = make_request(model, name, asked, source=self.manifest.whole(row.source))
+        within = self.manifest.admit(request)
         refuse_unaskable(request.approve, self._settings, prefect=self._prefect)
         if isinstance(request, DubbingRequest):
             from flows.dubbing import foresee
@@ -196,20 +211,22 @@ class Batch:
         job_facts: dict[str, Any] = {BATCH: self.id} | ({} if within is None else {WITHIN: list(within)})
         job_kind = "podcast" if kind is Role.DOCUMENT else "dub"
         fingerprint = digest_of_json([drop.name, body])
-        return Wanted(drop, job_kind, body, fingerprint, str(self.out), job_facts=job_facts)
+        url = self._published_in.url if self._published_in else ""
+        facts = {PUBLISHED_IN: url} if url else {}
+        return Wanted(drop, job_kind, body, fingerprint, str(self.out), facts, job_facts, started_by=url)
 
-    def _whole(self, name: str) -> str:
-        """A name of a file, relative to the manifest."""
-        return name if "://" in name else str((self.manifest.parent / Path(name).expanduser()).absolute())
-
-    def _settle(self, drop: Drop) -> None:
+    def _settle(self, drop: Drop) -> bool:
+        """Whether it was a delivery that is published now."""
         if drop.state is DropState.REJECTED:
             self._catalog.move_drop(drop, DropState.QUARANTINED)
-            return
+            return False
         assert drop.job_id is not None
         if self._catalog.job(drop.job_id).state is not JobState.FAILED:
+            if self._published_in is not None:
+                settler = Settler(self._published_in, self._settings, self._catalog)
+                return settler.publish(drop) is DropState.DONE
             self._catalog.move_drop(drop, DropState.DONE)
-            return
+            return False
         reason = why_it_failed(self._catalog, drop.job_id)
         attempts = self._catalog.attempts(drop.job_id)
         if is_retryable(reason["code"]) and attempts < self._settings.drop_attempts:
@@ -217,6 +234,7 @@ class Batch:
             self._catalog.release_drop(drop)
         else:
             self._catalog.move_drop(drop, DropState.REJECTED, reason)
+        return False
 
     def _said(self, entry: Entry, drop: Drop | None) -> RowReport:
         if entry.row is None or drop is None:
@@ -231,8 +249,12 @@ class Batch:
         if drop.state is DropState.ACCEPTED and state == "failed":
             state = "waiting"  # for another try
         made = job.state in (JobState.COMPLETED, JobState.COMPLETED_WITH_REVIEW, JobState.STALE)
-        report = str(Path(job.out) / "report.html") if made else None
-        return RowReport(*given, state, job.id, job.out if made else None, report, drop.reason)
+        if not made:
+            return RowReport(*given, state, job.id, reason=drop.reason)
+        if self._published_in is None:
+            return RowReport(*given, state, job.id, job.out, str(Path(job.out) / "report.html"))
+        out = self._published_in.source(delivery_folder(job))
+        return RowReport(*given, state, job.id, out, f"{out}/report.html")
 
 
 _STATES = {
@@ -246,6 +268,21 @@ _STATES = {
 }
 
 
+def ledger_of(batch_id: str) -> str:
+    """The place that the ledger has the rows of a batch under."""
+    return f"{BATCHES}{batch_id}"
+
+
+def batch_of_file(
+    manifest: Path, out: Path | None, chosen: Settings, catalog: Catalog, *, prefect: bool, outside: bool = False
+) -> Batch:
+    """The batch of a manifest whose results go to a folder: the same two are the same batch."""
+    manifest = manifest.expanduser().absolute()
+    out = (out or Path("out") / manifest.name.partition(".")[0]).expanduser().absolute()
+    batch_id = f"batch-{digest_of_json([str(manifest), str(out)])[:12]}"
+    return Batch(batch_id, FileManifest(manifest, chosen, outside), out, chosen, catalog, prefect=prefect)
+
+
 def run_batch(
     manifest: Path, out: Path | None, chosen: Settings, catalog: Catalog, say: Callable[[str], None],
     *, prefect: bool = True, at_once: int = 0, outside: bool = False,
@@ -255,8 +292,8 @@ def run_batch(
     from flows.prefect_runs import lasting_server
 
     prefect = prefect and lasting_server(chosen) is not None
-    batch = Batch(manifest, out, chosen, catalog, prefect=prefect, outside=outside)
-    batch.begin()
+    batch = batch_of_file(manifest, out, chosen, catalog, prefect=prefect, outside=outside)
+    batch.go_on()
     relay = batch.relay(at_once or (chosen.drop_jobs if prefect else 1))
     threads = 1 if prefect else max(1, at_once)
     running: set[Future[bool]] = set()
@@ -304,11 +341,3 @@ def _numbered(entries: list[Entry]) -> list[tuple[Entry, str, str]]:
 
 def _key(body: dict[str, Any]) -> str:
     return ledger_key(str(body.get("source", f"line {body.get('line')}")))
-
-
-def _contents(manifest: Path) -> bytes:
-    try:
-        with manifest.open("rb") as file:
-            return file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UnreadableManifest(f"{manifest} cannot be read: {error.strerror}", hint="check its name") from None

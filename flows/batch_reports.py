@@ -8,6 +8,7 @@ from typing import Any
 
 from storage.scratch import system_errors
 
+REPORTS = ("batch.md", "batch.json")
 HEADINGS = ("line", "source", "into", "state", "job", "what to know")
 
 

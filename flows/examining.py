@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -40,8 +40,9 @@ class Listing:
     owned: frozenset[str | None]  # sidecars with a film or document beside them
 
     @classmethod
-    def of(cls, objects: Mapping[str, StoredObject], rows: Mapping[str, Drop]) -> Self:
-        taken = (row for row in rows.values() if row.state in (DropState.ACCEPTED, DropState.REJECTED))
+    def of(cls, objects: Mapping[str, StoredObject], rows: Mapping[str, Drop], manifests: Sequence[Drop] = ()) -> Self:
+        taken = [row for row in rows.values() if row.state in (DropState.ACCEPTED, DropState.REJECTED)]
+        taken += manifests
         films = (key for key in objects if layout.role(key) in (Role.FILM, Role.DOCUMENT))
         return cls(
             objects,
@@ -64,14 +65,12 @@ class Examiner:
         if not _is_safe(row.key):
             return True
         kind = layout.role(row.key)
-        if kind in (Role.DEFAULTS, Role.COMPANION) or row.key in listing.owned:
+        if kind in (Role.DEFAULTS, Role.COMPANION, Role.MANIFEST) or row.key in listing.owned:
             return None
         if not self._is_whole(row):
             return False
         if kind is Role.SIDECAR:
             return row.age_s >= self._settings.sidecar_grace_s
-        if kind is Role.MANIFEST:
-            return True
         sidecar = _sidecar(row.key, listing.rows)
         if sidecar is None:
             return row.age_s >= self._settings.sidecar_grace_s

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from flows.dropped_batches import DroppedBatches
 from flows.examining import Examiner, Listing, Waits
 from flows.keeping import kept
 from flows.settling import Settler, reason_of
@@ -101,6 +102,7 @@ class Sweeper:
         self._examiner = Examiner(place, chosen, prefect=prefect)
         self._settler = Settler(place, chosen, catalog)
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._batches = DroppedBatches(place, chosen, catalog, self._owner, prefect=prefect)
 
     def sweep(self, *, near: str = "") -> Sweep:
         """List, take in what is new, and settle what is over. ``near`` looks only at a key and what is beside it."""
@@ -120,8 +122,8 @@ class Sweeper:
 
     def settle(self) -> tuple[int, int, list[str]]:
         """Publish what is finished, put away what was refused: how many of each, and what could not be done now."""
-        published, quarantined = 0, 0
-        trouble: list[str] = []
+        published, trouble = self._batches.settle()
+        quarantined = 0
         tried: set[int] = set()
         while ids := [each for each in self._catalog.due_drops(self.place.url) if each not in tried]:
             lease_s = self._settings.drop_lease_s
@@ -150,6 +152,8 @@ class Sweeper:
         return self._settler.publish(drop) if drop.state is DropState.ACCEPTED else self._settler.put_away(drop)
 
     def _listing(self, near: str) -> Listing:
+        if layout.role(near) is Role.MANIFEST:
+            near = ""  # it may name anything
         if near:
             stem = near.rpartition("/")[0] + "/" + near.rpartition("/")[2].partition(".")[0]
             found = list(self.place.incoming(stem))
@@ -165,20 +169,19 @@ class Sweeper:
             # Its file left `in/` before the row came to this state: so it was put there again since.
             if row.state in OVER and (there := self.place.head(key)) and there.etag == row.etag:
                 self._catalog.reopen(row)
-        return Listing.of(objects, rows)
+        return Listing.of(objects, rows, self._catalog.manifests(self.place.url))
 
     def _take_in(self, listing: Listing) -> tuple[int, list[str], int, list[str]]:
-        ready, waiting = [], 0
+        batches = self._batches.take_in(listing)
+        ready, waiting = [], batches.waiting
         for key, row in listing.rows.items():
-            if row.state is not DropState.SEEN or not row.free or key in listing.belonging:
+            if row.state is not DropState.SEEN or not row.free or key in listing.belonging or key in batches.held:
                 continue
             verdict = self._examiner.is_ready(row, listing)
             waiting += verdict is False
             if verdict:
                 ready.append(row.id)
-        jobs: list[str] = []
-        rejected = 0
-        trouble: list[str] = []
+        jobs, rejected, trouble = batches.jobs, batches.rejected, batches.trouble
         while ready:
             lease_s = self._settings.drop_lease_s
             claimed = self._catalog.claim_drops(ready, DropState.SEEN, self._owner, lease_s, TOGETHER)

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from flows.keeping import kept
 from speechmill.errors import SpeechmillError, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.settings import Settings
-from storage.catalog import Catalog, Drop, DropState, JobState
+from storage.catalog import Catalog, Drop, DropState, Job, JobState
 from storage.places import TAKEN, Place, place_at, safe_name
 
 RETRY_S = 15.0  # before the second try; twice as long before each further one
 DELIVERY, REASON = "delivery.json", "reason.json"  # the last file of a folder to appear
+PUBLISHED_IN = "published_in"  # fact of a row of a batch: the drop folder that its delivery goes to
 
 log = logging.getLogger("speechmill.settling")
 
@@ -54,12 +55,20 @@ class Settler:
         if not made:  # made on another machine, whose own sweeper has it at hand
             self._catalog.release_drop(drop)
             return DropState.ACCEPTED
-        folder = f"done/{job.created_at:%Y-%m-%d}/{job.id}"
+        folder = delivery_folder(job)
         there = self._put(drop, folder, made, DELIVERY, {"job": job.id, "state": job.state})
         self._catalog.moved_source(job.id, _renamed(job.request, there))
         self._clear(drop)
         self._catalog.move_drop(drop, DropState.DONE, folder=folder)
         return DropState.DONE
+
+    def publish_batch(self, drop: Drop, folder: str, reports: Mapping[str, Path], jobs: Sequence[str]) -> None:
+        """Settle a manifest whose jobs are all over: its report appears, with what its rows named from beside it."""
+        there = self._put(drop, folder, reports, DELIVERY, {"batch": folder.rpartition("/")[2]})
+        for job in jobs:
+            self._catalog.moved_source(job, _renamed(self._catalog.job(job).request, there))
+        self._clear(drop)
+        self._catalog.move_drop(drop, DropState.DONE, folder=folder)
 
     def put_away(self, drop: Drop) -> DropState:
         """Put a drop that was refused into quarantine."""
@@ -93,7 +102,14 @@ class Settler:
             self.place.remove(key, etag)
 
     def _belongings(self, drop: Drop) -> dict[str, str]:
+        if drop.place != self.place.url:  # the row of a batch, which settles what its rows name when all is over
+            return {}
         return {drop.key: drop.etag, **drop.facts.get("beside", {})}
+
+
+def delivery_folder(job: Job) -> str:
+    """Where in a place the delivery of a job lies."""
+    return f"done/{job.created_at:%Y-%m-%d}/{job.id}"
 
 
 def settle_own(job_id: str, chosen: Settings, catalog: Catalog) -> None:
@@ -101,14 +117,15 @@ def settle_own(job_id: str, chosen: Settings, catalog: Catalog) -> None:
     that is another machine than the sweepers', nobody else has the delivery at hand. What goes wrong here is left to
     the sweepers."""
     drop = catalog.drop_of(job_id)
-    if drop is None or "://" not in drop.place or not _has_ended(catalog, job_id):
+    where = str(drop.facts.get(PUBLISHED_IN, drop.place)) if drop is not None else ""
+    if drop is None or "://" not in where or not _has_ended(catalog, job_id):
         return
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     lease_s = chosen.drop_lease_s
     for claimed in catalog.claim_drops([drop.id], DropState.ACCEPTED, owner, lease_s, 1):
         try:
             with kept(partial(catalog.renew_drop, claimed, lease_s), lease_s / 4):
-                Settler(place_at(drop.place, chosen), chosen, catalog).publish(claimed)
+                Settler(place_at(where, chosen), chosen, catalog).publish(claimed)
         except (SpeechmillError, OSError) as error:
             log.warning("job %s is not published yet: %s", job_id, error)
             catalog.release_drop(claimed)

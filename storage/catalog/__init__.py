@@ -2,7 +2,7 @@
 
 from storage.catalog.catalog import Catalog
 from storage.catalog.drops import Drop, Sighting, Wanted
-from storage.catalog.jobs import BATCH, RUN, WAITS_FOR, WITHIN, Event, Job, new_job_id
+from storage.catalog.jobs import BATCH, BATCHES, RUN, WAITS_FOR, WITHIN, Event, Job, new_job_id
 from storage.catalog.leases import Lease, Order, OrderKey
 from storage.catalog.outbox import Errand
 from storage.catalog.results import Delivery
@@ -12,6 +12,7 @@ from storage.catalog.uses import MOST_WAITING, Grace, JobUses
 
 __all__ = [
     "BATCH",
+    "BATCHES",
     "MOST_WAITING",
     "RUN",
     "WAITS_FOR",

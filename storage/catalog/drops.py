@@ -74,6 +74,7 @@ class Wanted:
     out_folder: str  # the job's results go to a folder of its id in there
     facts: dict[str, Any] = field(default_factory=dict)
     job_facts: dict[str, Any] = field(default_factory=dict)
+    started_by: str = ""  # the place whose relays start it, where that is not the drop's own
 
 
 class Drops(JobTables):
@@ -217,6 +218,23 @@ class Drops(JobTables):
         with self._database.reading() as session:
             return list(session.scalars(query.order_by(DropRow.id)))
 
+    def manifests(self, place: str) -> list[Drop]:
+        """Manifests of a place whose batches are under way."""
+        query = _SELECT.where(
+            DropRow.place == place, DropRow.state == DropState.ACCEPTED, DropRow.job_id.is_(None)
+        ).order_by(DropRow.id)
+        with self._database.reading() as session:
+            return [_drop(row) for row in session.execute(query)]
+
+    def batch_goes_on(self, place: str) -> bool:
+        """Whether something is still to come of the rows of a batch. Those that a person cancelled are over."""
+        cancelled = sa.exists().where(JobRow.id == DropRow.job_id, JobRow.state == JobState.CANCELLED)
+        handed = sa.exists().where(OutboxRow.job_id == DropRow.job_id, OutboxRow.handed_at_s.is_not(None))
+        over = sa.or_(DropRow.state.in_(OVER), sa.and_(DropRow.state == DropState.ACCEPTED, cancelled, handed))
+        query = sa.select(DropRow.id).where(DropRow.place == place, ~over).limit(1)
+        with self._database.reading() as session:
+            return session.scalar(query) is not None
+
     def drop_events(self, drop_id: int) -> list[tuple[str, dict[str, Any]]]:
         """What happened to a drop, in order."""
         query = sa.select(DropEventRow).where(DropEventRow.drop_id == drop_id).order_by(DropEventRow.id)
@@ -289,7 +307,7 @@ class Drops(JobTables):
                 session.add(
                     OutboxRow(
                         job_id=job_id,
-                        place=each.drop.place,
+                        place=each.started_by or each.drop.place,
                         name=each.drop.name,
                         attempts=1,
                         not_before_s=0.0,

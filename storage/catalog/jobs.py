@@ -18,6 +18,7 @@ from storage.catalog.models import EventRow, JobRow
 from storage.catalog.states import CANCELLABLE, JobState, check_move
 
 RECENT = 5  # jobs that a hint names
+BATCHES = "batch:"  # begins the places of rows of batches, and the names of their errands
 BATCH = "batch"  # fact of a job that is one of many: the batch; its work waits behind what a person asked for alone
 RUN = "run"  # fact of a running job: the id of Prefect's flow run that runs it
 WAITS_FOR = "waits_for"  # fact of a running job that waits for a person: what is to be approved, and where it is seen

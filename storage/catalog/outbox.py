@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from speechmill.errors import LeaseLost
 from storage.catalog.database import now_s
-from storage.catalog.jobs import JobTables
+from storage.catalog.jobs import BATCHES, JobTables
 from storage.catalog.models import JobRow, OutboxRow
 from storage.catalog.states import JobState
 
@@ -33,14 +33,14 @@ class Outbox(JobTables):
     """The catalog's jobs that are still to be started."""
 
     def claim_errand(self, owner: str, seconds: float, place: str | None = None, at_once: int = 0) -> Errand | None:
-        """The next job to start, the oldest first; of one place, or of any. ``None``: there is none that is due and
-        free, or ``at_once`` jobs of the place are under way."""
+        """The next job to start, the oldest first, those of batches last; of one place, or of any. ``None``: there is
+        none that is due and free, or ``at_once`` jobs of the place are under way."""
         of_place = [OutboxRow.place == place] if place is not None else []
         free = sa.or_(OutboxRow.lease_until_s.is_(None), OutboxRow.lease_until_s < now_s())
         due = (
             sa.select(OutboxRow.job_id)
             .where(*of_place, OutboxRow.handed_at_s.is_(None), OutboxRow.not_before_s <= now_s(), free)
-            .order_by(OutboxRow.job_id)
+            .order_by(OutboxRow.name.startswith(BATCHES), OutboxRow.job_id)  # those of batches after the others
             .limit(1)
             .with_for_update(skip_locked=True)
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.batch import Batch
+from flows.batch import Batch, batch_of_file
 from speechmill.errors import UnreadableManifest
 from storage.catalog import BATCH, JobState
 from tasks.dropping.manifests import read_manifest
@@ -34,8 +34,8 @@ def folder(tmp_path: Path, tone: bytes) -> Path:
 
 
 def begun(studio: Studio, folder: Path) -> Batch:
-    batch = Batch(folder / "films.csv", folder / "results", studio.settings, studio.catalog, prefect=False)
-    batch.begin()
+    batch = batch_of_file(folder / "films.csv", folder / "results", studio.settings, studio.catalog, prefect=False)
+    batch.go_on()
     batch.settle()
     return batch
 

@@ -67,6 +67,25 @@ def test_a_film_in_a_bucket_gets_a_job_and_then_lies_beside_its_delivery(
     assert studio.count("jobs") == 2  # dropped twice is asked twice
 
 
+def test_a_manifest_in_a_bucket_is_a_batch(studio: Studio, s3: S3Server, bucket: str, tone: bytes) -> None:
+    client = s3.client()
+    manifest = f"source,languages\ntalk.wav,es\ns3://{bucket}/elsewhere/talk.wav,es\n".encode()
+    client.put_object(Bucket=bucket, Key="studio/in/films.batch.csv", Body=manifest)
+    client.put_object(Bucket=bucket, Key="studio/in/talk.wav", Body=tone)
+    (job,) = studio.sweeper().sweep().accepted
+    studio.finish(job)
+    assert studio.sweeper().sweep().published == 2
+    asked = studio.catalog.job(job)
+    left = keys(client, bucket)
+    assert not [key for key in left if key.startswith("in/")]
+    assert f"done/{asked.created_at:%Y-%m-%d}/{job}/talk.es.m4a" in left
+    (report,) = (key for key in left if key.endswith("/batch.json"))
+    assert asked.request["source"] == f"s3://{bucket}/studio/{report.rpartition('/')[0]}/source/talk.wav"
+    said = json.loads(client.get_object(Bucket=bucket, Key=f"studio/{report}")["Body"].read())
+    assert [row["state"] for row in said["rows"]] == ["done", "failed"]
+    assert said["rows"][1]["reason"]["code"] == "forbidden-source"
+
+
 def test_keys_that_are_no_names_are_put_away_under_names_of_ours(
     studio: Studio, s3: S3Server, bucket: str, tone: bytes
 ) -> None:
