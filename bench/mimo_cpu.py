@@ -32,6 +32,7 @@ from model_worker.mimo import (
     SpeechLm,
 )
 from model_worker.mimo.groups import Groups
+from model_worker.mimo.pages import LargePages
 from model_worker.mimo.plain import generate
 from model_worker.mimo.prompts import PromptBuilder
 
@@ -161,6 +162,36 @@ def language_model(model: Model, sizes: list[int], groups: int, repeats: int) ->
     return kept
 
 
+def group_bytes(lm: SpeechLm) -> int:
+    """Bytes of weights that one audio group of one request has to read."""
+
+    def size(*modules: torch.nn.Module) -> int:
+        return sum(part.numel() * part.element_size() for module in modules for part in module.parameters())
+
+    once = size(lm.backbone, lm.patch_encoder, lm.lm_head, lm.group_downcast, lm.hidden_downcast)
+    # every channel's head is read once for each of its frames
+    return once + lm.config.local_steps * size(lm.local.stack) + lm.config.group_size * size(lm.local.heads)
+
+
+def streaming_bytes_per_s() -> float:
+    """The speed at which this machine reads one large matrix, for one product with a vector after another."""
+    matrix = LargePages().copy(torch.ones(65_536, 1024))
+    vector, fastest = torch.ones(1024), float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        torch.mv(matrix, vector)
+        fastest = min(fastest, time.perf_counter() - start)
+    return matrix.numel() * matrix.element_size() / fastest
+
+
+def ceiling(model: Model) -> None:
+    """Print how fast batch 1 could be at most: weights over memory speed, everything else for nothing."""
+    model.lm.lay_out(rows=None)
+    read, speed = group_bytes(model.lm), streaming_bytes_per_s()
+    least_ms = read / speed * 1e3
+    say(f"\na group reads {read / 1e9:.2f} GB; memory gives {speed / 1e9:.1f} GB/s: {least_ms:.0f} ms at least")
+
+
 def tokenizer(model: Model, repeats: int) -> None:
     """Print the time of encoding and decoding a second of audio."""
     codec = model.codec
@@ -196,6 +227,7 @@ def main() -> int:
     model = build(LM, CODEC, "cpu", torch.float32)
     say(f"MiMo-Audio, mid-size random model, float32, {options.threads} threads, torch {torch.__version__}\n")
     kept = language_model(model, options.sizes, options.groups, options.repeats)
+    ceiling(model)
     tokenizer(model, options.repeats)
     return 0 if kept else 1
 
