@@ -134,7 +134,8 @@ def test_a_cancelled_job_stops_at_once_leaves_nothing_and_can_be_gone_on_with(
     studio.until(lambda: studio.processes(PREFECT__FLOW_RUN_ID=run), lambda found: not found)
     left = [path for path in (studio.home / "scratch").glob("run-*/*") if path.name != ".alive"]
     assert left == []
-    assert studio.command("retake", job, "--no-prefect").returncode == 0
+    if by == "prefect":  # after the command it is the same, and takes as long as the job
+        assert studio.command("retake", job, "--no-prefect").returncode == 0
 
 
 def answered(studio: Studio, run: str, **given: str) -> bool:
