@@ -39,7 +39,8 @@ def test_playing_a_line_sounds_from_its_start_to_its_end_and_stops(
         assert line.placed_start_s < visit.time() < line.placed_end_s + 0.3
         assert visit.page.locator("#said").inner_text() == line.text
         visit.wait("document.querySelector('[data-sound]').paused")
-        assert visit.time() == pytest.approx(line.placed_end_s, abs=0.3)
+        # A browser on a busy machine tells the time late; it must never stop before the line is over.
+        assert line.placed_end_s - 0.05 <= visit.time() < line.placed_end_s + 1.0
         visit.page.get_by_label(f"Play original of line {line.id}").click()
         visit.wait(f"document.querySelector('#sound-original').currentTime > {line.start_s + 0.2}")
         assert visit.page.evaluate("document.querySelector('[data-sound]').paused")

@@ -104,7 +104,7 @@ def test_job_ids_are_short_sortable_and_safe_in_file_names() -> None:
         time.sleep(0.002)
     assert ids == sorted(ids)
     assert len(set(ids)) == len(ids)
-    assert all(len(found) <= 26 and found.replace("-", "").isalnum() and found.islower() for found in ids)
+    assert all(len(found) <= 26 and found.replace("-", "").isalnum() and found == found.lower() for found in ids)
 
 
 def test_a_job_may_be_named_before_it_is_added(catalog: Catalog) -> None:
