@@ -242,6 +242,46 @@ def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **aske
     return _finish(start_podcast(request, prefect=not no_prefect), as_json=as_json, strict=strict)
 
 
+@cli.command()
+@click.argument("folder")
+@click.option("--show", metavar="FILE", help="show.toml: the show that the episodes belong to.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, 24 * 60, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="N",
+    help="Whole documents up to this length; the rest waits for the next digest.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["reading", "dialogue"]),
+    default="reading",
+    show_default=True,
+    help="Whether one voice reads, or two share the text.",
+)
+@click.option("--language", metavar="LANG", help="Language of documents that do not say.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
+@click.option("--out", metavar="DIR", default="out", help="Folder in which each episode gets one; default ./out.")
+@_result_options
+def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: float, out: str, **asked: Any) -> int:
+    """Make one episode of what is new in a folder of documents, each a chapter."""
+    click.echo(f"speechmill: looking for new documents in {folder}", err=True)
+    from speechmill.episodes import PodcastRequest
+
+    request = _request(PodcastRequest, {"source": folder, **asked})
+    from flows.digesting import start_digest
+
+    outcome = start_digest(request, minutes, Path(out), prefect=not no_prefect)
+    if outcome is not None:
+        return _finish(outcome, as_json=as_json, strict=strict)
+    if as_json:
+        click.echo(json.dumps({"job": None, "state": "nothing_new"}))
+    else:
+        click.echo(f"speechmill: nothing is new in {folder}", err=True)
+    return 0
+
+
 @cli.command("lint-feed")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

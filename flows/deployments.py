@@ -24,12 +24,12 @@ from flows import hooks
 from flows.admission import admit, admit_place
 from flows.artifacts import MOST_ROWS
 from flows.batch_reports import page
-from flows.forms import JOB_ID, BatchForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
+from flows.forms import JOB_ID, BatchForm, DigestForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
 from flows.prefect_runs import in_flow_run
 from flows.progress import Logged
 from flows.settling import settle_own
 from flows.start import absolute, carry_out, job_for
-from speechmill.episodes import PodcastRequest
+from speechmill.episodes import Format, PodcastRequest
 from speechmill.errors import Cancelled, SpeechmillError, from_os_error
 from speechmill.logs import configure, redacted
 from speechmill.requests import DubbingRequest
@@ -95,6 +95,22 @@ def retake(request: RetakeForm) -> State[Any]:
     return _run(found, None)
 
 
+@flow(name="digest", description="Makes an episode of what is new in a folder of documents.", **OURS)
+def digest(request: DigestForm) -> State[Any]:
+    from flows.digesting import Digesting, next_job
+
+    def found(catalog: Catalog, chosen: Settings) -> Job | None:
+        asked = absolute(PodcastRequest(source=request.folder, show=request.show, format=Format(request.format)))
+        within = admit(asked, chosen)
+        if request.out:
+            admit_place(request.out, chosen)
+        out = Path(request.out or chosen.home / "out").expanduser()
+        digesting = Digesting(asked, request.minutes, out, within)
+        return next_job(digesting, chosen, catalog, Logged())
+
+    return _run(found, None)
+
+
 @flow(name="ingest", description="Looks once what was dropped into a folder or a bucket.", **PLAIN)
 def ingest(request: IngestForm | None = None) -> State[Any]:
     from flows import sweeping
@@ -146,19 +162,21 @@ def _told(sentence: str) -> None:
     get_run_logger().info(sentence)
 
 
-def _run(found: Callable[[Catalog, Settings], Job], job_id: str | None) -> State[Any]:
-    """Run the job of that id, or the one that is found, to its end; the state of the flow run."""
+def _run(found: Callable[[Catalog, Settings], Job | None], job_id: str | None) -> State[Any]:
+    """Run the job of that id, or the one that is found, if any, to its end; the state of the flow run."""
     chosen = settings()
     configure("run", chosen)
     catalog = open_catalog(chosen)
     try:
         job = catalog.job(job_id) if job_id else found(catalog, chosen)
+        if job is None:
+            return Completed(name="NothingNew", message="nothing is new")
         if job_id and job.state is JobState.CANCELLED and (flow_run.run_count or 1) <= 1:
             raise cancelled(job.id)  # before anybody began with it
         if not job.state.is_completed:
 
-            def work() -> None:
-                in_flow_run(job.id, chosen, catalog, Logged())
+            def work(id: str = job.id) -> None:
+                in_flow_run(id, chosen, catalog, Logged())
 
             try:
                 carry_out(job.id, chosen, catalog, work)
@@ -209,6 +227,13 @@ DEPLOYMENTS = (
         "Makes an episode with chapters, transcript, cover and feed from a document, an address or a `script.json`.",
         ("episode",),
         most_runs=8,
+    ),
+    Deployed(
+        digest,
+        "Makes one episode of the documents in a folder that no digest of it has had yet, each a chapter; where "
+        "nothing is new, none. Give it a schedule to have one every day.",
+        ("episode",),
+        most_runs=1,
     ),
     Deployed(
         retake,

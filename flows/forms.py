@@ -8,14 +8,14 @@ The Prefect server refuses what the form's schema does not allow before anything
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_worker.engines.registry import engines
 from speechmill import profiles
 from speechmill.abilities import Ability
-from speechmill.episodes import PodcastRequest
+from speechmill.episodes import DIGEST_MINUTES, MOST_MINUTES, PodcastRequest
 from speechmill.requests import DubbingRequest
 
 LANGUAGE_TAG = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # of BCP-47; whether there is one is asked at the begin
@@ -67,6 +67,7 @@ def _dubbing(schema: dict[str, Any]) -> None:
 
 
 def _podcast(schema: dict[str, Any]) -> None:
+    del schema["properties"]["collected"]  # the form of a digest asks for its folder
     _choices(schema, PODCAST_ORDER, [Ability.SPEAK, Ability.WRITE])
 
 
@@ -80,6 +81,51 @@ class PodcastForm(PodcastRequest):
     """Make an episode from a document, an address or a script."""
 
     model_config = ConfigDict(json_schema_extra=_podcast, title="Episode")
+
+
+class DigestForm(BaseModel):
+    """Make one episode of the documents in a folder that no digest of it has had yet; none where nothing is new."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Digest")
+
+    folder: str = Field(
+        title="Folder",
+        description="Folder of documents: Markdown, HTML, PDF, EPUB, DOCX, captions, plain text",
+        min_length=1,
+        max_length=2_000,
+        examples=["/srv/studio/articles"],
+        json_schema_extra={"position": 0},
+    )
+    show: str | None = Field(
+        default=None,
+        title="Show",
+        description="TOML: the show that the episodes belong to",
+        min_length=1,
+        max_length=2_000,
+        json_schema_extra={"position": 1},
+    )
+    format: Literal["reading", "dialogue"] = Field(
+        default="reading",
+        title="Format",
+        description="Whether one voice reads, or two share the text",
+        json_schema_extra={"position": 2},
+    )
+    minutes: float = Field(
+        default=DIGEST_MINUTES,
+        gt=0,
+        le=MOST_MINUTES,
+        title="Minutes",
+        description="Whole documents are taken up to this length, the first in any case; the rest is for the next one",
+        json_schema_extra={"position": 3},
+    )
+    out: str | None = Field(
+        default=None,
+        title="Out",
+        description="Folder in which each episode gets one of its own. Empty: one in the home",
+        min_length=1,
+        max_length=2_000,
+        json_schema_extra={"position": 4},
+    )
 
 
 class RetakeForm(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +18,7 @@ from speechmill.abilities import Ability
 from speechmill.repairs import Repair
 
 MOST_MINUTES = 24 * 60
+DIGEST_MINUTES = 60.0  # a longer one is rarely heard to its end in a day
 MOST_SPEAKERS = 20
 MOST_LINES = 20_000  # a day of speech, a line every four seconds
 MOST_CHARACTERS = 1_200  # of one line: about 80 s of speech; MiMo-Audio decodes in windows of 60 s
@@ -195,12 +196,35 @@ class EpisodeScript(_Part):
         return self.model_dump_json(indent=1, exclude={"writing"}, exclude_defaults=True) + "\n"
 
 
+class Collected(_Part):
+    """Documents of one folder that are heard in one episode, as they were when they were chosen."""
+
+    title: str = Field(min_length=1, max_length=300)
+    documents: dict[str, str] = Field(min_length=1, max_length=1_000)  # name in the folder: SHA-256
+    order: tuple[str, ...]  # a database may keep the names of an object in an order of its own
+
+    @model_validator(mode="after")
+    def _names_of_the_folder(self) -> Self:
+        if set(self.order) != set(self.documents) or len(self.order) != len(self.documents):
+            raise ValueError("order does not have each document once")
+        for name in self.order:
+            if name in ("", ".", "..") or "/" in name or "\0" in name:
+                raise ValueError(f"“{name[:80]}” is no name of a file in a folder")
+        return self
+
+
 class PodcastRequest(BaseModel):
     """Make an episode from a document, an address or a script."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(title="Source", description="Path or address of a document, or a script.json", min_length=1)
+    collected: Collected | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        title="Collected",
+        description="Where the source is a folder: the documents in it that the episode is of",
+    )
     format: Format = Field(default=Format.READING, title="Format", description="What the episode is like")
     language: str | None = Field(
         default=None, title="Language", description="Language of the document, where it does not say; BCP-47"

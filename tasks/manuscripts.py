@@ -15,6 +15,7 @@ from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks import sources
 from tasks.casts import Members, joined, raise_for_strangers, read_cast
+from tasks.digests import read_together
 from tasks.disclosing import disclosed
 from tasks.documents.blocks import Document
 from tasks.documents.reading import read_document
@@ -78,11 +79,14 @@ def _script(
 ) -> tuple[Document | None, EpisodeScript]:
     speaks = engine(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
     pace = speaks.characters_per_s if speaks else None
-    if is_script(Path(request.source)):
+    if request.collected is None and is_script(Path(request.source)):
         found = sources.find(request.source, settings)
         with found.called():
             return None, read_script(found.path, language=request.language, characters_per_s=pace, lexicon=lexicon)
-    document = read_document(request.source, settings, language=request.language)
+    if request.collected is None:
+        document = read_document(request.source, settings, language=request.language)
+    else:
+        document = read_together(Path(request.source), request.collected, settings, language=request.language)
     writer = engine(request.engines.get(Ability.WRITE, settings.engine), settings)
     script = write_script(
         document,

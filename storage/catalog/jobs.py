@@ -141,6 +141,16 @@ class Jobs(JobTables):
         with self._database.reading() as session:
             return [_job(row) for row in session.scalars(query)]
 
+    def jobs_of(self, kind: str, source: str) -> list[Job]:
+        """All jobs of a kind whose request names the source, the earliest first."""
+        query = (
+            sa.select(JobRow)
+            .where(JobRow.kind == kind, JobRow.request["source"].as_string() == source)
+            .order_by(JobRow.created_at, JobRow.id)
+        )
+        with self._database.reading() as session:
+            return [_job(row) for row in session.scalars(query)]
+
     def unfinished_job(self, fingerprint: str) -> Job | None:
         """The latest job that asked for the same, unless it is completed: the one to go on with."""
         query = (

@@ -155,3 +155,11 @@ def _locale(language: str) -> Any:
         except (UnknownLocaleError, ValueError):
             continue
     return None
+
+
+def long_date(day: datetime.date, language: str) -> str:
+    """A date as it is written out in a language; as ISO 8601 has it where nobody knows how."""
+    from babel.dates import format_date
+
+    locale = _locale(language)
+    return str(format_date(day, "long", locale=locale)) if locale else day.isoformat()

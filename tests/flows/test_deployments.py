@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from flows.admission import admit_place
-from flows.forms import BatchForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
+from flows.forms import BatchForm, DigestForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
 from flows.serving import SCHEDULE
 from model_worker.engines.registry import engines
 from speechmill import profiles
@@ -29,7 +29,7 @@ def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from fields(field)
 
 
-@pytest.mark.parametrize("form", [DubbingForm, PodcastForm, RetakeForm, IngestForm, BatchForm])
+@pytest.mark.parametrize("form", [DubbingForm, PodcastForm, DigestForm, RetakeForm, IngestForm, BatchForm])
 def test_every_field_of_a_form_explains_itself_and_has_its_place(form: type[Any]) -> None:
     schema = form.model_json_schema()
     for name, field in fields(schema):
@@ -69,9 +69,10 @@ def test_prefect_yaml_deploys_what_serve_serves() -> None:
     ]
     assert written == served
     examples = [schedule for each in schedules for schedule in each]
-    assert [schedule["slug"] for schedule in examples] == [SCHEDULE, "nightly"]
+    assert [schedule["slug"] for schedule in examples] == ["daily", SCHEDULE, "nightly"]
     assert not any(schedule["active"] for schedule in examples)  # until somebody has named what they are to work on
-    BatchForm.model_validate(examples[1]["parameters"]["request"])
+    DigestForm.model_validate(examples[0]["parameters"]["request"])
+    BatchForm.model_validate(examples[2]["parameters"]["request"])
 
 
 def test_the_drop_folder_is_looked_at_by_a_schedule_only_where_both_are_set(tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""Digests: which documents of a folder are heard next, and how they become one document with a chapter for each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from speechmill.episodes import Collected
+from speechmill.errors import BadInput, SpeechmillError, UnreadableDocument, from_os_error
+from speechmill.recipes import Digest, digest_of_file
+from speechmill.roots import Roots, refuse_outside
+from speechmill.settings import Settings
+from tasks.documents.blocks import Document, Dropped, Kind, Piece, assemble
+from tasks.documents.reading import ENDINGS, read_document
+
+READ = frozenset({*ENDINGS, ".pdf", ".epub", ".docx"})
+MOST_DOCUMENTS = 1_000  # of one episode
+DEEPEST = 6  # level of a heading
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document that could be heard."""
+
+    name: str
+    sha256: Digest
+    modified_at: datetime
+    language: str
+    spoken_characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A document that is not heard now, and why (a sentence)."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the next digest has."""
+
+    chosen: tuple[Candidate, ...] = ()
+    waiting: tuple[Waiting, ...] = ()  # for the next one
+    heard: tuple[str, ...] = ()  # names of what was heard before, or is chosen under another name
+
+
+def choose(candidates: Sequence[Candidate], heard: Collection[Digest], minutes: float, characters_per_s: float) -> Plan:
+    """The oldest documents that nobody has heard, whole, up to so many minutes; the first in any case.
+
+    An episode has one language, that of its oldest document. The order is never left for a better fit: so what waits
+    today is heard first tomorrow.
+    """
+    known = set(heard)
+    chosen: list[Candidate] = []
+    waiting: list[Waiting] = []
+    left_out: list[str] = []
+    room = minutes * 60 * characters_per_s
+    full = False
+    for each in sorted(candidates, key=lambda c: (c.modified_at, c.name)):
+        if each.sha256 in known:
+            left_out.append(each.name)
+        elif chosen and each.language != chosen[0].language:
+            waiting.append(Waiting(each.name, f"It is in {each.language}, and this episode in {chosen[0].language}."))
+        elif chosen and (full or each.spoken_characters > room or len(chosen) == MOST_DOCUMENTS):
+            full = True
+            waiting.append(Waiting(each.name, f"The episode is to have {minutes:g} minutes."))
+        else:
+            chosen.append(each)
+            known.add(each.sha256)
+            room -= each.spoken_characters
+    return Plan(tuple(chosen), tuple(waiting), tuple(left_out))
+
+
+def look(
+    folder: Path, heard: Collection[Digest], settings: Settings, language: str | None, within: Roots | None
+) -> tuple[list[Candidate], list[Waiting]]:
+    """The documents of a folder (not of those in it), and those that cannot be read, with the reason.
+
+    What was heard is not read again. Raises ``UnreadableDocument`` for a folder that is none.
+    """
+    try:
+        files = sorted(each for each in folder.iterdir() if _is_document(each))
+    except OSError as error:
+        raise UnreadableDocument(
+            f"the folder {folder} cannot be read: {error.strerror}", hint="name a folder of documents of this machine"
+        ) from None
+    found: list[Candidate] = []
+    unreadable: list[Waiting] = []
+    for file in files:
+        try:
+            if within is not None:
+                refuse_outside([str(file)], within)  # a link may lead anywhere
+            found.append(_candidate(file, heard, settings, language))
+        except (SpeechmillError, OSError) as error:
+            ours = from_os_error(error) if isinstance(error, OSError) else error
+            unreadable.append(Waiting(file.name, str(ours)))
+    return found, unreadable
+
+
+def _is_document(file: Path) -> bool:
+    return not file.name.startswith(".") and file.suffix.lower() in READ and not file.is_dir()
+
+
+def _candidate(file: Path, heard: Collection[Digest], settings: Settings, language: str | None) -> Candidate:
+    modified_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    sha256 = digest_of_file(file)
+    if sha256 in heard:
+        return Candidate(file.name, sha256, modified_at, "", 0)
+    document = read_document(file, settings, language=language)
+    spoken = sum(len(block.text) for block in document.spoken_blocks)
+    return Candidate(file.name, sha256, modified_at, document.language, spoken)
+
+
+def read_together(folder: Path, collected: Collected, settings: Settings, *, language: str | None = None) -> Document:
+    """The documents as one: under each one's title, a heading of the first level, its own headings lie one deeper.
+
+    Raises ``BadInput`` for one that has changed since it was chosen, and as ``read_document`` does.
+    """
+    documents = []
+    for name in collected.order:
+        file = folder / name
+        document = read_document(file, settings, language=language)
+        if digest_of_file(file) != collected.documents[name]:
+            raise BadInput(f"{name} has changed since this digest was chosen", hint="make the digest again")
+        documents.append(document)
+    pieces = [piece for document in documents for piece in _chapter(document)]
+    return assemble(folder.name, pieces, title=collected.title, language=documents[0].language)
+
+
+def _chapter(document: Document) -> Iterator[Piece | Dropped]:
+    yield Piece(Kind.HEADING, document.title, document.name, 1)
+    for number, block in enumerate(document.blocks):
+        if number == 0 and block.kind is Kind.HEADING and block.text == document.title:
+            continue  # it has been said
+        level = min(block.level + 1, DEEPEST) if block.kind is Kind.HEADING else block.level
+        place = f"{document.name}, {block.place}"
+        yield Piece(block.kind, block.text, place, level, block.speaker, block.links)
+    yield from (replace(each, place=f"{document.name}, {each.place}") for each in document.dropped)
