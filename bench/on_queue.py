@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -88,13 +88,18 @@ def running(argv: list[str], log: Path, env: dict[str, str] | None = None) -> It
         process.wait(60)
 
 
-def until(what: str, is_so: object) -> None:
-    """Wait for a server."""
+def until(what: str, is_so: Callable[[], bool], log: Path) -> None:
+    """Wait for a server; where it does not start, its log says why."""
     began = time.monotonic()
-    while not is_so():  # type: ignore[operator]
+    while not is_so():
         if time.monotonic() - began > START_S:
-            sys.exit(f"{what} did not start")
+            sys.exit(f"{what} did not start in {START_S:.0f} s; its log ends so:\n{log.read_text()[-2000:]}")
         time.sleep(0.1)
+
+
+def until_says(what: str, word: bytes, log: Path) -> None:
+    """Wait for a word in the log of a server."""
+    until(what, lambda: word in log.read_bytes(), log)
 
 
 def ordered(place: Workplace, count: int) -> list[object]:
@@ -125,7 +130,7 @@ def main() -> int:
         stack.enter_context(
             running(["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""], folder / "redis.log")
         )
-        until("Redis", socket.exists)
+        until("Redis", socket.exists, folder / "redis.log")
         env = {
             **os.environ,
             "SPEECHMILL_HOME": str(folder / "home"),
@@ -141,7 +146,7 @@ def main() -> int:
         argv = [sys.executable, "-m", "flows.cli", "worker", "--queue", "cpu.speech", "--threads", str(chosen.threads)]
         workers = [stack.enter_context(running(argv, log, env)) for log in logs]
         for log in logs:
-            until("a worker", lambda log=log: b"ready" in log.read_bytes())
+            until_says("a worker", b"ready", log)
         job = catalog.add_job("dub", {}, "bench")
         catalog.move_job(job.id, JobState.RUNNING)
         place = workplace(settings, catalog, job.id, StreamProgress())

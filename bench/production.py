@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dubbing import dub
 from measuring import COMMAND, Row, Run, say, stages, table
-from on_queue import postgres, running, until
+from on_queue import postgres, running, until, until_says
 from programme import make_film, make_sample, make_scripts
 
 RGW = Path(__file__).parent.parent / "infra" / "rgw.sh"
@@ -64,7 +64,7 @@ def produce(stack: ExitStack, folder: Path, film: Path, minutes: int) -> Run:
     stack.enter_context(
         running(["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""], folder / "redis.log")
     )
-    until("Redis", socket.exists)
+    until("Redis", socket.exists, folder / "redis.log")
     home = folder / "production"
     env = {
         **os.environ,
@@ -80,7 +80,7 @@ def produce(stack: ExitStack, folder: Path, film: Path, minutes: int) -> Run:
     subprocess.run([*COMMAND, "migrate"], env=env, check=True)
     log = folder / "up.log"
     stack.enter_context(running([*COMMAND, "up"], log, env))
-    until("speechmill up", lambda: b"serving" in log.read_bytes())
+    until_says("speechmill up", b"everything is up", log)
     script, translation = make_scripts(minutes, folder)
     asked = {
         "source": str(film),

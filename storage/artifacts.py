@@ -97,10 +97,8 @@ class ArtifactStore:
 
         Raises what ``make`` raises, with ``DiskFull`` for a full disk; then nothing is kept.
         """
-        found = self.find(recipe)
-        if found is None:
-            with self._scratch.lock(recipe.digest):
-                found = self.find(recipe) or self._make(recipe, make, suffix)
+        with self._scratch.lock(recipe.digest):  # a lock costs less than to ask once before it and once behind it
+            found = self.find(recipe) or self._make(recipe, make, suffix)
         with self._guard:
             self._tally[recipe.operation, "made" if found.made else "reused"] += 1
         return found

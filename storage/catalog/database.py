@@ -44,12 +44,14 @@ class Database:
         self.url: Final[URL] = _parsed(url)
         self.is_sqlite: Final = self.url.get_backend_name() == "sqlite"
         self.engine: Final = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
-        sa.event.listen(self.engine, "handle_error", _named)
         self._writer = self.engine.execution_options(writes=True)
-        # What is one statement needs no BEGIN and no COMMIT, each of which is a way to the server and back.
-        alone = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._asker = self.engine.execution_options(**alone)
-        self._teller = self._writer.execution_options(**alone)
+        # What is one statement needs no BEGIN and no COMMIT, each of which is a way to the server and back. Connections
+        # of their own are told so once; a shared one would be told before and after every statement.
+        self._asker = self.engine if self.is_sqlite else _postgres_engine(self.url, isolation_level="AUTOCOMMIT")
+        self._teller = self._writer if self.is_sqlite else self._asker
+        self._engines = {self.engine, self._asker}
+        for engine in self._engines:
+            sa.event.listen(engine, "handle_error", _named)
         self._turn: AbstractContextManager[object] = threading.Lock() if self.is_sqlite else nullcontext()
 
     @contextmanager
@@ -85,8 +87,14 @@ class Database:
         """An INSERT that knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
+    @property
+    def connections_in_use(self) -> int:
+        """How many transactions are under way: none while ffmpeg, S3 or an engine is at work."""
+        return sum(int(engine.pool.checkedout()) for engine in self._engines)  # type: ignore[attr-defined, misc]
+
     def close(self) -> None:
-        self.engine.dispose()
+        for engine in self._engines:
+            engine.dispose()
 
 
 class now_s(FunctionElement[float]):  # noqa: N801 (a function of SQL)
@@ -149,9 +157,10 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
-def _postgres_engine(url: URL) -> Engine:
+def _postgres_engine(url: URL, **how: Any) -> Engine:
     engine = sa.create_engine(
         url,
+        **how,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         json_serializer=canonical,

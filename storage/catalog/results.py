@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from speechmill.recipes import Artifact, Digest
-from storage.catalog.database import Database, now_s
+from storage.catalog.database import now_s
 from storage.catalog.jobs import JobTables
 from storage.catalog.models import ArtifactRow, DeliveryRow, UseRow
 
@@ -29,13 +31,6 @@ class Delivery:
 class Results(JobTables):
     """The catalog's artifacts and deliveries."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        insert = database.insert(ArtifactRow)
-        fresh = {name: insert.excluded[name] for name in ("operation", "sha256", "size_bytes", "made_at")}
-        self._remember = insert.on_conflict_do_update(index_elements=["recipe"], set_=fresh)
-        self._use = use(database)
-
     def remember(self, recipe: Digest, operation: str, artifact: Artifact, *, used_by: str | None = None) -> None:
         """A recipe made this artifact, which a job uses; what it made before is forgotten."""
         values: dict[str, Any] = {
@@ -45,10 +40,14 @@ class Results(JobTables):
             "size_bytes": artifact.size_bytes,
             "made_at": datetime.now(UTC),
         }
-        with self._database.changing() as connection:
-            connection.execute(self._remember, values)
-            if used_by is not None:
-                connection.execute(self._use, {"job_id": used_by, "recipe": recipe})
+        if used_by is None:
+            self._database.tell(_remember(is_sqlite=self._database.is_sqlite), values)
+        elif not self._database.is_sqlite:
+            self._database.tell(_remember_with_use(), values | {"a_job": used_by})
+        else:
+            with self._database.changing() as connection:
+                connection.execute(_remember(is_sqlite=True), values)
+                connection.execute(use(is_sqlite=True), {"job_id": used_by, "recipe": recipe})
 
     def recall(self, recipe: Digest) -> Artifact | None:
         """What a recipe made."""
@@ -88,17 +87,37 @@ class Results(JobTables):
             ]
 
 
-def use(database: Database) -> sa.Executable:
+# Asked for every artifact, so built once.
+@cache
+def use(*, is_sqlite: bool) -> sa.Executable:
     """A statement: a job uses an artifact, now and, where it did so before, again."""
-    insert = database.insert(UseRow).values(
+    insert = sqlite.insert(UseRow) if is_sqlite else postgresql.insert(UseRow)
+    used = insert.values(
         job_id=sa.bindparam("job_id"), recipe=sa.bindparam("recipe"), used_at_s=now_s(), let_go_at_s=None
     )
-    return insert.on_conflict_do_update(
-        index_elements=["job_id", "recipe"], set_={"used_at_s": now_s(), "let_go_at_s": None}
-    )
+    return used.on_conflict_do_update(index_elements=_USE, set_=_AGAIN)
 
 
-# Asked for every artifact, so built once.
+@cache
+def _remember(*, is_sqlite: bool) -> sqlite.Insert | postgresql.Insert:
+    insert = sqlite.insert(ArtifactRow) if is_sqlite else postgresql.insert(ArtifactRow)
+    fresh = {name: insert.excluded[name] for name in ("operation", "sha256", "size_bytes", "made_at")}
+    return insert.on_conflict_do_update(index_elements=["recipe"], set_=fresh)
+
+
+@cache
+def _remember_with_use() -> sa.Executable:
+    """For PostgreSQL: both in one statement, and so in one way to the server."""
+    columns = ArtifactRow.__table__.c
+    named = {name: sa.bindparam(name, type_=columns[name].type) for name in columns.keys()}  # noqa: SIM118 (by key)
+    kept = _remember(is_sqlite=False).values(named).returning(ArtifactRow.recipe).cte("kept")
+    used = sa.select(sa.bindparam("a_job", type_=sa.String()), kept.c.recipe, now_s(), sa.null())
+    insert = postgresql.insert(UseRow).from_select(["job_id", "recipe", "used_at_s", "let_go_at_s"], used)
+    return insert.on_conflict_do_update(index_elements=_USE, set_=_AGAIN)
+
+
+_USE = ["job_id", "recipe"]
+_AGAIN: dict[str, Any] = {"used_at_s": now_s(), "let_go_at_s": None}
 _RECALL = sa.select(ArtifactRow.sha256, ArtifactRow.size_bytes).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))
 _FORGET_USES = sa.delete(UseRow).where(UseRow.recipe == sa.bindparam("a_recipe"))
 _FORGET = sa.delete(ArtifactRow).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))

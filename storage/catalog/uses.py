@@ -38,7 +38,6 @@ class JobUses:
         self._guard = threading.Lock()
         self._waiting: set[Digest] = set()
         self._began_s = math.inf if together == 1 else catalog.now_s()
-        self._use = use(database)
 
     def recall(self, recipe: Digest) -> Artifact | None:
         found = self._database.ask(_RECALL, {"a_job": self._job_id, "a_recipe": recipe})
@@ -67,7 +66,7 @@ class JobUses:
 
     def _used(self, recipe: Digest) -> bool:
         try:
-            self._database.tell(self._use, {"job_id": self._job_id, "recipe": recipe})
+            self._database.tell(use(is_sqlite=self._database.is_sqlite), {"job_id": self._job_id, "recipe": recipe})
         except sa.exc.IntegrityError:
             return False
         return True

@@ -23,13 +23,14 @@ from speechmill.abilities import Utterance
 from speechmill.languages import base
 from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.takes import Measurements, Reason, Verdict, verdict_of
-from tasks.sound.loudness import SILENCE_LUFS, STEP_SAMPLES, Meter, coarse, decibels
+from tasks.sound.loudness import GATING_STEPS, SILENCE_LUFS, STEP_SAMPLES, Meter, Numbers, coarse, decibels
 
 Mono = NDArray[np.float32]
 
 BELOW_SPEECH_DB = 50.0  # under the speech's own loudness: below is silence
 LOUDEST_SILENCE_DBFS, QUIETEST_SPEECH_DBFS = -60.0, -90.0  # bounds of that, for takes that are very loud or quiet
 BLOCK_SAMPLES = RATE_HZ // 1000  # 1 ms: how exactly the beginning of speech is found
+GATING_BLOCKS = GATING_STEPS * STEP_SAMPLES // BLOCK_SAMPLES
 
 SILENT_LUFS = -60.0
 QUIET_LUFS = -40.0  # 25 dB and more under what voices of any engine are
@@ -67,7 +68,7 @@ class Judged:
 def read_take(audio: Path) -> Mono:
     """A take's samples; those that are no numbers count as full scale."""
     take: Mono = soundfile.read(audio, dtype="float32", always_2d=True)[0][:, 0]
-    return np.nan_to_num(take, nan=1.0, posinf=1.0, neginf=-1.0)
+    return take if np.isfinite(take).all() else np.nan_to_num(take, nan=1.0, posinf=1.0, neginf=-1.0)
 
 
 def measure(audio: Path | Mono) -> Measurements:
@@ -79,13 +80,18 @@ def measure(audio: Path | Mono) -> Measurements:
     take = read_take(audio) if isinstance(audio, Path) else audio
     peaks = _block_peaks(take)
     peak = float(peaks.max(initial=0.0))
-    loudness = _loudness(take, 0, len(take))
+    meter = Meter((1.0,), BLOCK_SAMPLES)
+    meter.feed(np.pad(take, (0, -len(take) % BLOCK_SAMPLES))[:, None])
+    energies = meter.steps()
+    loudness = _loudness(energies)
     floor_db = min(max(loudness - BELOW_SPEECH_DB, QUIETEST_SPEECH_DBFS), LOUDEST_SILENCE_DBFS)
     heard = np.flatnonzero(peaks > 10 ** (floor_db / 20))
     if not len(heard):
         return Measurements(len(take), 0, 0, SILENCE_LUFS, decibels(peak))
-    start, end = int(heard[0]) * BLOCK_SAMPLES, min((int(heard[-1]) + 1) * BLOCK_SAMPLES, len(take))
-    return Measurements(len(take), start, end, round(_loudness(take, start, end), 2), round(decibels(peak), 2))
+    first, last = int(heard[0]), int(heard[-1]) + 1
+    loudness = _loudness(energies[first:last])
+    end = min(last * BLOCK_SAMPLES, len(take))
+    return Measurements(len(take), first * BLOCK_SAMPLES, end, round(loudness, 2), round(decibels(peak), 2))
 
 
 def judge(measured: Measurements, audio: Path | Mono, utterance: Utterance, heard: str | None) -> Judged:
@@ -209,16 +215,14 @@ def _block_peaks(take: Mono) -> Mono:
     return peaks
 
 
-def _loudness(take: Mono, start: int, end: int) -> float:
-    """Gated loudness of a part; what is shorter than a gating block is measured as if it went on."""
-    part = take[start:end]
-    if not len(part):
+def _loudness(energies: Numbers) -> float:
+    """Gated loudness of a part, by its energy in every block; what is shorter than a gating block is measured as if it
+    went on."""
+    if not len(energies):
         return SILENCE_LUFS
-    if len(part) < 4 * STEP_SAMPLES:
-        part = np.resize(part, 4 * STEP_SAMPLES)
-    meter = Meter((1.0,))
-    meter.feed(part[:, None])
-    return coarse(meter.steps(), STEP_SAMPLES).integrated_lufs
+    if len(energies) < GATING_BLOCKS:
+        energies = np.resize(energies, GATING_BLOCKS)
+    return coarse(energies, BLOCK_SAMPLES).integrated_lufs
 
 
 def _shape(speech: Mono) -> NDArray[np.float64]:

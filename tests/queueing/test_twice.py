@@ -114,7 +114,7 @@ def test_nothing_holds_a_connection_while_an_engine_works_or_objects_are_kept(
     held: list[int] = []
 
     def look() -> None:
-        held.append(here.catalog._database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        held.append(here.catalog._database.connections_in_use)
 
     test_engine.during.append(look)
     objects = here.store._objects

@@ -156,7 +156,7 @@ class Elsewhere(FolderStore):
 def test_no_transaction_of_the_database_is_open_while_a_store_elsewhere_works(catalog: Catalog, home: Path) -> None:
     objects = Elsewhere(home / "objects")
     open_connections: list[int] = []
-    objects.watch = lambda: open_connections.append(catalog._database.engine.pool.checkedout())  # type: ignore[attr-defined,method-assign]
+    objects.watch = lambda: open_connections.append(catalog._database.connections_in_use)  # type: ignore[method-assign]
     job = catalog.add_job("dub", {}, "f")
     store = ArtifactStore(objects, catalog.uses_of(job.id), home / "scratch", cache=home / "cache")
     made = store.get_or_make(Recipe("speak", "1"), lambda out: out.write_text("hello"))
