@@ -15,13 +15,13 @@ from flows.start import Outcome, absolute, job_for, run_job
 from model_worker.engines.registry import engine
 from speechmill.abilities import Ability
 from speechmill.episodes import Collected, PodcastRequest
+from speechmill.languages import usual_characters_per_s
 from speechmill.recipes import Digest
 from speechmill.roots import Roots
 from speechmill.settings import Settings, settings
 from storage.catalog import Catalog, Job, JobState
 from tasks.digests import choose, look
 from tasks.episode.shows import read_show
-from tasks.scriptwriting.length import pace_of
 from tasks.stages import Progress
 from tasks.text.numerals import long_date
 from tasks.workplace import open_catalog
@@ -85,7 +85,7 @@ def next_job(asked: Digesting, chosen: Settings, catalog: Catalog, progress: Pro
 
 def _characters_per_s(request: PodcastRequest, language: str, chosen: Settings) -> float:
     speaks = engine(request.engines.get(Ability.SPEAK, chosen.engine), chosen).speaks
-    return pace_of(language, speaks.characters_per_s if speaks else None)
+    return (speaks.characters_per_s if speaks else usual_characters_per_s)(language)
 
 
 def _today() -> date:

@@ -110,8 +110,10 @@ class Speaks(Protocol):
     @property
     def languages(self) -> frozenset[str]: ...
 
-    characters_per_s: float  # about, at pace 1.0: the pace of a first take is planned with it
     varies: bool  # whether another seed gives another take
+
+    def characters_per_s(self, language: str) -> float:
+        """About, at pace 1.0: the pace of a first take, and the minutes of an episode, are planned with it."""
 
     def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:
         """A voice for a speaker that can be told apart from those already taken."""

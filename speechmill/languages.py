@@ -6,6 +6,19 @@ import langcodes
 
 from speechmill.errors import UnsupportedLanguage
 
+UNSPACED = frozenset({"zh", "yue", "cmn", "wuu", "ja", "th", "lo", "km", "my"})
+"""Languages written without spaces between words."""
+
+USUAL_CHARACTERS_PER_S = 14.5  # of read English and Spanish, spaces and marks counted: about 150 words a minute
+SINITIC_CHARACTERS_PER_S = 4.5  # a character is a syllable: about 270 a minute, ordinary Mandarin
+USUAL_OF_SCRIPT = {
+    **dict.fromkeys(("zh", "yue", "cmn", "wuu"), SINITIC_CHARACTERS_PER_S),
+    "ja": 5.0,  # kanji and kana together; announcers read 300 a minute
+    "ko": 7.0,  # a syllable each, and the spaces
+    **dict.fromkeys(("th", "lo", "km", "my"), 10.0),  # vowels and tones are characters too; eSpeak's own Thai: 9.9
+}
+"""Languages whose characters say more, or less, than letters do."""
+
 
 def canonical(tag: str) -> str:
     """The canonical BCP-47 form of what a user wrote (``ES`` → ``es``, ``zh_tw`` → ``zh-TW``, ``deu`` → ``de``).
@@ -32,6 +45,16 @@ def base(tag: str) -> str:
 def name(tag: str) -> str:
     """In English (``es`` → ``Spanish``)."""
     return langcodes.get(tag).display_name("en")
+
+
+def is_unspaced(tag: str) -> bool:
+    """Whether a language is written without spaces between words."""
+    return base(tag) in UNSPACED
+
+
+def usual_characters_per_s(tag: str) -> float:
+    """About how many characters of a language, as it is written, an unhurried speaker says in a second."""
+    return USUAL_OF_SCRIPT.get(base(tag), USUAL_CHARACTERS_PER_S)
 
 
 def own_name(tag: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from model_worker.engines.registry import engine
 from speechmill.abilities import Ability
 from speechmill.episodes import EpisodeScript, Format, PodcastRequest
+from speechmill.languages import usual_characters_per_s
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
 from speechmill.roots import Roots
 from speechmill.settings import Settings
@@ -78,11 +79,11 @@ def _script(
     request: PodcastRequest, settings: Settings, cast: Members, lexicon: Lexicon, store: ArtifactStore | None
 ) -> tuple[Document | None, EpisodeScript]:
     speaks = engine(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
-    pace = speaks.characters_per_s if speaks else None
+    pace = speaks.characters_per_s if speaks else usual_characters_per_s
     if request.collected is None and is_script(Path(request.source)):
         found = sources.find(request.source, settings)
         with found.called():
-            return None, read_script(found.path, language=request.language, characters_per_s=pace, lexicon=lexicon)
+            return None, read_script(found.path, language=request.language, pace=pace, lexicon=lexicon)
     if request.collected is None:
         document = read_document(request.source, settings, language=request.language)
     else:
@@ -94,7 +95,7 @@ def _script(
         settings,
         minutes=request.minutes,
         speakers=_speakers(request.format, cast),
-        characters_per_s=pace,
+        pace=pace,
         lexicon=lexicon.of(document.language),
         engine=writer,
         store=store,

@@ -70,7 +70,7 @@ def first_takes(
     rooms = timing.rooms([_anchor(line) for line in ordered], length_samples, profile.timing)
     assignments = []
     for line, (room, early) in zip(ordered, rooms, strict=True):
-        expected = round(len(line.said) / speaks.characters_per_s * RATE_HZ)
+        expected = round(len(line.said) / speaks.characters_per_s(line.language) * RATE_HZ)
         utterance = Utterance(
             text=line.said,
             language=line.language,

@@ -15,18 +15,18 @@ import numpy as np
 from model_worker.engines.texts import sayable
 from model_worker.engines.waves import Mono, read_mono, write_mono
 from speechmill.abilities import Engine, Heard, Phrase, Translation, Utterance
+from speechmill.languages import usual_characters_per_s
 from speechmill.lines import RATE_HZ, Doubt, Word, samples_of_ms
 from speechmill.settings import Settings
 from speechmill.voices import Speaker, Voice
 
 NAME = "rehearsal"
-VERSION = "rehearsal-1"
+VERSION = "rehearsal-2"
 
 MOST_SAMPLES = 30 * RATE_HZ
 WORD_MS = 350  # about 170 words a minute: an unhurried speaker
 SENTENCE = ("one", "two", "three", "four", "five", "six", "seven", "eight.")
 
-CHARACTERS_PER_S = 14.5  # of read English and Spanish at pace 1.0
 SHORTEST_MS = 250
 SYLLABLE_MS = 180  # about 5.5 syllables a second
 EDGE_MS = 20
@@ -92,12 +92,14 @@ class Tone:
     """Speaks a tone at the speaker's pitch with a bump for every syllable."""
 
     version = VERSION
-    characters_per_s = CHARACTERS_PER_S
     varies = False
 
     @property
     def languages(self) -> frozenset[str]:
         return every_language()
+
+    def characters_per_s(self, language: str) -> float:
+        return usual_characters_per_s(language)
 
     def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:  # noqa: ARG002
         """The speaker's own pitch, moved up by semitones until it can be told apart."""
@@ -123,9 +125,10 @@ class Tone:
         return _voice(min(max(pitch * 2 ** (semitones / 12), LOWEST_HZ), HIGHEST_HZ))
 
     def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
-        """The length follows from the text and the pace alone."""
+        """The length follows from the text, its language and the pace alone."""
         text = sayable(utterance.text)
-        length = max(samples_of_ms(SHORTEST_MS), round(len(text) / CHARACTERS_PER_S / utterance.pace * RATE_HZ))
+        said_s = len(text) / self.characters_per_s(utterance.language) / utterance.pace
+        length = max(samples_of_ms(SHORTEST_MS), round(said_s * RATE_HZ))
         pitch = voice.settings.get("pitch_hz")
         write_mono(out, _tone(length, float(pitch) if isinstance(pitch, (int, float)) else PITCHES_HZ[0]))
 

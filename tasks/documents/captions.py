@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from speechmill.languages import UNSPACED
 from speechmill.lines import samples_of_ms
 from tasks.documents.blocks import Dropped, Kind, Piece
-from tasks.text.cues import UNSPACED, read_cues
+from tasks.text.cues import read_cues
 from tasks.text.scripts import clock
 from tasks.text.wrapping import SENTENCE_END
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from speechmill.languages import base
-from tasks.text.cues import UNSPACED
+from speechmill.languages import UNSPACED, base
 
 QUOTED = re.compile(r"“([^“”]+)”|\"([^\"]+)\"|«([^«»]+)»|„([^„“”]+)[“”]|「([^「」]+)」")
 QUOTE_WORDS = 3  # fewer words between quotation marks are a name or irony

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from pydantic import ValidationError
 
 from speechmill.episodes import EpisodeScript, LineKind, ScriptLine, ScriptSpeaker, Writing
 from speechmill.errors import UnreadableScript
+from speechmill.languages import usual_characters_per_s
 from speechmill.reports import Repair
 from tasks.disclosing import phrase
 from tasks.scriptwriting.drafting import line_id
-from tasks.scriptwriting.length import Draft, episode_s, pace_of, words
+from tasks.scriptwriting.length import Draft, episode_s, words
 from tasks.text.lexicons import Lexicon
 from tasks.text.spoken import spoken_form
 from tasks.text.texts import read_text
@@ -34,7 +36,7 @@ def read_script(
     path: Path,
     *,
     language: str | None = None,
-    characters_per_s: float | None = None,
+    pace: Callable[[str], float] = usual_characters_per_s,
     lexicon: Lexicon | None = None,
 ) -> EpisodeScript:
     """A script as it stands in a file. Spoken forms are worked out for lines that have none.
@@ -56,7 +58,7 @@ def read_script(
         script = EpisodeScript.model_validate(mended)
     except ValidationError as error:
         raise UnreadableScript(f"{name}: {_told(error, mended)}", hint="mend it and run again") from None
-    return _complete(script, tuple(repairs), characters_per_s, lexicon)
+    return _complete(script, tuple(repairs), pace, lexicon)
 
 
 def script_json(script: EpisodeScript, lexicon: Lexicon | None = None) -> str:
@@ -181,7 +183,7 @@ def _told(error: ValidationError, body: dict[str, Any]) -> str:
 def _complete(
     script: EpisodeScript,
     repairs: tuple[Repair, ...],
-    characters_per_s: float | None,
+    pace: Callable[[str], float],
     lexicon: Lexicon | None,
 ) -> EpisodeScript:
     terms = lexicon or Lexicon()
@@ -197,7 +199,7 @@ def _complete(
     total = sum(counts.values())
     writing = Writing(
         writer="a person",
-        minutes=round(episode_s(drafts, pace_of(script.language, characters_per_s)) / 60, 2),
+        minutes=round(episode_s(drafts, pace(script.language)) / 60, 2),
         words=total,
         share={speaker: round(n / max(1, total), 3) for speaker, n in counts.items()},
         repairs=repairs,

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from speechmill.episodes import LineKind, Span
-from speechmill.languages import base
+from speechmill.languages import UNSPACED, base
 from tasks.conversation import Pauses
-from tasks.text.cues import UNSPACED
 
-CHARACTERS_PER_S = 15.0  # about 150 words a minute, which podcasts are spoken at
-CHARACTERS_PER_S_UNSPACED = 4.5  # about 270 characters a minute, ordinary Mandarin
 TOLERANCE = 0.1  # minutes are met within 10 %
 WORD = re.compile(r"[\w’'-]+")
 PAUSES = Pauses()
@@ -53,12 +50,6 @@ def words(text: str, language: str) -> int:
     return len(WORD.findall(text))
 
 
-def pace_of(language: str, characters_per_s: float | None) -> float:
-    if characters_per_s:
-        return characters_per_s
-    return CHARACTERS_PER_S_UNSPACED if base(language) in UNSPACED else CHARACTERS_PER_S
-
-
 def line_s(text: str, pace: float, characters_per_s: float) -> float:
     """Seconds of one line, said."""
     return max(0.3, len(text) / characters_per_s / pace)
@@ -68,16 +59,16 @@ def episode_s(drafts: Sequence[Draft], characters_per_s: float) -> float:
     """Seconds of an episode of these lines, with the silence between them."""
     total = (PAUSES.lead_ms + PAUSES.tail_ms) / 1000
     for before, draft in zip([None, *drafts], drafts, strict=False):
-        total += line_s(draft.said, draft.pace, characters_per_s) + gap_s(before, draft)
+        total += line_s(draft.said, draft.pace, characters_per_s) + gap_s(before, draft, characters_per_s)
     return total
 
 
-def gap_s(before: Draft | None, draft: Draft) -> float:
+def gap_s(before: Draft | None, draft: Draft, characters_per_s: float) -> float:
     """Seconds of silence before a line; negative: it overlaps."""
     if before is None:
         return 0.0
     if draft.kind == LineKind.BACKCHANNEL:
-        return -line_s(draft.said, draft.pace, CHARACTERS_PER_S)  # it lies inside the line before
+        return -line_s(draft.said, draft.pace, characters_per_s)  # it lies inside the line before
     if draft.gap_ms is not None:
         return draft.gap_ms / 1000
     if draft.kind == LineKind.INTERRUPTION:

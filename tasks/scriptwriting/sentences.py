@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from speechmill.languages import base
-from tasks.text.cues import UNSPACED
+from speechmill.languages import UNSPACED, base
 
 LONGEST = 400  # characters of one line: about 27 s, well within the 60 s that MiMo-Audio decodes in one window
 SHORT = 25  # a shorter sentence stays with the next: engines say single words badly

@@ -8,12 +8,13 @@ from model_worker.engines.registry import can
 from speechmill.abilities import Ability, Engine
 from speechmill.episodes import EpisodeScript, Format, ScriptSpeaker, Writing
 from speechmill.errors import BadInput, Unavailable
+from speechmill.languages import usual_characters_per_s
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks.documents.blocks import Document
 from tasks.scriptwriting.chat import Endpoint, Pen, Writer
 from tasks.scriptwriting.drafting import in_spoken_form, left_out, script
-from tasks.scriptwriting.length import Part, fit, pace_of
+from tasks.scriptwriting.length import Part, fit
 from tasks.scriptwriting.lesson import lesson
 from tasks.scriptwriting.rules import dialogue, reading
 
@@ -54,15 +55,15 @@ def write_script(
     *,
     minutes: float | None = None,
     speakers: Mapping[str, ScriptSpeaker] | None = None,
-    characters_per_s: float | None = None,
+    pace: Callable[[str], float] = usual_characters_per_s,
     lexicon: Mapping[str, str] | None = None,
     engine: Engine | None = None,
     store: ArtifactStore | None = None,
 ) -> EpisodeScript:
     """The script of an episode about a document.
 
-    ``speakers`` are those of a cast, by id; without them the format's own. ``characters_per_s`` is the pace of the
-    engine that will speak: the minutes are planned with it. What was left out, repaired or not supported by the
+    ``speakers`` are those of a cast, by id; without them the format's own. ``pace`` is how many characters a second the
+    engine speaks in a language: the minutes are planned with it. What was left out, repaired or not supported by the
     document stands in ``writing``. A dialogue is written by the settings' language model, where there is one, else by
     rule; what cannot be written by rule is written by ``engine``, where no endpoint is set and the engine writes.
     ``store`` keeps what a model answered. Raises ``BadInput``, and ``Unavailable`` for a format that needs a model and
@@ -74,7 +75,7 @@ def write_script(
             f"a {format} needs at least {FEWEST[format]} speakers, and {len(chosen)} is named",
             hint="name more in the cast, or leave the cast out",
         )
-    rate = pace_of(document.language, characters_per_s)
+    rate = pace(document.language)
     pen = _pen(document, format, settings, engine)
     if pen is None:
         if format not in BY_RULE:

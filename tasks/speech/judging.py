@@ -20,7 +20,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechmill.abilities import Utterance
-from speechmill.languages import base
+from speechmill.languages import UNSPACED, base, usual_characters_per_s
 from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.takes import Measurements, Reason, Verdict, verdict_of
 from tasks.sound.loudness import GATING_STEPS, SILENCE_LUFS, STEP_SAMPLES, Meter, Numbers, coarse, decibels
@@ -41,14 +41,12 @@ LONG_PAUSE_SAMPLES = samples_of_ms(1500)  # between two sentences a voice waits 
 ERROR_RATE, ERROR_RATE_UNSPACED = 0.05, 0.08  # characters; calibrated on published rates of the engines
 SPARED_CHARACTERS = 2  # a short line may have so many wrong, whatever the rate
 
-UNSPACED = frozenset({"zh", "ja", "yue", "cmn", "wuu", "th", "lo", "km", "my"})
 CHARACTERS_PER_S = (5.0, 30.0)  # eSpeak: 15 to 23, people: 10 to 18
 CHARACTERS_PER_S_UNSPACED = (1.5, 12.0)
 GRACE_S = 1.0  # longer than the slowest, for names, numbers and breath
 DIGIT_CHARACTERS = 5  # a digit is said in about as many letters
 
 SLOW_ENOUGH_TO_REPEAT = 0.8  # of the usual pace: who says something twice takes longer
-USUAL_CHARACTERS_PER_S, USUAL_CHARACTERS_PER_S_UNSPACED = 14.0, 4.5
 ALIKE = 0.7  # correlation of spectra; the same words said again by eSpeak: 0.85 and more; other words: below 0.45
 ALIKE_FRAMES = 35  # 0.7 s: a word or two may well come twice
 FRAME_SAMPLES, WINDOW_SAMPLES = RATE_HZ // 50, RATE_HZ // 25
@@ -133,9 +131,8 @@ def length_reason(speech_samples: int, utterance: Utterance) -> Reason | None:
 
 def is_slow(speech_samples: int, utterance: Utterance) -> bool:
     """Whether a take is so slow that something may be said twice in it."""
-    usual = USUAL_CHARACTERS_PER_S_UNSPACED if _unspaced(utterance) else USUAL_CHARACTERS_PER_S
     spoken = said_characters(utterance.text) * RATE_HZ / max(1, speech_samples) / utterance.pace
-    return spoken < usual * SLOW_ENOUGH_TO_REPEAT
+    return spoken < usual_characters_per_s(utterance.language) * SLOW_ENOUGH_TO_REPEAT
 
 
 def said_characters(text: str) -> int:

@@ -16,13 +16,11 @@ import pysubs2
 from pysubs2.formats import autodetect_format
 
 from speechmill.errors import UnreadableScript
-from speechmill.languages import base
+from speechmill.languages import UNSPACED, base
 
 MOST_CUES = 100_000
 LABEL_CUES = 2  # “Anna:” is a speaker only where it begins this many cues; “ANNA:” is one at once
 LABEL_WORDS = 3
-UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
-"""Languages written without spaces between words."""
 
 _TIME = r"(-?)\s*(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,]\s?(\d{1,3}))?"
 STAMP = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}(?:\s|$)")

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechmill.errors import UnreadableScript
-from speechmill.languages import base
-from tasks.text.cues import UNSPACED
+from speechmill.languages import UNSPACED, base
 from tasks.text.texts import read_text
 
 HEADERS = frozenset({"source", "term", "original", "from"})  # a first row that begins with one of these is a header

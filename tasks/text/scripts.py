@@ -9,14 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from speechmill.errors import UnreadableScript
-from speechmill.languages import base
+from speechmill.languages import UNSPACED, base, usual_characters_per_s
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Line, samples_of_ms, seconds
 from speechmill.reports import Repair
-from tasks.text.cues import UNSPACED, Cue, read_cues
+from tasks.text.cues import Cue, read_cues
 from tasks.text.texts import read_text
 
 SHORTEST_SAMPLES = samples_of_ms(200)  # shorter than any spoken word: what a repair leaves of a line is at least this
-GUESSED_CHARACTERS_PER_S = 15.0  # an ordinary pace, for lines whose times say nothing
 LONGEST_GUESS_SAMPLES = 7 * RATE_HZ
 SMALL_OVERLAP_SAMPLES = samples_of_ms(250)  # parted without troubling a person: subtitles are kept on that long
 AGREE_SAMPLES = RATE_HZ // 2  # a translation's cue that starts within 0.5 s of the original's is the same cue
@@ -108,7 +107,7 @@ def lines_of(cues: Sequence[Cue], language: str, length_samples: int | None = No
             continue
         drafts.append(_Draft(cue, samples_of_ms(cue.start_ms), samples_of_ms(cue.end_ms), list(cue.told)))
     _into_order(drafts)
-    _give_lengths(drafts)
+    _give_lengths(drafts, language)
     for speaker in {draft.cue.speaker for draft in drafts}:
         _part_overlaps([draft for draft in drafts if draft.cue.speaker == speaker and not draft.cue.sound])
     if length_samples is not None:
@@ -145,7 +144,7 @@ def _into_order(drafts: list[_Draft]) -> None:
     drafts.sort(key=lambda draft: draft.start)
 
 
-def _give_lengths(drafts: Sequence[_Draft]) -> None:
+def _give_lengths(drafts: Sequence[_Draft], language: str) -> None:
     """A cue that ends where it starts, or before, lasts as long as its text suggests, or until the next one."""
     starts = [draft.start for draft in drafts]
     for draft in drafts:
@@ -153,7 +152,7 @@ def _give_lengths(drafts: Sequence[_Draft]) -> None:
             continue
         what = "has no length" if draft.end == draft.start else "ends before it starts"
         draft.tell(f"Cue {draft.cue.number} {what}; its end was guessed from its text.")
-        guess = round(len(draft.cue.text) / GUESSED_CHARACTERS_PER_S * RATE_HZ)
+        guess = round(len(draft.cue.text) / usual_characters_per_s(language) * RATE_HZ)
         guess = min(max(guess, SHORTEST_SAMPLES), LONGEST_GUESS_SAMPLES)
         later = bisect_left(starts, draft.start + SHORTEST_SAMPLES)
         draft.end = min([draft.start + guess, *starts[later : later + 1]])

@@ -13,8 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from speechmill.languages import base
-from tasks.text.cues import UNSPACED
+from speechmill.languages import UNSPACED, base
 from tasks.text.numerals import Numerals, numerals
 
 CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₽": "RUB", "₩": "KRW"}

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pysubs2
 
-from speechmill.languages import base
+from speechmill.languages import UNSPACED, base
 from speechmill.lines import RATE_HZ, Word, samples, samples_of_ms
 from speechmill.profiles import Subtitles
 from speechmill.reports import Check
 from tasks.text import wrapping
-from tasks.text.cues import UNSPACED
 
 CJK = frozenset({"zh", "ja", "ko", "yue"})
 ENGLISH_CHARACTERS_PER_S = 20.0  # Netflix's timed text style guide: English is read faster than the other languages

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from speechmill.languages import base
+from speechmill.languages import UNSPACED, base
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Line, Word, samples_of_ms
-from tasks.text.cues import UNSPACED
 
 PAUSE_SAMPLES = samples_of_ms(500)  # who is silent for half a second begins a new line
 MOST_SAMPLES = 7 * RATE_HZ  # a longer line does not fit one subtitle (Netflix: 7 s), and drifts from the picture

@@ -135,7 +135,7 @@ def test_declares_itself(engine: Engine, case: Case) -> None:
         assert isinstance(engine.transcribes, Transcribes)
     if engine.speaks:
         assert isinstance(engine.speaks, Speaks)
-        assert engine.speaks.characters_per_s > 0
+        assert all(engine.speaks.characters_per_s(tag) > 0 for tag in engine.speaks.languages)
 
 
 def test_importing_and_making_it_costs_nothing(case: Case) -> None:

@@ -16,6 +16,7 @@ from model_worker.engines.offline.casing import is_question, sentence, written
 from model_worker.engines.offline.espeak import Espeak
 from model_worker.engines.offline.sentences import Sentence, cased_like, punctuated, split
 from model_worker.engines.offline.sphinx import Sphinx
+from speechmill import programs
 from speechmill.abilities import Phrase, Utterance
 from speechmill.errors import MissingTool, ToolFailed
 from speechmill.lines import RATE_HZ, Doubt
@@ -249,6 +250,30 @@ def test_espeak_serves_regions_and_names_languages_that_it_has(espeak: Espeak, t
     voice = espeak.voice(Speaker("S1"), "es-AR", [])
     espeak.speak(Utterance("Hola.", "es-AR"), voice, tmp_path / "a.wav")
     assert soundfile.info(tmp_path / "a.wav").duration > 0.2
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("es", "El tren sale a las nueve de la mañana, y nunca había visto un jardín tan hermoso."),
+        ("fr", "Le train part à neuf heures du matin, et je n'ai jamais vu un aussi beau jardin."),
+        ("zh", "火车早上九点出发，我从来没有见过这么美丽的花园。"),
+        ("ko", "기차는 아침 아홉 시에 출발합니다. 이렇게 아름다운 정원은 처음 봅니다."),
+    ],
+)
+def test_espeak_speaks_about_as_fast_as_it_is_planned_with(
+    espeak: Espeak, tmp_path: Path, language: str, text: str
+) -> None:
+    espeak.speak(Utterance(text, language), espeak.voice(Speaker("S1"), language, []), tmp_path / "a.wav")
+    planned_s = len(text) / espeak.characters_per_s(language)
+    assert soundfile.info(tmp_path / "a.wav").duration == pytest.approx(planned_s, rel=0.25)
+
+
+def test_chinese_is_not_read_as_english_and_kanji_are_not_spelled(espeak: Espeak) -> None:
+    said = programs.run(["espeak-ng", "-v", espeak._name("zh"), "-q", "-x", "火车早上九点出发"]).stdout.decode()
+    assert said.strip()
+    assert "(en)" not in said
+    assert "ja" not in espeak.languages  # “Chinese letter, Chinese letter”
 
 
 def test_what_sphinx_hears_depends_on_the_sound_alone(sphinx: Sphinx, flite: Flite) -> None:

@@ -44,6 +44,11 @@ def test_length_follows_from_text_and_pace_alone(tmp_path: Path, text: str, pace
     assert lengths.pop() == pytest.approx(expected_s, abs=0.001)
 
 
+def test_a_chinese_character_takes_as_long_as_a_syllable(tmp_path: Path) -> None:
+    TONE.speak(Utterance("火车早上九点出发，" * 5, "zh"), TONE.voice(Speaker("S1"), "zh", []), tmp_path / "a.wav")
+    assert soundfile.info(tmp_path / "a.wav").duration == pytest.approx(10.0, abs=0.001)
+
+
 @pytest.mark.parametrize("pitch_hz", [90.0, 150.0, 250.0])
 def test_the_tone_has_the_speakers_pitch(tmp_path: Path, pitch_hz: float) -> None:
     length_s("x" * 40, 1.0, pitch_hz, tmp_path / "a.wav")

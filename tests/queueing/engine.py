@@ -28,8 +28,10 @@ during: list[Callable[[], None]] = []
 class Mouth:
     version = "test-1"
     languages = frozenset({"es", "en"})
-    characters_per_s = rehearsal.CHARACTERS_PER_S
     varies = False
+
+    def characters_per_s(self, language: str) -> float:
+        return rehearsal.Tone().characters_per_s(language)
 
     def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:  # noqa: ARG002
         return Voice("tone", NAME, {"pitch_hz": 110.0})

@@ -77,8 +77,8 @@ def test_everything_that_is_read_or_left_out_is_the_whole(long: Document, offlin
 
 
 def test_the_pace_of_the_engine_decides_how_much_fits(long: Document, offline: Settings) -> None:
-    slow = write_script(long, Format.READING, offline, minutes=3, characters_per_s=10)
-    fast = write_script(long, Format.READING, offline, minutes=3, characters_per_s=20)
+    slow = write_script(long, Format.READING, offline, minutes=3, pace=lambda _: 10)
+    fast = write_script(long, Format.READING, offline, minutes=3, pace=lambda _: 20)
     assert len(fast.lines) > 1.5 * len(slow.lines)
 
 

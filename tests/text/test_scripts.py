@@ -159,8 +159,8 @@ def test_a_sound_within_speech_is_left_out_and_told(tmp_path: Path) -> None:
     ("cues", "times", "doubted", "what"),
     [
         ([(-2000, 1000)], [(0.0, 1.0)], [True], "before the programme"),
-        ([(1000, 1000)], [(1.0, 2.333)], [True], "no length"),
-        ([(3000, 1000)], [(3.0, 4.333)], [True], "ends before it starts"),
+        ([(1000, 1000)], [(1.0, 2.379)], [True], "no length"),
+        ([(3000, 1000)], [(3.0, 4.379)], [True], "ends before it starts"),
         ([(1000, 1000), (1500, 2500)], [(1.0, 1.5), (1.5, 2.5)], [True, False], "no length"),
         ([(5000, 6000), (1000, 2000)], [(1.0, 2.0), (5.0, 6.0)], [True, False], "put in its place"),
         ([(1000, 3000), (2000, 4000)], [(1.0, 2.0), (2.0, 4.0)], [True, False], "ran into the next line by 1.00 s"),

@@ -17,7 +17,7 @@ from model_worker.engines.texts import sayable
 from model_worker.engines.waves import Mono, write_mono
 from speechmill.abilities import Utterance
 from speechmill.errors import EngineRefused
-from speechmill.languages import base
+from speechmill.languages import base, usual_characters_per_s
 from speechmill.lines import RATE_HZ
 from speechmill.voices import Speaker, Voice
 
@@ -31,7 +31,6 @@ class Mouth:
     """Lines to sound."""
 
     varies = True
-    characters_per_s = 14.5  # of read English; not measured on the real weights
 
     def __init__(self, service: Service, ear: Ear) -> None:
         self._service = service
@@ -49,6 +48,10 @@ class Mouth:
     @property
     def at_once(self) -> int:
         return self._service.at_once
+
+    def characters_per_s(self, language: str) -> float:
+        """As people speak, whom it learnt from; not measured on the real weights."""
+        return usual_characters_per_s(language)
 
     def voice(self, speaker: Speaker, language: str, taken: Sequence[Voice]) -> Voice:  # noqa: ARG002
         return voice_for(speaker, taken)
