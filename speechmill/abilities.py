@@ -149,6 +149,20 @@ class Imitates(Protocol):
     def longest_reference_s(self) -> float:
         """What of a recording is listened to."""
 
+    @property
+    def imitation_version(self) -> str:
+        """Changes whenever a recorded voice could be imitated otherwise; part of such a take's recipe besides
+        ``version``. Raises ``MissingWeights`` where what imitating needs is not there."""
+
+
+@runtime_checkable
+class NamesMeans(Protocol):
+    """An ability that can say what its ``version`` stands for."""
+
+    @property
+    def means(self) -> Mapping[str, str]:
+        """What decides about its results, for people: the digests of weights, the number format, the prompts."""
+
 
 @runtime_checkable
 class ServesMany(Protocol):

@@ -69,6 +69,7 @@ class DubbedLine(SpokenLine):
     end_s: float
     source_text: str
     stretch: float = 1.0  # speech is this many times faster than it was spoken
+    seed: int | None = None  # of the take that is heard; None where the engine says a line in one way only
     error_rate: float | None = None  # characters that a recogniser heard wrong, 0..1
     loudness_lufs: float | None = None  # of the take, before the mix
 
@@ -113,10 +114,19 @@ class Source(BaseModel):
     height: int | None = None
 
 
+class AbilityUsed(_Part):
+    """What an ability worked with, so that it can be had again."""
+
+    engine: str
+    version: str  # as it stands in the recipes of what was made
+    means: dict[str, str] = Field(default_factory=dict)  # weights, number format, prompts: what the version stands for
+
+
 class EngineUsed(_Part):
     name: str
     version: str
     abilities: dict[str, str] = Field(default_factory=dict)  # transcribe, translate, speak: engine and version of each
+    made_with: dict[str, AbilityUsed] = Field(default_factory=dict)  # the same in full
 
 
 class Stage(_Part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from speechmill.lines import Doubt
@@ -111,3 +111,4 @@ class Take:
     measured: Measurements | None
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
+    seed: int | None = field(default=None, compare=False)  # known to whoever asked for it; the catalog has the recipe

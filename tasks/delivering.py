@@ -12,7 +12,6 @@ from speechmill.profiles import Profile, profile
 from speechmill.reports import (
     Check,
     DubbingReport,
-    EngineUsed,
     Outputs,
     Source,
     Stage,
@@ -26,6 +25,7 @@ from storage.artifacts import ArtifactStore
 from storage.catalog import JobState
 from storage.objects import copy_file
 from tasks import checks
+from tasks.crews import engine_used
 from tasks.dubs import Dub
 from tasks.media import packing, publishing
 from tasks.media.packing import film_name, safe_stem
@@ -210,9 +210,6 @@ def reported(
 ) -> DubbingReport:
     media, tally = original.media, place.store.tally
     picture = media.picture
-    chosen = {"transcribe": crew.transcribes, "translate": crew.translates, "speak": crew.speaks}
-    main = crew.speaks
-    assert main is not None
     return DubbingReport(
         job=place.job,
         state=state_of(targets.values()),
@@ -231,11 +228,7 @@ def reported(
                 "layout": original.sound.layout,
             }
         ),
-        engine=EngineUsed(
-            name=main.name,
-            version=main.version,
-            abilities={what: f"{engine.name} {engine.version}" for what, engine in chosen.items() if engine},
-        ),
+        engine=engine_used(crew),
         targets=targets,
         stages=tuple(Stage(name=r.name, seconds=r.seconds, made=r.made, reused=r.reused) for r in place.stages.records),
         work=Work(

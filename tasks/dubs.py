@@ -189,6 +189,7 @@ def _reported(line: Line, source_text: str, tried: Sequence[Take], plan: timing.
         verdict=verdict,
         reasons=tuple(reasons),
         takes=len(tried),
+        seed=take.seed if take else None,
         error_rate=take.measured.error_rate if take and take.measured else None,
         loudness_lufs=take.measured.loudness_lufs if take and take.measured else None,
     )

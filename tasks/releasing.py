@@ -14,7 +14,6 @@ from speechmill.profiles import Profile, profile
 from speechmill.reports import (
     ChapterMark,
     Check,
-    EngineUsed,
     Episode,
     EpisodeLine,
     EpisodeReport,
@@ -30,6 +29,7 @@ from speechmill.voices import Cast
 from storage.catalog import JobState
 from storage.objects import copy_file
 from tasks import casting, checks
+from tasks.crews import engine_used
 from tasks.episode import content, membership
 from tasks.episode.lint import Severity
 from tasks.episode.package import M4A, M4B, Package, show_of, write_package
@@ -248,9 +248,7 @@ def reported(
         source=EpisodeSource(
             name=manuscript.name, sha256=manuscript.sha256, title=script.title, language=script.language
         ),
-        engine=EngineUsed(
-            name=engine.name, version=engine.version, abilities={"speak": f"{engine.name} {engine.version}"}
-        ),
+        engine=engine_used(crew),
         episode=episode,
         writing=script.writing,
         work=Work(speak_calls=tally["speak", "made"]),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from model_worker.engines.registry import engine, other_version
-from speechmill.abilities import Ability, Engine, Speaks, Transcribes, Utterance
+from speechmill.abilities import Ability, Engine, Imitates, Speaks, Transcribes, Utterance
 from speechmill.errors import EngineRefused
 from speechmill.lines import RATE_HZ, Anchor, Line
 from speechmill.profiles import Profile
@@ -42,6 +42,7 @@ class Assignment:
 
 
 def assign(line_id: str, voice: Voice, utterance: Utterance, number: int, speaks: Speaks) -> Assignment:
+    imitating = {"imitation": speaks.imitation_version} if voice.reference and isinstance(speaks, Imitates) else {}
     recipe = Recipe(
         "speak",
         speaks.version,
@@ -52,6 +53,7 @@ def assign(line_id: str, voice: Voice, utterance: Utterance, number: int, speaks
         pace=utterance.pace,
         seed=utterance.seed,
         voice=voice.settings,
+        **imitating,
     )
     return Assignment(line_id, voice, utterance, number, recipe)
 
@@ -140,14 +142,15 @@ def speak_takes(
     takes: dict[str, list[Take]] = {assignment.line_id: [] for assignment in first}
     waiting = list(first)
     speaking = Speaking(place, language, chosen, judge)
+    varies = speaks_of(chosen).varies
     with place.stages(f"speak {language}", len(waiting)) as advance:
         for number in range(1, MOST_TAKES + 1):
             if not waiting:
                 break
             done = advance if number == 1 else lambda _: None
             made = place.dispatch(speaking, waiting, done=done, check=place.stop_if_cancelled)
-            for take in made:
-                takes[take.line_id].append(take)
+            for assignment, take in zip(waiting, made, strict=True):
+                takes[take.line_id].append(replace(take, seed=assignment.utterance.seed if varies else None))
             wanted = [following(assignment, take) for assignment, take in zip(waiting, made, strict=True)]
             waiting = [assignment for assignment in wanted if assignment]
     return takes

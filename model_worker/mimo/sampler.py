@@ -28,7 +28,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and self.top_k >= 0 and 0 < self.top_p <= 1):
-            raise ValueError(f"not a way to sample: {self}")
+            raise ValueError(f"not a way to sample: {self!r}")
+
+    def __str__(self) -> str:
+        if self.greedy:
+            return "greedy"
+        kept = (f"top k {self.top_k}",) if self.top_k else ()
+        return ", ".join((f"temperature {self.temperature:g}", *kept, f"top p {self.top_p:g}"))
 
 
 GREEDY = Sampling(greedy=True)

@@ -33,9 +33,11 @@ from model_worker.mimo import Failure, Request, Sound, read_wav
 from speechmill.abilities import Ability, Converses, Engine, Message, Phrase, ServesMany, Understands, Utterance, Writes
 from speechmill.errors import EngineRefused, MissingWeights
 from speechmill.lines import RATE_HZ, Doubt
+from speechmill.recipes import digest_of_bytes
 from speechmill.settings import Settings
 from speechmill.takes import Reason
 from speechmill.voices import Speaker, Voice
+from tasks.speaking import assign
 
 from .mimo import TINY, tiny_settings
 
@@ -250,6 +252,26 @@ def test_without_the_base_model_a_recorded_voice_is_refused_by_name(tmp_path: Pa
     assert made.speaks
     with pytest.raises(MissingWeights, match=r"MIMO_BASE_DIR is not set.*7B-Base"):
         made.speaks.speak(Utterance("Hello there.", "en"), replace(PLAIN, recording=speech), tmp_path / "a.wav")
+
+
+def test_the_recipe_of_a_recorded_voice_names_the_base_model(copied: Path) -> None:
+    """And no other recipe does: who gets the base model later keeps all other takes."""
+
+    def recipe(settings: Settings, voice: Voice) -> str:
+        made = make(settings)
+        assert made.speaks
+        return assign("0001", voice, Utterance("Hello.", "en"), 1, made.speaks).recipe.digest
+
+    recorded = replace(PLAIN, reference=digest_of_bytes(b"a recording"))
+    ours = settings_of(TINY)
+    other = ours.model_copy(update={"mimo_base_dir": copied / "lm"})
+    assert recipe(ours, recorded) == recipe(other, recorded)
+    config = json.loads((copied / "lm" / "config.json").read_text())
+    (copied / "lm" / "config.json").write_text(json.dumps({**config, "rope_theta": 10_000}))
+    assert recipe(ours, recorded) != recipe(other, recorded)
+    assert recipe(ours, PLAIN) == recipe(other, PLAIN)
+    with pytest.raises(MissingWeights, match="7B-Base"):
+        recipe(ours.model_copy(update={"mimo_base_dir": None}), recorded)
 
 
 def test_a_recording_is_cut_where_it_is_quiet() -> None:

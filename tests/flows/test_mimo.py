@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'mimo' is not installed")
 
+from model_worker.mimo.files import digest
 from tests.engines.mimo import ENV
 from tests.flows.conftest import Speechmill
 
@@ -29,6 +30,17 @@ def test_a_film_is_dubbed_into_chinese(speechmill: Speechmill, folder: Path, tmp
     assert all(line["lost_ms"] == 0 for line in lines)
     assert {stage["name"].split()[0] for stage in ran.report["stages"]} > {"transcribe", "translate", "speak", "pack"}
     assert all(version.startswith("mimo ") for version in ran.report["engine"]["abilities"].values())
+    assert any(isinstance(line["seed"], int) for line in lines)
+    made = ran.report["engine"]["made_with"]
+    assert made["speak"]["version"] != made["transcribe"]["version"]
+    weights = digest(Path(ENV["SPEECHMILL_MIMO_MODEL_DIR"]))[:16]
+    assert {one["means"]["XiaomiMiMo/MiMo-Audio-7B-Instruct"] for one in made.values()} == {weights}
+    assert weights in made["speak"]["version"]  # which is in the recipe of every take
+    assert "请将这段文字转换为语音" in made["speak"]["means"]["speak: template"]
+    assert "temperature 0.6" in made["speak"]["means"]["speak: sampling"]
+    page = (out / "report.html").read_text("utf-8")
+    assert weights in page
+    assert "请将这段文字转换为语音" in page
     assert (out / "talk.zh.mp4").stat().st_size > 10_000
 
 

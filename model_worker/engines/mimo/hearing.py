@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from model_worker.engines.mimo.service import LANGUAGES, Service, recording
@@ -29,6 +30,10 @@ class Ear:
     @property
     def version(self) -> str:
         return self._service.version("transcribe")
+
+    @property
+    def means(self) -> Mapping[str, str]:
+        return self._service.means("transcribe")
 
     @property
     def languages(self) -> frozenset[str]:

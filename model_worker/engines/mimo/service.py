@@ -82,6 +82,19 @@ class Service:
         prompts = hashlib.sha256(asked.encode()).hexdigest()[:12]
         return f"{NAME}-{REVISION} {self.weights.digest} {self._device()[1]} {prompts}"
 
+    def means(self, *tasks: str) -> dict[str, str]:
+        """What ``version`` digests, in words."""
+        from model_worker.mimo.prompts import TASKS, TEMPLATES
+
+        device, dtype = self._device()
+        said = {**self.weights.digests, "number format": f"{dtype} on {device}"}
+        for name in tasks:
+            if name in TEMPLATES:
+                said[f"{name}: template"] = " / ".join(TEMPLATES[name])
+            task = TASKS[name]
+            said[f"{name}: sampling"] = f"text {task.text}" + (f", audio {task.audio}" if task.speaks else "")
+        return said
+
     @property
     def groups(self) -> int:
         """Groups (text ids, or 160 ms of audio) that a prompt and its answer may have together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,10 @@ class Mouth:
         return self._service.version("speak", "speak-styled", "convert")
 
     @property
+    def means(self) -> Mapping[str, str]:
+        return self._service.means("speak", "speak-styled", "convert")
+
+    @property
     def languages(self) -> frozenset[str]:
         self._service.weights.check()
         return LANGUAGES
@@ -66,6 +70,10 @@ class Mouth:
     @property
     def longest_reference_s(self) -> float:
         return LONGEST_REFERENCE_S
+
+    @property
+    def imitation_version(self) -> str:
+        return self._service.weights.base_digest
 
     def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
         """Raises ``EngineRefused`` where there is nothing to say, and for a take without sound or without an end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +69,14 @@ class Weights:
     def base_digest(self) -> str:
         """Names the base model's weights, which a recorded voice needs besides."""
         return self._digest(BASE)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each repository's folder, as far as they are there."""
+        named = dict(zip((INSTRUCT.name, TOKENIZER.name), self.digest.split("-"), strict=True))
+        with suppress(MissingWeights):
+            named[BASE.name] = self.base_digest
+        return named
 
     def folder(self, repository: Repository) -> Path:
         folder = self.folders[repository]

@@ -31,6 +31,10 @@ class Translator:
         return self._service.version("chat")
 
     @property
+    def means(self) -> Mapping[str, str]:
+        return self._service.means("chat")
+
+    @property
     def pairs(self) -> frozenset[tuple[str, str]]:
         self._service.weights.check()
         return frozenset((a, b) for a in LANGUAGES for b in LANGUAGES if a != b)
