@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.flows.studio import studio as studio  # one for all modules
+from tests.forge import Forge
 
 SCRIPT = """1
 00:00:00,800 --> 00:00:03,300
@@ -63,20 +64,13 @@ class Ran:
 class Speechmill:
     """The command line, with a home of its own."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, forge: Forge) -> None:
+        self.home, self._forge = home, forge
         self.env = {**os.environ, "SPEECHMILL_HOME": str(home), "SPEECHMILL_WORKERS": "2"}
         self.argv = [sys.executable, "-W", "error::ResourceWarning", "-m", "flows.cli"]
 
     def __call__(self, *arguments: str | Path, cwd: Path | None = None, **env: str) -> Ran:
-        done = subprocess.run(
-            [*self.argv, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env={**self.env, **env},
-            cwd=cwd or self.home.parent,
-            timeout=300,
-        )
+        done = self._forge.run(arguments, {**self.env, **env}, cwd or self.home.parent)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
@@ -131,17 +125,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def speechmill(tmp_path: Path) -> Speechmill:
-    return Speechmill(tmp_path / "home")
+def speechmill(tmp_path: Path, forge: Forge) -> Speechmill:
+    return Speechmill(tmp_path / "home", forge)
 
 
-LONG_LINES = 600
-LONG_S = 120
+LONG_LINES = 240
+LONG_S = 48
 
 
 @pytest.fixture(scope="session")
 def long_recording(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A recording of two minutes with 600 lines: the source and its script."""
+    """A recording of five lines a second, for less than a minute: the source and its script."""
     made = tmp_path_factory.mktemp("long")
     source, script = made / "long.flac", made / "long.srt"
     subprocess.run(

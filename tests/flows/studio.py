@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.forge import Forge
 from tests.servers import free_port
 
 ONE_STUDIO = pytest.mark.xdist_group("studio")
@@ -26,6 +27,9 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 PATIENCE_S = 150.0  # of one wait: a busy machine takes its time, a broken one for ever
 LOST_AFTER_S = 40
 BUSY_RETRIES = 10  # SQLite under Prefect's server is busy now and then; Prefect's own clients ask again, too
+
+SECRETS = {"in a file": "sk-planted-27182818", "in the environment": "planted+aws/31415926"}
+"""What a studio is given and may leave nowhere."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Answer:
 class Studio:
     """The Prefect server and the command line of one ``speechmill up``."""
 
-    def __init__(self, home: Path, url: str, process: subprocess.Popen[bytes], env: dict[str, str]) -> None:
-        self.home, self.url, self.process, self.env = home, url, process, env
+    def __init__(
+        self, home: Path, url: str, process: subprocess.Popen[bytes], env: dict[str, str], forge: Forge
+    ) -> None:
+        self.home, self.url, self.process, self.env, self._forge = home, url, process, env, forge
         self.api = f"{url}/api"
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Answer:
@@ -110,10 +116,7 @@ class Studio:
         return found
 
     def command(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flows.cli", *map(str, arguments)],
-            capture_output=True, text=True, env=self.env, cwd=self.home.parent, timeout=PATIENCE_S,
-        )  # fmt: skip
+        return self._forge.run(arguments, self.env, self.home.parent)
 
     def facts(self, job: str) -> dict[str, Any]:
         ran = self.command("job", job, "--json")
@@ -145,14 +148,18 @@ class Studio:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def studio(tmp_path_factory: pytest.TempPathFactory, forge: Forge) -> Iterator[Studio]:
     """``speechmill up``, with nothing set but where it keeps its things."""
     home = tmp_path_factory.mktemp("studio") / "home"
     home.mkdir()
     port = free_port()
+    key = home.parent / "key"
+    key.write_text(SECRETS["in a file"])
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SPEECHMILL_"))},
         "SPEECHMILL_HOME": str(home),
+        "SPEECHMILL_LLM_API_KEY_FILE": str(key),
+        "AWS_SECRET_ACCESS_KEY": SECRETS["in the environment"],
         "SPEECHMILL_WORKERS": "2",
         "SPEECHMILL_UI_PORT": str(port),
         "SPEECHMILL_REPORTS_PORT": str(free_port()),
@@ -166,7 +173,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
             [sys.executable, "-m", "flows.cli", "up"], env=env, cwd=home.parent, stdout=out, stderr=out,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
-    made = Studio(home, f"http://127.0.0.1:{port}", process, env)
+    made = Studio(home, f"http://127.0.0.1:{port}", process, env, forge)
     try:
         made.until(
             lambda: said.read_text("utf-8"), lambda text: "everything is up" in text or process.poll() is not None

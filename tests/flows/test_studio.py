@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.studio import ONE_STUDIO, REHEARSAL, Studio
+from tests.flows.studio import ONE_STUDIO, REHEARSAL, SECRETS, Studio
 
 pytestmark = ONE_STUDIO
 
@@ -284,6 +284,18 @@ def test_commands_beside_it_report_to_its_server(studio: Studio, folder: Path) -
     job = json.loads(ran.stdout)["job"]
     [run] = studio.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [job]}}}).body
     assert run["state"]["type"] == "COMPLETED"
+
+
+def test_nothing_that_a_studio_has_written_holds_its_secrets(studio: Studio, folder: Path) -> None:
+    """Prefect's database with parameters, logs and artifacts, our catalog, reports, logs: after runs that went well,
+    and one that did not."""
+    assert studio.wait(studio.run("dub", request=film(folder)))["state"]["type"] == "COMPLETED"
+    assert studio.wait(studio.run("dub", request=film(folder, source="no.mp4")))["state"]["type"] == "FAILED"
+    assert studio.command("doctor").returncode in (0, 4)
+    written = [studio.home.parent / "up.log", *(path for path in studio.home.rglob("*") if path.is_file())]
+    assert {"prefect.db", "catalog.db", "report.json"} <= {path.name for path in written}
+    for secret in SECRETS.values():
+        assert [path for path in written if secret.encode() in path.read_bytes()] == []
 
 
 @pytest.mark.slow

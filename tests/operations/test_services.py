@@ -17,6 +17,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.flows.conftest import SCRIPT, SPANISH, Speechmill, make_film
+from tests.forge import Forge
 from tests.servers import free_port
 
 
@@ -55,11 +56,11 @@ def working(env: dict[str, str], log: Path) -> Iterator[int]:
             worker.wait()
 
 
-def test_a_worker_tells_what_it_does_and_nothing_of_what_is_said(tmp_path: Path, redis: str) -> None:
+def test_a_worker_tells_what_it_does_and_nothing_of_what_is_said(tmp_path: Path, redis: str, forge: Forge) -> None:
     film = make_film(tmp_path)
     (tmp_path / "en.srt").write_text(SCRIPT, "utf-8")
     (tmp_path / "es.srt").write_text(SPANISH, "utf-8")
-    speechmill = Speechmill(tmp_path / "home")
+    speechmill = Speechmill(tmp_path / "home", forge)
     speechmill.env |= {"SPEECHMILL_BROKER_URL": redis, "SPEECHMILL_ENGINE": "rehearsal"}
     assert speechmill("migrate").code == 0
     log = tmp_path / "worker.log"

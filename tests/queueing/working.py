@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from flows.cli import main
+from flows import cli
 from tests.queueing.engine import install
 
-if __name__ == "__main__":
+
+def main() -> None:
     install()
+    cli.main()
+
+
+if __name__ == "__main__":
     main()
