@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -63,13 +64,17 @@ class Station:
 
 def station(settings: Settings) -> Station:
     """A worker's place; raises ``Unavailable`` where a service is missing or the tables are not up to date."""
-    broker = Broker(settings)
-    broker.check()
-    catalog = Catalog.open(settings.database_url, upgrade=False)
-    objects = object_store(settings.objects_url, settings)
-    objects.head("artifacts/none")
-    store = artifact_store(settings, catalog)
-    keeper = Keeper(settings.lease_s, settings.work_timeout_s, stalled_s)
+    with ExitStack() as opened:
+        broker = Broker(settings)
+        opened.callback(broker.close)
+        broker.check()
+        catalog = Catalog.open(settings.database_url, upgrade=False)
+        opened.callback(catalog.close)
+        objects = object_store(settings.objects_url, settings)
+        objects.head("artifacts/none")
+        store = artifact_store(settings, catalog)
+        keeper = Keeper(settings.lease_s, settings.work_timeout_s, stalled_s)
+        opened.pop_all()
     return Station(settings, catalog, store, broker, keeper, worker_name())
 
 
