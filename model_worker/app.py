@@ -21,7 +21,7 @@ from speechmill.settings import Settings
 PREFIX = "speechmill:"  # of every key of ours in Redis
 SCHEMES = ("redis://", "rediss://", "unix://")
 LEAST_VISIBILITY_S = 900
-MOST_SECONDS_FOR_A_SEND = 10
+SILENT_S = 10  # a Redis that says nothing for so long; Celery asks it every second
 
 
 def make_app(settings: Settings) -> Celery:
@@ -47,10 +47,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": max(LEAST_VISIBILITY_S, 4 * settings.work_timeout_s),
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,  # look every 5 s, not every 100
-            "socket_timeout": 30,  # a connection that only one side has is noticed
+            # A connection that only one side has is noticed within about twice as long.
+            "socket_timeout": SILENT_S,
+            "health_check_interval": SILENT_S,
             "socket_connect_timeout": 10,
             "socket_keepalive": True,
-            "health_check_interval": 25,
             "queue_order_strategy": "priority",
             "priority_steps": sorted(Priority),
             "sep": "/",  # readable names for what `redis-cli` and autoscalers look at

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +45,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._guard = threading.Lock()
+        self._links: weakref.WeakSet[_Link] = weakref.WeakSet()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -54,6 +56,15 @@ class Proxy:
         if self._listener.fileno() >= 0:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+
+    def lose(self) -> int:
+        """Have every connection lead nowhere from now on, as behind a firewall that forgot it: nobody is told, what is
+        sent is swallowed, and new connections are well. How many there were."""
+        with self._guard:
+            lost = [link for link in self._links if not link.lost]
+        for link in lost:
+            link.lost = True
+        return len(lost)
 
     def _accept(self) -> None:
         while True:
@@ -66,10 +77,14 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self.target)) as server:
             link = _Link(client, server)
+            with self._guard:
+                self._links.add(link)
             threading.Thread(target=link.answer, daemon=True).start()
             left: int | None = None
             try:
                 while block := client.recv(BLOCK):
+                    if link.lost:
+                        continue
                     fault = self._fault(block)
                     if fault is not None and fault.act == "answer":
                         client.sendall(fault.reply())
@@ -107,10 +122,13 @@ class _Link:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
         self.left: int | None = None
+        self.lost = False
 
     def answer(self) -> None:
         try:
             while block := self.server.recv(BLOCK):
+                if self.lost:
+                    continue
                 if self.left is not None:
                     block, self.left = block[: self.left], self.left - len(block)
                 self.client.sendall(block)

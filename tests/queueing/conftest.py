@@ -6,14 +6,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import redis as redis_client
+import soundfile
 
 from model_worker.engines import registry
 from speechmill.abilities import Utterance
@@ -22,12 +24,17 @@ from speechmill.settings import Settings
 from speechmill.takes import Take
 from speechmill.voices import Voice
 from storage.catalog import Catalog, Job, JobState
+from tasks.media.extraction import Sound
 from tasks.speaking import Assignment, assign, speak_takes, speaks_of
+from tasks.speech.activity import Chunk
+from tasks.transcribing import transcribe
 from tasks.workplace import Workplace, workplace
+from tests.forge import Forge, Forged
 from tests.queueing import engine as test_engine
 from tests.servers import free_port, missing, new_database, served
 
 START_S = 60.0
+WORKING = "tests.queueing.working"  # speechmill, with our engine
 
 
 class Quiet:
@@ -75,8 +82,8 @@ class OwnRedis:
 class Studio:
     """Everything that a job on a queue needs."""
 
-    def __init__(self, folder: Path, database_url: str, broker_url: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, database_url: str, broker_url: str, forge: Forge) -> None:
+        self.folder, self.forge = folder, forge
         self.spoken_file = folder / "spoken"
         self.spoken_file.touch()
         self.changes = {
@@ -97,7 +104,7 @@ class Studio:
             lease_s=2,
         )
         self.catalog = Catalog.open(database_url)
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[Forged] = []
         self.flows: list[Flow] = []
         self.new_job()
 
@@ -109,19 +116,16 @@ class Studio:
 
     def run(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
-        argv = [sys.executable, "-m", "tests.queueing.working", *arguments]
-        env = {**os.environ, **self.changes, **changes}
-        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=START_S)
+        return self.forge.run(arguments, {**os.environ, **self.changes, **changes}, self.folder, WORKING)
 
-    def worker(self, *, threads: int = 2, wait: bool = True, **changes: str) -> subprocess.Popen[bytes]:
+    def worker(self, *, threads: int = 2, wait: bool = True, **changes: str) -> Forged:
         """A worker that is ready."""
         log = self.folder / f"worker{len(self.workers)}.log"
-        argv = [sys.executable, "-m", "tests.queueing.working", "worker", "--threads", str(threads)]
-        with log.open("wb") as out:
-            process = subprocess.Popen(argv, stdout=out, stderr=out, env={**os.environ, **self.changes, **changes})
+        env = {**os.environ, **self.changes, **changes}
+        process = self.forge.start(["worker", "--threads", str(threads)], env, self.folder, log, log, WORKING)
         self.workers.append(process)
         if wait:
-            self.until(lambda: b"ready" in log.read_bytes() or process.poll() is not None)
+            self.until(lambda: (log.exists() and b"ready" in log.read_bytes()) or process.poll() is not None)
             assert process.poll() is None, log.read_text()
         return process
 
@@ -146,7 +150,20 @@ class Studio:
         return speak_takes(place or self.place(), "es", given, lambda *_: None, chosen, None)
 
     def flow(self, texts: Sequence[str]) -> Flow:
-        flow = Flow(self, texts)
+        return self._beside(lambda: self.speak(texts))
+
+    def hearing(self, count: int) -> Flow:
+        """A flow that has so many chunks of a recording heard, of a second each."""
+        place, recording = self.place(), self.folder / "recording.wav"
+        samples = np.sin(np.arange(48_000 * count) / 50).astype(np.float32)
+        soundfile.write(recording, samples, 48_000, subtype="FLOAT")
+        sound = Sound(place.store.add(recording).sha256, 1, "mono", len(samples))
+        chunks = [Chunk(48_000 * number, 48_000 * (number + 1)) for number in range(count)]
+        chosen = registry.engine(test_engine.NAME, self.settings)
+        return self._beside(lambda: transcribe(place, sound, chunks, chosen, "es"))
+
+    def _beside(self, work: Callable[[], Any]) -> Flow:
+        flow = Flow(work)
         self.flows.append(flow)
         return flow
 
@@ -174,27 +191,27 @@ class Studio:
 class Flow(threading.Thread):
     """A flow that waits beside the test."""
 
-    def __init__(self, studio: Studio, texts: Sequence[str]) -> None:
+    def __init__(self, work: Callable[[], Any]) -> None:
         super().__init__(daemon=True)
-        self.studio, self.texts = studio, texts
-        self.takes: dict[str, list[Take]] = {}
+        self._work = work
+        self._made: Any = None
         self.error: Exception | None = None
         self.ended_s = 0.0
         self.start()
 
     def run(self) -> None:
         try:
-            self.takes = self.studio.speak(self.texts)
+            self._made = self._work()
         except Exception as error:
             self.error = error
         self.ended_s = time.monotonic()
 
-    def result(self, seconds: float = START_S) -> dict[str, list[Take]]:
+    def result(self, seconds: float = START_S) -> Any:
         self.join(seconds)
         assert not self.is_alive(), "the flow still waits"
         if self.error is not None:
             raise self.error
-        return self.takes
+        return self._made
 
 
 @pytest.fixture(autouse=True)
@@ -206,19 +223,21 @@ def the_engine_for_tests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def studio(tmp_path: Path, postgres_url: str, redis: str) -> Iterator[Studio]:
+def studio(tmp_path: Path, postgres_url: str, redis: str, forge: Forge) -> Iterator[Studio]:
     """A studio without workers."""
     redis_client.Redis.from_url(redis).flushall()
-    made = Studio(tmp_path, postgres_url, redis)
+    made = Studio(tmp_path, postgres_url, redis, forge)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def staffed_studio(tmp_path_factory: pytest.TempPathFactory, postgres: str, redis: str) -> Iterator[Studio]:
+def staffed_studio(
+    tmp_path_factory: pytest.TempPathFactory, postgres: str, redis: str, forge: Forge
+) -> Iterator[Studio]:
     redis_client.Redis.from_url(redis).flushall()
     with new_database(postgres) as url:
-        made = Studio(tmp_path_factory.mktemp("studio"), url, redis)
+        made = Studio(tmp_path_factory.mktemp("studio"), url, redis, forge)
         made.worker()
         yield made
         made.close()
@@ -242,8 +261,8 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 
 
 @pytest.fixture
-def frail(tmp_path: Path, postgres_url: str, own_redis: OwnRedis) -> Iterator[Studio]:
+def frail(tmp_path: Path, postgres_url: str, own_redis: OwnRedis, forge: Forge) -> Iterator[Studio]:
     """A studio whose Redis may be maltreated."""
-    made = Studio(tmp_path, postgres_url, own_redis.url)
+    made = Studio(tmp_path, postgres_url, own_redis.url, forge)
     yield made
     made.close()

@@ -7,22 +7,67 @@ can be counted.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import kombu.transport.redis
+
+from model_worker import app
 from model_worker.engines import registry, rehearsal
 from speechmill.abilities import Engine, Heard, Utterance
 from speechmill.errors import Unavailable
 from speechmill.settings import Settings
 from speechmill.voices import Speaker, Voice
+from storage.catalog import Catalog, Lease
 
 NAME = "rehearsal"
 SLOW_S = 2.0
 
 during: list[Callable[[], None]] = []
 """What tests in this process want called while the engine is at work."""
+
+
+POINTS = ("half way", "kept", "known")
+"""Where a worker dies whose ``DIES_AT`` names one: with half a take written; a take among the objects and no row of
+it; with its row written, and its message still out."""
+
+
+def die_at(point: str) -> None:
+    if os.environ.get("DIES_AT") == point:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_half_way(out: Path) -> None:
+    if os.environ.get("DIES_AT") == "half way":
+        out.write_bytes(b"RIFF")
+        die_at("half way")
+
+
+def make_mortal() -> None:
+    """Have this process die where ``DIES_AT`` says, for the first line that it works on."""
+    remember, finish = Catalog.remember, Lease.finish
+
+    def remembering(*given: Any, **more: Any) -> Any:
+        die_at("kept")
+        return remember(*given, **more)
+
+    def finishing(*given: Any, **more: Any) -> None:
+        finish(*given, **more)
+        die_at("known")
+
+    Catalog.remember = remembering  # type: ignore[method-assign]
+    Lease.finish = finishing  # type: ignore[method-assign]
+
+
+def shift_clock() -> None:
+    """Have this process believe in a time that is ``CLOCK_AHEAD_S`` late or early, and Celery with it."""
+    ahead_s, now_s = float(os.environ.get("CLOCK_AHEAD_S", "0")), time.time
+    if ahead_s:
+        time.time = kombu.transport.redis.time = lambda: now_s() + ahead_s
 
 
 class Mouth:
@@ -39,6 +84,7 @@ class Mouth:
     def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
         with Path(os.environ["SPOKEN"]).open("a") as spoken:
             spoken.write(f"{utterance.text}\n")
+        die_half_way(out)
         for call in during:
             call()
         if "slow" in utterance.text:
@@ -56,6 +102,7 @@ class Mouth:
 
 class Ear(rehearsal.Ear):
     def transcribe(self, audio: Path, language: str) -> Heard:
+        die_half_way(audio.with_name("half"))
         for call in during:
             call()
         return super().transcribe(audio, language)
@@ -74,4 +121,7 @@ class Point:
 
 def install() -> None:
     """Be the engine ``rehearsal`` in this process."""
+    app.SILENT_S = int(os.environ.get("SILENT_S", app.SILENT_S))
+    make_mortal()
+    shift_clock()
     registry._entry_points = lambda: {NAME: Point()}  # type: ignore[assignment,dict-item,return-value]

@@ -9,14 +9,24 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
 
+from model_worker import app
+from speechmill.abilities import Ability
 from speechmill.takes import Verdict
 from storage.catalog import OrderState
+from tasks.queue import OPERATIONS
+from tests.forge import Forge
+from tests.proxy import Proxy
+from tests.queueing import engine as test_engine
 from tests.queueing.conftest import OwnRedis, Studio
 from tests.servers import postgres_programs
+
+SILENT_S = 2
+HALF_OPEN_S = 25.0
 
 
 def leased(studio: Studio) -> int:
@@ -53,6 +63,27 @@ def test_the_lines_of_a_worker_that_is_killed_are_spoken_by_another(studio: Stud
     assert sorted(studio.spoken()) == sorted([*texts, "slow a", "slow b"])
 
 
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_workers_that_die_at_any_point_of_their_work_lose_nothing(studio: Studio, kind: str) -> None:
+    """Half way through a take; when it is kept and nobody knows; when it is known and its message is not taken."""
+    doomed = [studio.worker(threads=1, wait=False, DIES_AT=point) for point in test_engine.POINTS]
+    texts = [f"frase {number}" for number in range(8)]
+    if kind == Ability.SPEAK:
+        flow = studio.flow(texts)
+    else:
+        flow = studio.hearing(len(texts))
+    for worker in doomed:
+        assert worker.wait(60) == -signal.SIGKILL
+    studio.worker()
+    result = flow.result()
+    assert {state for state, _ in orders(studio)} == {OrderState.DONE}
+    assert len(result) == len(orders(studio)) == len(texts)
+    if kind == Ability.SPEAK:
+        check(studio, texts, result)
+        # Half a take is spoken again, and one that nobody knew of; one that was known is not.
+        assert len(studio.spoken()) <= len(texts) + 2
+
+
 def test_a_worker_that_is_frozen_loses_its_lines_and_writes_nothing_when_it_wakes(studio: Studio) -> None:
     # A home of its own, as on another machine: on one machine the other would wait for what the frozen one makes.
     frozen = studio.worker(threads=1, SPEECHMILL_HOME=str(studio.folder / "elsewhere"))
@@ -78,6 +109,29 @@ def test_a_redis_that_forgets_or_stops_answering_loses_no_line(
     fault(own_redis)
     check(frail, texts, flow.result())
     assert sorted(frail.spoken()) == sorted(texts)
+
+
+def test_a_redis_that_connections_no_longer_lead_to_loses_no_line(
+    tmp_path: Path, postgres_url: str, redis: str, forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packets are dropped and nobody says so: half-open connections, of the worker and of whoever waits."""
+    assert app.SILENT_S <= 10  # what takes half a minute with it takes ten seconds here
+    monkeypatch.setattr(app, "SILENT_S", SILENT_S)
+    port = urlsplit(redis).port
+    assert port
+    proxy = Proxy(port)
+    studio = Studio(tmp_path, postgres_url, f"redis://127.0.0.1:{proxy.port}/0", forge)
+    texts = [f"brief {number}" for number in range(25)]
+    studio.worker(SILENT_S=str(SILENT_S))
+    flow = studio.flow(texts)
+    studio.until(lambda: len(studio.spoken()) > 2)
+    assert proxy.lose() >= 3
+    began_s = time.monotonic()
+    check(studio, texts, flow.result())
+    assert time.monotonic() - began_s < HALF_OPEN_S
+    assert sorted(studio.spoken()) == sorted(texts)
+    studio.close()
+    proxy.close()
 
 
 def test_messages_that_are_lost_while_redis_seems_well_are_sent_again(frail: Studio, own_redis: OwnRedis) -> None:
@@ -124,6 +178,17 @@ def test_a_worker_that_cannot_finish_in_time_gives_back_what_runs(studio: Studio
     assert worker.wait(20) == 0
     assert time.monotonic() - began_s < 10
     assert orders(studio) == [(OrderState.ORDERED, 0)]
+
+
+def test_workers_whose_clocks_are_hours_off_take_nothing_from_each_other(studio: Studio) -> None:
+    """One whose clock is ahead takes every message that others have for forgotten, and has it sent again."""
+    texts = [f"slow {number}" for number in range(9)]
+    for ahead_s in (0, 7200, -7200):
+        studio.worker(threads=1, wait=ahead_s == 0, CLOCK_AHEAD_S=str(ahead_s))
+    flow = studio.flow(texts)
+    check(studio, texts, flow.result())
+    assert sorted(studio.spoken()) == sorted(texts)
+    assert orders(studio) == [(OrderState.DONE, 1)] * len(texts)
 
 
 def test_a_worker_whose_engine_does_not_come_back_ends_and_its_lines_go_to_others(studio: Studio) -> None:

@@ -121,7 +121,7 @@ def test_an_edited_line_goes_before_a_batch(frail: Studio) -> None:
     frail.catalog.set_job_facts(frail.job.id, **{BATCH: "batch-1"})
     batch = frail.flow(["brief batch"] * 30)
     frail.until(lambda: _depth(frail) == 30)
-    edited = Studio(frail.folder, frail.settings.database_url, frail.settings.broker_url)
+    edited = Studio(frail.folder, frail.settings.database_url, frail.settings.broker_url, frail.forge)
     edited.catalog.put_delivery(edited.job.id, "es", {}, [], "completed")
     again = edited.flow(["Otra cosa."])
     frail.until(lambda: _depth(frail) == 31)
