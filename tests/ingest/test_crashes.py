@@ -4,9 +4,10 @@ delivery, and nothing that was dropped is lost."""
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,11 @@ from flows.ingest import Sweeper
 from storage.catalog import Catalog, DropState, JobState
 from tests.ingest.conftest import JOB, Studio, listed
 
-
-class Killed(BaseException):
-    """The process dies here."""
+MOST_STEPS = 200
 
 
 class Mortal:
-    """Passes every call on, and dies right after the ``fatal``-th, which is as before the next."""
+    """Passes every call on, and is killed right after the ``fatal``-th, which is as before the next."""
 
     def __init__(self, inner: Any, tick: Callable[[Callable[[], Any]], Any]) -> None:
         self._inner, self._tick = inner, tick
@@ -42,14 +41,8 @@ class Death:
         self.calls += 1
         result = call()
         if self.calls == self.fatal:
-            raise Killed
+            os.kill(os.getpid(), signal.SIGKILL)
         return result
-
-
-def dying(studio: Studio, death: Death) -> Sweeper:
-    place: Any = Mortal(studio.place, death)
-    catalog: Any = Mortal(studio.catalog, death)
-    return Sweeper(place, studio.settings, catalog)
 
 
 def round_of_sweeps(studio: Studio, make: Callable[[], Sweeper]) -> None:
@@ -61,31 +54,43 @@ def round_of_sweeps(studio: Studio, make: Callable[[], Sweeper]) -> None:
     make().sweep()
 
 
-def test_a_sweeper_that_dies_at_any_step_leaves_nothing_that_the_next_does_not_finish(
+def sweep_until(fatal: int, where: Path) -> None:
+    """In a process of its own: its connections, locks and half-made files are left as a killed process leaves them."""
+    studio, death = studio_in(where), Death(fatal)
+
+    def dying() -> Sweeper:
+        place: Any = Mortal(studio.place, death)
+        catalog: Any = Mortal(studio.catalog, death)
+        return Sweeper(place, studio.settings, catalog)
+
+    round_of_sweeps(studio, dying)
+
+
+def studio_in(where: Path) -> Studio:
+    return Studio(str(where / "drop"), where / "home", f"sqlite:///{where / 'catalog.db'}")
+
+
+def test_a_sweeper_that_is_killed_at_any_step_leaves_nothing_that_the_next_does_not_finish(
     tmp_path: Path, tone: bytes
 ) -> None:
     Catalog.open(f"sqlite:///{tmp_path / 'empty.db'}").close()
-    steps = 0
-    fatal = 1
-    while True:
+    processes = multiprocessing.get_context("fork")
+    for fatal in range(1, MOST_STEPS):
         where = tmp_path / str(fatal)
         (where / "drop" / "in").mkdir(parents=True)
         shutil.copy(tmp_path / "empty.db", where / "catalog.db")
-        studio = Studio(str(where / "drop"), where / "home", f"sqlite:///{where / 'catalog.db'}")
         (where / "drop" / "in" / "talk.wav").write_bytes(tone)
         (where / "drop" / "in" / "talk.job.json").write_text(JOB)
         (where / "drop" / "in" / "bad.wav").write_bytes(b"text")
         (where / "drop" / "in" / "bad.job.json").write_text(JOB)
-        death = Death(fatal)
-        try:
-            round_of_sweeps(studio, partial(dying, studio, death))
-            died = False
-        except Killed:
-            died = True
-        steps = max(steps, death.calls)
+        sweeping = processes.Process(target=sweep_until, args=(fatal, where))
+        sweeping.start()
+        sweeping.join(60)
+        assert sweeping.exitcode in (0, -signal.SIGKILL)
+
+        studio = studio_in(where)
         studio.leases_run_out()
         round_of_sweeps(studio, studio.sweeper)
-
         assert studio.count("jobs") == studio.count("outbox") == 1
         assert studio.states() == {"in/bad.wav": "quarantined", "in/talk.wav": "done"}, fatal
         names = [Path(name).name for name in listed(where / "drop")]
@@ -94,10 +99,10 @@ def test_a_sweeper_that_dies_at_any_step_leaves_nothing_that_the_next_does_not_f
         assert sorted(names) == sorted([*quarantined, *done]), fatal
         assert listed(where / "drop" / "in") == []
         studio.catalog.close()
-        if not died:
-            break
-        fatal += 1
-    assert steps > 20  # it died at each of these
+        if sweeping.exitcode == 0:
+            assert fatal > 20  # it died at each step before this
+            return
+    pytest.fail("it never came to its end")
 
 
 def test_six_sweepers_that_race_make_one_job_of_each_file(studio: Studio, drop: Path, tone: bytes) -> None:
