@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Speechmill
+from tests.servers import missing
 
 SECRETS = {
     "SPEECHMILL_LLM_API_KEY": "sk-planted-31415926",
@@ -24,7 +26,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "home/scratch"
     disk.mkdir(parents=True)
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], capture_output=True).returncode:
-        pytest.skip("this machine does not allow mounting a small disk")
+        missing("this machine does not allow mounting a small disk")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
@@ -70,6 +72,64 @@ def test_a_program_that_hangs_is_ended_and_the_job_goes_on(
     done = speechmill(*asked, "--no-prefect")
     assert done.code == 0, done.err
     assert "going on with job" in done.err
+
+
+SILENCE = ("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "90")
+NOISE = ("-f", "lavfi", "-i", "anoisesrc=d=4:r=16000:a=0.1")
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=64x36:r=25:d=4", "-c:v", "libx264", "-preset", "ultrafast")
+
+
+def cut(path: Path, share: float) -> None:
+    with path.open("r+b") as file:
+        file.truncate(int(path.stat().st_size * share))
+
+
+def test_cut_films_and_bombs_that_are_dropped_lie_in_quarantine_and_the_others_are_delivered(
+    speechmill: Speechmill, tmp_path: Path
+) -> None:
+    place = tmp_path / "drop"
+    (place / "in").mkdir(parents=True)
+
+    def make(name: str, *arguments: str) -> Path:
+        path = place / "in" / name
+        subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *arguments, f"file:{path}"], check=True)
+        return path
+
+    cut(make("cut.flac", *NOISE), 0.5)  # its header is whole: only what is decoded tells
+    cut(make("cut at its end.mp4", *NOISE, *PICTURE), 0.9)  # without its list of contents
+    cut(make("cut.mp4", *NOISE, *PICTURE, "-movflags", "+faststart"), 0.5)  # with it, of which half is there
+    bomb = make("bomb.flac", *SILENCE)
+    head = bytearray(bomb.read_bytes())
+    head[22:26] = (36_000 * 8000).to_bytes(4, "big")  # ten hours, by its header
+    bomb.write_bytes(head)
+    make("bomb.aac", *SILENCE)  # nothing in it says how long it is
+    make("whole.wav", "-f", "lavfi", "-i", "sine=d=1")
+    ran = speechmill(
+        "ingest", place, "--once", "--no-prefect", SPEECHMILL_DROP_MIN_AGE_S="0", SPEECHMILL_SIDECAR_GRACE_S="0",
+        SPEECHMILL_DROP_TARGETS="es", SPEECHMILL_ENGINE="rehearsal", SPEECHMILL_MAX_DURATION_S="60",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "Traceback" not in ran.err
+    reasons = [json.loads(file.read_text("utf-8")) for file in (place / "quarantine").glob("*/reason.json")]
+    assert {reason["key"].removeprefix("in/"): reason["code"] for reason in reasons} == {
+        "cut.flac": "truncated-media",
+        "cut at its end.mp4": "truncated-media",
+        "cut.mp4": "truncated-media",
+        "bomb.flac": "limit-exceeded",
+        "bomb.aac": "limit-exceeded",
+    }
+    assert all(reason["message"] and reason["hint"] for reason in reasons)
+    assert len(list((place / "quarantine").iterdir())) == 5
+    assert [path for path in (place / "in").rglob("*") if path.is_file()] == []
+    [done] = (place / "done").glob("*/*")
+    assert (done / "whole.es.m4a").exists()
+    assert (done / "source" / "whole.wav").exists()
+    assert nothing_half_made(speechmill.home)
+    assert [path.name for path in (speechmill.home / "out").glob("*")] in ([], [done.name])
+
+
+def nothing_half_made(home: Path) -> bool:
+    return not [path for path in (home / "scratch").rglob("*") if path.is_file() and path.stat().st_size]
 
 
 def holding(folder: Path, secret: str) -> list[Path]:
