@@ -89,6 +89,14 @@ def test_every_alert_is_explained() -> None:
             assert rule["labels"]["severity"] in ("page", "warn")
 
 
+def test_every_fault_is_shown_by_tests_that_there_are() -> None:
+    told = (INFRA.parent / "docs/operations.md").read_text("utf-8")
+    table = told.partition("## Faults, and what happens")[2].partition("\n## ")[0]
+    shown = re.findall(r"`(\w+/test_\w+\.py)`", table)
+    assert len(shown) > 20
+    assert [name for name in shown if not (INFRA.parent / "tests" / name).exists()] == []
+
+
 def test_every_setting_is_explained() -> None:
     told = (INFRA.parent / "docs/operations.md").read_text("utf-8")
     missing = [name for name in Settings.model_fields if f"`{name.upper()}`" not in told]
