@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from speechmill.errors import Cancelled, DiskFull, MissingTool, ToolFailed, Unavailable
 
@@ -62,11 +63,19 @@ class Limits:
 UNLIMITED = Limits()
 
 
+class Stoppable(Protocol):
+    """Work inside this process that a person may stop as a program is stopped."""
+
+    def stop(self) -> None:
+        """Give up what runs, from any thread, without waiting for it; whoever waits for it gets ``Cancelled``."""
+
+
 @dataclass(slots=True)
 class _Running:
-    """The programs of this process. Weakly: one that nobody holds any more has ended."""
+    """The programs of this process, and what else runs in it. Weakly: what nobody holds any more has ended."""
 
     programs: weakref.WeakSet[subprocess.Popen[bytes]] = field(default_factory=weakref.WeakSet)
+    others: weakref.WeakSet[Stoppable] = field(default_factory=weakref.WeakSet)
     stoppable: int = 0  # how many are inside ``stoppable``
     stopped: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -76,13 +85,33 @@ _running = _Running()
 
 
 def stop_all() -> None:
-    """End every program that runs, whichever thread waits for it (it gets ``ToolFailed``). Inside ``stoppable`` no
-    other is started then: ``start`` raises ``Cancelled`` until it is left."""
+    """End every program that runs, whichever thread waits for it (it gets ``ToolFailed``), and what else runs here.
+    Inside ``stoppable`` nothing is started then: ``start`` raises ``Cancelled`` until it is left."""
     with _running.lock:
         _running.stopped = _running.stoppable > 0
         running = [process for process in _running.programs if process.poll() is None]
+        others = tuple(_running.others)
+    for other in others:
+        other.stop()
     for process in running:
         kill(process)
+
+
+def stopped_with_programs(other: Stoppable) -> None:
+    """Have ``stop_all`` stop this too, as long as somebody holds it."""
+    with _running.lock:
+        _running.others.add(other)
+
+
+def raise_if_stopped() -> None:
+    """Raise ``Cancelled`` where nothing is to be started any more."""
+    if _running.stopped:
+        raise stopped()
+
+
+def stopped() -> Cancelled:
+    """What is raised by whatever ``stop_all`` stopped."""
+    return Cancelled("the work was cancelled", hint="start it again to go on from here")
 
 
 @contextmanager
@@ -188,8 +217,7 @@ def start(
     """Start a program whose pipes the caller feeds or reads; the caller ends it with ``kill`` if it must."""
     program = find(argv[0])
     with _running.lock:
-        if _running.stopped:
-            raise Cancelled("the work was cancelled", hint="start it again to go on from here")
+        raise_if_stopped()
         process = subprocess.Popen(
             [*limits.words(), program, *argv[1:]],
             stdin=stdin,

@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,13 +32,16 @@ from model_worker.engines.mimo.weights import Weights
 from model_worker.engines.mimo.writing import question
 from model_worker.engines.waves import write_mono
 from model_worker.mimo import Failure, Request, Sound, read_wav
+from model_worker.mimo.step import Plan, Stepper
+from speechmill import programs
 from speechmill.abilities import Ability, Converses, Engine, Message, Phrase, ServesMany, Understands, Utterance, Writes
-from speechmill.errors import EngineRefused, MissingWeights
+from speechmill.errors import Cancelled, EngineRefused, MissingWeights
 from speechmill.lines import RATE_HZ, Doubt
 from speechmill.recipes import digest_of_bytes
 from speechmill.settings import Settings
 from speechmill.takes import Reason
 from speechmill.voices import Speaker, Voice
+from tasks.dispatch import in_process
 from tasks.speaking import assign
 
 from .mimo import TINY, tiny_settings
@@ -375,6 +380,43 @@ def test_a_term_that_is_missing_is_a_doubt(engine: Engine) -> None:
 
 
 # threads and endings
+
+
+@pytest.mark.parametrize("why", [Cancelled("stopped"), KeyboardInterrupt()])
+def test_takes_that_run_are_given_up_when_a_person_stops(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: BaseException
+) -> None:
+    """By ``speechmill cancel`` or Ctrl-C, however long the model would go on; the engine serves what comes later."""
+    step, begun = Stepper.step, threading.Event()
+
+    def slow(self: Stepper, plan: Plan) -> None:
+        begun.set()
+        time.sleep(0.05)
+        step(self, plan)
+
+    def speak(seed: int) -> None:
+        assert engine.speaks
+        if seed == 0:
+            begun.wait(30)
+            raise why
+        engine.speaks.speak(Utterance("And so on, and so on. " * 10, "en", seed=seed), PLAIN, tmp_path / f"{seed}.wav")
+
+    monkeypatch.setattr(Stepper, "step", slow)
+    began = time.monotonic()
+    with pytest.raises(type(why)):
+        in_process(speak, range(12), threads=4, done=lambda _: None, check=lambda: None)
+    assert time.monotonic() - began < 5  # four hundred steps of 50 ms are twenty seconds
+    assert not list(tmp_path.glob("*.wav"))
+    monkeypatch.undo()
+    assert spoken(engine, tmp_path / "later.wav", PLAIN)
+
+
+def test_nothing_is_asked_of_the_model_once_a_person_stopped(service: Service) -> None:
+    with programs.stoppable():
+        programs.stop_all()
+        with pytest.raises(Cancelled):
+            service.run(Request("chat", {"text": "Hello."}, max_new=4))
+    assert service.run_all([Request("chat", {"text": "Hello."}, max_new=4)])
 
 
 def test_a_closed_service_starts_again(service: Service) -> None:

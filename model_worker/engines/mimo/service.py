@@ -9,7 +9,8 @@ from __future__ import annotations
 import atexit
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ import numpy as np
 
 from model_worker.engines.mimo.weights import BASE, INSTRUCT, NAME, TOKENIZER, Repository, Weights
 from model_worker.engines.waves import read_mono
+from speechmill import programs
 from speechmill.errors import EngineRefused, MissingWeights, Unavailable
 from speechmill.lines import RATE_HZ
 from speechmill.settings import Settings
@@ -39,6 +41,8 @@ FAILURES = {
 }
 
 
+STOP_POLL_S = 0.2  # a step of a large model on a CPU takes seconds: who is cancelled does not wait for its end
+
 _services: WeakSet[Service] = WeakSet()
 
 
@@ -55,7 +59,10 @@ class Service:
         self._settings = settings
         self._engines: dict[Repository, Engine] = {}
         self._loading = threading.Lock()
+        self._pending: set[Ticket] = set()
+        self._asking = threading.Lock()
         _services.add(self)
+        programs.stopped_with_programs(self)
 
     def figures(self) -> dict[str, dict[str, float]]:
         """What each loaded engine is at, by its model, for whoever watches."""
@@ -119,6 +126,12 @@ class Service:
         """All at once; one that failed is no hindrance to the others."""
         return self._submit(requests, INSTRUCT)
 
+    def stop(self) -> None:
+        """Give up every request; the threads that wait for one get ``Cancelled``."""
+        with self._asking:
+            for ticket in self._pending:
+                ticket.cancel()
+
     def close(self) -> None:
         """End the engines' threads; requests that come later start them again."""
         with self._loading:
@@ -136,13 +149,23 @@ class Service:
                 tickets.append(engine.submit(replace(request, deadline_s=self._settings.mimo_deadline_s)))
             except MimoError as error:
                 tickets.append(_refusal(error))
-        answers: list[Take | EngineRefused] = []
-        for ticket in tickets:
-            try:
-                answers.append(ticket if isinstance(ticket, EngineRefused) else ticket.result())
-            except MimoError as error:
-                answers.append(_refusal(error))
-        return answers
+        with self._pending_while(tickets):
+            return [one if isinstance(one, EngineRefused) else _answer(one) for one in tickets]
+
+    @contextmanager
+    def _pending_while(self, tickets: Sequence[Ticket | EngineRefused]) -> Iterator[None]:
+        """``stop`` reaches these tickets; whoever leaves before their end, by Ctrl-C say, gives them up."""
+        asked = {one for one in tickets if not isinstance(one, EngineRefused)}
+        with self._asking:
+            self._pending |= asked
+        try:
+            programs.raise_if_stopped()  # by now ``stop`` would not have seen them
+            yield
+        finally:
+            with self._asking:
+                self._pending -= asked
+            for ticket in asked:
+                ticket.cancel()
 
     def _engine(self, repository: Repository) -> Engine:
         with self._loading:
@@ -182,6 +205,22 @@ class Service:
 
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return device, dtype if dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
+
+
+def _answer(ticket: Ticket) -> Take | EngineRefused:
+    """Wait for a ticket's end; raises ``Cancelled`` as soon as that is asked for, whatever the engine is at."""
+    from model_worker.mimo.errors import Cancelled, MimoError
+
+    while True:
+        try:
+            return ticket.result(STOP_POLL_S)
+        except Cancelled:
+            raise programs.stopped() from None
+        except MimoError as error:
+            return _refusal(error)
+        except TimeoutError:
+            if ticket.cancel_asked:
+                raise programs.stopped() from None
 
 
 def _refusal(error: Exception) -> EngineRefused:
