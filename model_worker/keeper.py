@@ -8,6 +8,7 @@ come back: others then do its work, and whoever supervises it starts it anew.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -38,7 +39,7 @@ class Held:
 class Keeper:
     """Keeps leases of ``lease_s`` alive, for work that takes at most ``work_timeout_s``.
 
-    ``stalled_s`` says how long an engine has had work and not got on with any of it.
+    ``stalled_s`` says how long an engine has had work and not got on with any of it; infinity: it never will.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class Keeper:
         late = [each for each in held if now - each.began_s > self._work_timeout_s]
         if late:
             self._abandon(late, f"it took longer than {self._work_timeout_s:.0f} s")
-        elif held and self._stalled_s() > MOST_STALLED_S:
+        elif (stalled_s := self._stalled_s()) == math.inf:
+            self._abandon(held, "the engine broke")
+        elif held and stalled_s > MOST_STALLED_S:
             self._abandon(held, f"the engine did not get on for {MOST_STALLED_S:.0f} s")
         for each in held:
             if now - each.renewed_s > self._lease_s / 3:

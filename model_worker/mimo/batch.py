@@ -167,11 +167,15 @@ class Batch:
         """Give up all rows, and the memory that can be spared; returns what was running."""
         orders, self.running = self.running, []
         self.flights.clear()
-        self.prefixes.clear()
         self.graphs.forget()
+        self.spare()
+        return orders
+
+    def spare(self) -> None:
+        """Give back the memory that what runs can do without."""
+        self.prefixes.clear()
         if self.cuda:
             torch.cuda.empty_cache()
-        return orders
 
 
 def _own(order: Order) -> int:

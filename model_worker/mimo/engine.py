@@ -4,7 +4,8 @@ A turn of its loop takes in what has arrived, encodes its recordings, reads its 
 step for every running request, and hands out what has ended; a freed row is filled in the next turn. Nothing else
 touches the device. A request that cannot be served fails alone:
 
-* out of memory: the batch's width is halved and everything starts again; what fails alone is refused;
+* out of memory: the batch's width is halved and everything starts again; what fails alone is refused (a recording
+  or a wave, at its second try, after what can be spared was given back);
 * any other failure of a step is narrowed down the same way, so that one bad request does not take others along;
 * a failure of the device itself closes the engine, since nothing can be computed on it any more.
 
@@ -83,6 +84,7 @@ class Engine:
         self._lock = threading.Condition()
         self._nudged = False  # somebody cancelled
         self._closed: EngineError | None = None
+        self._broken = False
         self._progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._serve, name="mimo-engine", daemon=True)
         self._thread.start()
@@ -126,7 +128,11 @@ class Engine:
         return len(self._arrived) + len(self._waiting)
 
     def stalled_s(self) -> float:
-        """Seconds since the engine last got on with work that it has; 0 when it has none. For a watchdog."""
+        """Seconds since the engine last got on with work that it has; 0 when it has none, infinity when it broke.
+
+        For a watchdog."""
+        if self._broken:
+            return float("inf")
         return time.monotonic() - self._progress_s if self._busy() else 0.0
 
     def _nudge(self) -> None:
@@ -151,6 +157,7 @@ class Engine:
                     self._turn()
                     self._progress_s = time.monotonic()
         except Exception as error:
+            self._broken = True
             self._end(EngineClosed(f"the engine failed: {type(error).__name__}: {error}", hint="start it again"))
         finally:
             why = self._closed or EngineClosed("the engine's thread ended")
@@ -190,7 +197,8 @@ class Engine:
         if not arrived:
             return
         parts = {part.digest: part for asked in arrived for part in recordings_in(asked.given)}
-        refused = self._encode([part for digest, part in parts.items() if digest not in self._codes])
+        unknown = [part for digest, part in parts.items() if digest not in self._codes]
+        refused = self._encode(unknown) if unknown else {}
         for asked in arrived:
             try:
                 for part in recordings_in(asked.given):
@@ -205,7 +213,7 @@ class Engine:
         while len(self._codes) > KEPT_RECORDINGS:
             self._codes.popitem(last=False)
 
-    def _encode(self, parts: list[Recording]) -> dict[bytes, Exception]:
+    def _encode(self, parts: list[Recording], *, again: bool = False) -> dict[bytes, Exception]:
         """Encode recordings, in one batch unless bits count or that fails; returns those that cannot be encoded."""
         channels = self.model.lm.config.channels
         refused: dict[bytes, Exception] = {}
@@ -217,6 +225,9 @@ class Engine:
             codes = self.model.codec.encode([part.wave for part in parts], channels, self.settings.seams)
             self._codes.update(zip((part.digest for part in parts), codes, strict=True))
         except Exception as error:
+            if len(parts) == 1 and not again and _out_of_memory(error):
+                self.batch.spare()
+                return self._encode(parts, again=True)
             if len(parts) == 1:
                 return {parts[0].digest: error}
             for part in parts:
@@ -301,13 +312,16 @@ class Engine:
             else:
                 one.order.asked.ticket.set_result(self._take(one, said, wave))
 
-    def _decode(self, items: list[Tensor]) -> list[Tensor | Exception]:
+    def _decode(self, items: list[Tensor], *, again: bool = False) -> list[Tensor | Exception]:
         """Waves of code frames, in one batch unless bits count or that fails."""
         if len(items) > 1 and self.settings.steady is not False:
             return [wave for item in items for wave in self._decode([item])]
         try:
             return list(self.model.codec.decode(items, self.settings.seams)) if items else []
         except Exception as error:
+            if len(items) == 1 and not again and _out_of_memory(error):
+                self.batch.spare()
+                return self._decode(items, again=True)
             if len(items) == 1:
                 return [error]
             return [wave for item in items for wave in self._decode([item])]

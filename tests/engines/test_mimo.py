@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +41,13 @@ from speechmill.errors import Cancelled, EngineRefused, MissingWeights
 from speechmill.lines import RATE_HZ, Doubt
 from speechmill.recipes import digest_of_bytes
 from speechmill.settings import Settings
-from speechmill.takes import Reason
+from speechmill.takes import Reason, Take, Verdict
 from speechmill.voices import Speaker, Voice
+from storage.artifacts import ArtifactStore
+from storage.catalog import Catalog
+from storage.objects import FolderStore
 from tasks.dispatch import in_process
-from tasks.speaking import assign
+from tasks.speaking import assign, speak_line
 
 from .mimo import TINY, tiny_settings
 
@@ -409,6 +414,34 @@ def test_takes_that_run_are_given_up_when_a_person_stops(
     assert not list(tmp_path.glob("*.wav"))
     monkeypatch.undo()
     assert spoken(engine, tmp_path / "later.wav", PLAIN)
+
+
+def test_a_line_that_does_not_fit_into_memory_fails_and_the_others_are_as_ever(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [*(f"Line number {n} is short." for n in range(5)), "This one is far too long, and " * 8]
+
+    def takes(home: Path) -> list[Take]:
+        assert engine.speaks
+        given = [assign(f"{n}", PLAIN, Utterance(text, "en"), 1, engine.speaks) for n, text in enumerate(texts)]
+        with closing(Catalog.open(f"sqlite:///{home}.db")) as catalog:
+            store = ArtifactStore(FolderStore(home / "objects"), catalog, home)
+            work = partial(speak_line, store, speaks=engine.speaks, ear=None)
+            return in_process(work, given, threads=4, done=lambda _: None, check=lambda: None)
+
+    wanted, read = takes(tmp_path / "roomy"), Stepper.read
+
+    def limited(self: Stepper, first: int, prompts: list, starts: list[int]) -> None:  # type: ignore[type-arg]
+        if sum(len(prompt) for prompt in prompts) > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        read(self, first, prompts, starts)
+
+    monkeypatch.setattr(Stepper, "read", limited)
+    found = takes(tmp_path / "short")
+    assert found[:-1] == wanted[:-1]
+    assert any(take.audio for take in found)
+    assert found[-1].verdict is Verdict.FAILED
+    assert found[-1].reasons == (Reason.ENGINE_REFUSED,)
 
 
 def test_nothing_is_asked_of_the_model_once_a_person_stopped(service: Service) -> None:

@@ -15,6 +15,7 @@ from model_worker.mimo import (
     GREEDY,
     AudioError,
     Cancelled,
+    Codec,
     DeadlineOver,
     Engine,
     EngineClosed,
@@ -211,6 +212,60 @@ def test_what_does_not_fit_even_alone_is_refused_and_the_others_are_served(
     with pytest.raises(OutOfMemory):
         large.result(60)
     assert all(len(ticket.result(60).groups) for ticket in small)
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+@pytest.mark.parametrize("part", ["encode", "decode"])
+def test_the_audio_tokenizer_tries_again_when_memory_is_short(
+    strict: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, part: str, fails: int
+) -> None:
+    """Once: what was spared meanwhile may be enough. What does not fit then fails alone."""
+    work, left = getattr(Codec, part), [fails]
+
+    def short(self: Codec, *given: object) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return work(self, *given)
+
+    monkeypatch.setattr(Codec, part, short)
+    speech = read_wav(folder / "wavs" / "weather_22k.wav")
+    converse = Request("converse", {"speech": speech}, seed=2, max_new=40, min_new=40)
+    chat = strict.submit(Request("chat", {"text": "Hello."}, max_new=8, decode=False))
+    if fails == 1:
+        assert strict.run(converse).wave.any()
+    else:
+        with pytest.raises(OutOfMemory, match="does not fit"):
+            strict.run(converse)
+        assert strict.run(converse).wave.any()
+    assert len(chat.result(60).groups)
+
+
+def test_prompts_that_do_not_fit_together_are_read_a_few_at_a_time(
+    strict: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Stepper.read
+
+    def limited(self: Stepper, first: int, prompts: list, starts: list[int]) -> None:
+        if len(prompts) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        read(self, first, prompts, starts)
+
+    wanted = [engine.run(request) for request in requests(4)]
+    monkeypatch.setattr(Stepper, "read", limited)
+    assert all(map(equal, [ticket.result(60) for ticket in [strict.submit(one) for one in requests(4)]], wanted))
+
+
+def test_an_engine_that_broke_says_so_to_its_watchdog(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Engine) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Engine, "_admit", broken)
+    with Engine(model, EngineSettings(slots=2, groups=256)) as engine:
+        with pytest.raises(EngineClosed, match="illegal memory access"):
+            engine.run(requests(1)[0])
+        assert engine.stalled_s() == float("inf")
+    assert Engine(model, EngineSettings(slots=2, groups=256)).stalled_s() == 0
 
 
 def test_one_bad_request_does_not_take_others_along(strict: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

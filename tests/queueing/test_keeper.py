@@ -52,6 +52,12 @@ def test_a_stalled_engine_ends_the_worker_and_counts_an_attempt(studio: Studio) 
     assert all("did not get on" in row.error for row in rows)
 
 
+def test_an_engine_that_broke_ends_the_worker_before_it_spoils_other_lines() -> None:
+    left: list[int] = []
+    Keeper(60, 600, lambda: float("inf"), leave=left.append).look()  # even where no line is at work just now
+    assert left == [EXIT_STUCK]
+
+
 def test_only_what_took_too_long_is_to_blame(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
     keeper = Keeper(60, 600, leave=left.append)
