@@ -64,8 +64,9 @@ class Checkpoint:
         for handle in self._open:
             handle.__exit__(kind, error, trace)
 
-    def fill(self, module: nn.Module, prefix: str = "") -> None:
-        """Copy every tensor that ``module`` needs; other tensors of the files are ignored.
+    def check(self, module: nn.Module, prefix: str = "") -> None:
+        """See whether every tensor that ``module`` needs is there in its shape, before memory is taken for it: the
+        module may be on ``meta``.
 
         Raises :class:`CheckpointError` naming all missing keys, or the key whose shape contradicts the config.
         """
@@ -75,14 +76,18 @@ class Checkpoint:
             named = ", ".join(missing[:8]) + (" …" if len(missing) > 8 else "")
             raise CheckpointError(self.folder, f"{len(missing)} of {len(wanted)} tensors are missing: {named}")
         for key, view in wanted:
-            tensor = self._where[key].get_tensor(key)
-            if tensor.shape != view.shape:
+            shape = self._where[key].get_slice(key).get_shape()
+            if shape != list(view.shape):
                 raise CheckpointError(
                     self.folder,
-                    f"tensor '{key}' is {list(tensor.shape)}, but config.json asks for {list(view.shape)}",
+                    f"tensor '{key}' is {shape}, but config.json asks for {list(view.shape)}",
                     hint="config.json and the weights belong to different models",
                 )
-            view.copy_(tensor)
+
+    def fill(self, module: nn.Module, prefix: str = "") -> None:
+        """Copy every tensor that ``module`` needs, and that ``check`` found; other tensors are ignored."""
+        for key, view in parts_of(module, prefix):
+            view.copy_(self._where[key].get_tensor(key))
 
 
 def parts_of(module: nn.Module, prefix: str = "") -> Parts:

@@ -62,12 +62,23 @@ class Codec(nn.Module):
 
         Raises ConfigError or CheckpointError naming the file, field or tensor.
         """
-        codec = cls.empty(CodecConfig.read(folder), device, dtype)
+        config = CodecConfig.read(folder)
         with Checkpoint(folder) as checkpoint:
-            checkpoint.fill(codec.encoder, "encoder.")
-            checkpoint.fill(codec.quantizer, "encoder.quantizer.")
-            checkpoint.fill(codec.decoder, "decoder.")
+            with torch.device("meta"):
+                for part, prefix in cls(config)._parts():
+                    checkpoint.check(part, prefix)
+            codec = cls.empty(config, device, dtype)
+            for part, prefix in codec._parts():
+                checkpoint.fill(part, prefix)
         return codec
+
+    def _parts(self) -> tuple[tuple[nn.Module, str], ...]:
+        """What the file has weights for, and what their names begin with there."""
+        return (
+            (self.encoder, "encoder."),
+            (self.quantizer, "encoder.quantizer."),
+            (self.decoder, "decoder."),
+        )
 
     @classmethod
     def empty(cls, config: CodecConfig, device: torch.device | str, dtype: torch.dtype) -> Self:

@@ -14,6 +14,9 @@ from typing import Any
 
 from .errors import ConfigError
 
+MOST = 1 << 20  # sizes, lengths and counts: several times those of any such model, and no memory is lost in trying
+MOST_LAYERS, MOST_STEPS = 1024, 64  # of one stack; frames of a group, and of a delay
+
 
 class Fields:
     """Typed reading of one JSON object, so that a wrong field is named together with its file."""
@@ -33,8 +36,8 @@ class Fields:
     def wrong(self, name: str, problem: str) -> ConfigError:
         return ConfigError(self.path, name, problem)
 
-    def count(self, name: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number that is at least ``least``."""
+    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int = MOST) -> int:
+        """A whole number from ``least`` to ``most``."""
         value = self.raw.get(name)
         if value is None:
             value = default
@@ -42,6 +45,8 @@ class Fields:
             raise self.wrong(name, "is missing")
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise self.wrong(name, f"must be a whole number of at least {least}, but is {value!r}")
+        if value > most:
+            raise self.wrong(name, f"must be at most {most}, but is {value}")
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
@@ -68,7 +73,7 @@ class Fields:
         if value is not None and value not in allowed:
             raise self.wrong(name, f"is {value!r}; this code can run {', '.join(map(repr, allowed))}")
 
-    def per_channel(self, name: str, default: str, channels: int) -> tuple[int, ...]:
+    def per_channel(self, name: str, default: str, channels: int, *, most: int = MOST) -> tuple[int, ...]:
         """A dash list (``"1025-1025-129"``), a JSON list, or one number for all channels."""
         value = self.raw.get(name)
         if value is None:
@@ -84,6 +89,8 @@ class Fields:
             raise self.wrong(
                 name, f"must have {channels} numbers of at least 0, one for each audio channel, but is {value!r}"
             )
+        if max(numbers) > most:
+            raise self.wrong(name, f"must have numbers of at most {most}, but is {value!r}")
         return numbers[:channels]
 
     def window(self, name: str, default: tuple[int, int]) -> tuple[int, int]:
@@ -145,7 +152,7 @@ class LmConfig:
             vocab_size=fields.count("vocab_size"),
             hidden_size=fields.count("hidden_size"),
             intermediate_size=fields.count("intermediate_size"),
-            layers=fields.count("num_hidden_layers"),
+            layers=fields.count("num_hidden_layers", most=MOST_LAYERS),
             heads=heads,
             kv_heads=fields.count("num_key_value_heads", heads),
             head_dim=fields.count("head_dim", 128),
@@ -153,16 +160,16 @@ class LmConfig:
             rms_norm_eps=fields.number("rms_norm_eps", 1e-6),
             context_groups=fields.count("max_position_embeddings", 8192),
             tied_embeddings=fields.flag("tie_word_embeddings", False),
-            group_size=fields.count("group_size", 4),
+            group_size=fields.count("group_size", 4, most=MOST_STEPS),
             channels=channels,
             speech_vocab=fields.per_channel("speech_vocab_size", "1025-1025-129-129-129-129-129-129", channels),
             speech_empty=fields.per_channel("speech_zeroemb_idx", "1024-1024-128-128-128-128-128-128", channels),
-            delays=fields.per_channel("delay_pattern", "0-1-2-3-4-5-6-7", channels),
+            delays=fields.per_channel("delay_pattern", "0-1-2-3-4-5-6-7", channels, most=MOST_STEPS),
             local_dim=local_dim,
-            local_layers=fields.count("local_layers", 16),
+            local_layers=fields.count("local_layers", 16, most=MOST_LAYERS),
             local_heads=fields.count("local_attn_heads", 64),
             local_ffn_dim=fields.count("local_ffn_dim", 4096),
-            input_layers=fields.count("input_local_layers", 6),
+            input_layers=fields.count("input_local_layers", 6, most=MOST_LAYERS),
             input_dim=fields.count("input_local_dim", local_dim),
             # The reference's default is causal; a lost field would silently change every audio group, as it does there.
             input_bidirectional=fields.flag("input_full_attention", False),
@@ -252,20 +259,20 @@ class CodecConfig:
             kernel_size=fields.count("kernel_size"),
             stride=fields.count("stride_size"),
             pool=fields.count("avg_pooler"),
-            encoder_layers=fields.count("encoder_layers"),
+            encoder_layers=fields.count("encoder_layers", most=MOST_LAYERS),
             encoder_heads=fields.count("encoder_attention_heads"),
             encoder_ffn_dim=fields.count("encoder_ffn_dim"),
             encoder_skip_layer=None if skip is None else fields.count("encoder_skip_layer_id"),
             encoder_window=_window(fields, "encoder", causal=False),
             codebook_sizes=_codebook_sizes(fields),
-            decoder_layers=fields.count("decoder_layers"),
+            decoder_layers=fields.count("decoder_layers", most=MOST_LAYERS),
             decoder_heads=fields.count("decoder_attention_heads"),
             decoder_ffn_dim=fields.count("decoder_ffn_dim"),
             decoder_kernel_size=fields.count("decoder_kernel_size"),
             decoder_stride=fields.count("decoder_stride_size"),
             decoder_window=_window(fields, "decoder", causal=True),
             vocoder_dim=fields.count("vocoder_dim"),
-            vocoder_layers=fields.count("vocoder_num_layers"),
+            vocoder_layers=fields.count("vocoder_num_layers", most=MOST_LAYERS),
             vocoder_heads=fields.count("vocoder_attention_heads"),
             vocoder_ffn_dim=fields.count("vocoder_intermediate_dim"),
             vocoder_window=fields.window("vocoder_attn_window_size", (40, 10)),

@@ -47,8 +47,11 @@ class SpeechLm(nn.Module):
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
         """Load the official folder; raises ConfigError or CheckpointError naming the file, field or tensor."""
-        model = cls.empty(LmConfig.read(folder), device, dtype)
+        config = LmConfig.read(folder)
         with Checkpoint(folder) as checkpoint:
+            with torch.device("meta"):
+                checkpoint.check(cls(config))
+            model = cls.empty(config, device, dtype)
             checkpoint.fill(model)
         model.mask_empty()
         return model

@@ -60,7 +60,10 @@ class TextTokenizer:
         except (OSError, ValueError, AttributeError):
             named = None
         token = named.get("content") if isinstance(named, dict) else named
-        return self.id(token if isinstance(token, str) else ENDOFTEXT)
+        try:
+            return self.id(token if isinstance(token, str) else ENDOFTEXT)
+        except PromptError as error:
+            raise CheckpointError(folder / "tokenizer_config.json", str(error)) from error
 
 
 def _read(folder: Path) -> Tokenizer:
@@ -70,6 +73,7 @@ def _read(folder: Path) -> Tokenizer:
             return Tokenizer.from_file(str(whole))
         tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
         added = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["added_tokens_decoder"]
+        entries = [(entry["content"], bool(entry["special"])) for _, entry in sorted(added.items(), key=_by_id)]
     except Exception as error:  # the library raises bare Exception for whatever it cannot read
         wanted = "tokenizer.json, or vocab.json, merges.txt and tokenizer_config.json"
         raise CheckpointError(folder, f"there is no readable text tokenizer ({wanted}): {error}") from error
@@ -79,7 +83,11 @@ def _read(folder: Path) -> Tokenizer:
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    for _, entry in sorted(added.items(), key=lambda item: int(item[0])):
-        token = AddedToken(entry["content"], normalized=False, special=entry["special"])
-        (tokenizer.add_special_tokens if entry["special"] else tokenizer.add_tokens)([token])
+    for content, special in entries:
+        token = AddedToken(content, normalized=False, special=special)
+        (tokenizer.add_special_tokens if special else tokenizer.add_tokens)([token])
     return tokenizer
+
+
+def _by_id(item: tuple[str, object]) -> int:
+    return int(item[0])

@@ -66,6 +66,10 @@ def test_all_public_names_are_there() -> None:
         ("rope_theta", "big", "must be a number"),
         ("input_full_attention", "yes", "true or false"),
         ("local_dim", 30, "30"),
+        ("num_hidden_layers", 10**9, "at most"),
+        ("max_position_embeddings", 10**9, "at most"),
+        ("group_size", 10**9, "at most"),
+        ("delay_pattern", str(10**9), "at most"),
     ],
 )
 def test_a_field_that_cannot_be_used_is_named(lm_folder: Path, field: str, value: object, problem: str) -> None:
@@ -165,6 +169,58 @@ def test_a_truncated_file_is_named(lm_folder: Path) -> None:
 def test_a_config_that_contradicts_the_weights_names_the_tensor(lm_folder: Path) -> None:
     edit(lm_folder / "config.json", intermediate_size=161)
     with pytest.raises(CheckpointError, match=r"gate_proj\.weight' is \[160, 64\].*\[161, 64\]"):
+        SpeechLm.load(lm_folder)
+
+
+@pytest.mark.parametrize(("part", "field"), [("lm", "vocab_size"), ("lm", "hidden_size"), ("tokenizer", "d_model")])
+def test_a_config_that_contradicts_the_weights_takes_no_memory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, field: str
+) -> None:
+    """Whole gigabytes would be asked for, and no error would name the field."""
+    shutil.copytree(folder / part, tmp_path / part)
+    edit(tmp_path / part / "config.json", **{field: 3 << 18})
+    for module in ("lm", "codec"):
+        monkeypatch.setattr(f"model_worker.mimo.{module}.settle", lambda *_: pytest.fail("memory was taken"))
+    with pytest.raises(CheckpointError, match=r"tensor '.*786432"):
+        (SpeechLm if part == "lm" else Codec).load(tmp_path / part)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", "{"),
+        ("tokenizer.json", "[]"),
+        ("tokenizer_config.json", '{"eos_token": "<|no such token|>"}'),
+        ("tokenizer_config.json", '{"eos_token": {"content": "<|nor this|>"}}'),
+    ],
+)
+def test_a_text_tokenizer_that_cannot_be_read_is_named(lm_folder: Path, file: str, content: str) -> None:
+    (lm_folder / file).write_text(content, "utf-8")
+    with pytest.raises(CheckpointError, match="tokenizer"):
+        TextTokenizer(lm_folder)
+
+
+@pytest.mark.parametrize("added", [{"x": {}}, {"1": {"special": True}}, [], None])
+def test_added_tokens_that_make_no_sense_are_named(lm_folder: Path, added: object) -> None:
+    (lm_folder / "tokenizer.json").unlink()
+    edit(lm_folder / "tokenizer_config.json", added_tokens_decoder=added)
+    with pytest.raises(CheckpointError, match="no readable text tokenizer"):
+        TextTokenizer(lm_folder)
+
+
+@pytest.mark.parametrize("spoil", ["empty", "zeros", "folder", "other key", "bad header"])
+def test_shards_that_are_spoilt_or_mixed_up_are_named(lm_folder: Path, spoil: str) -> None:
+    path = lm_folder / "model.safetensors"
+    if spoil == "folder":
+        path.unlink()
+        path.mkdir()
+    elif spoil == "other key":
+        index = {"weight_map": {"model.norm.weight": "model.safetensors"}}
+        (lm_folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+        save_file({"another.model": torch.zeros(3)}, path)
+    else:
+        path.write_bytes({"empty": b"", "zeros": bytes(4096), "bad header": b"\x10" + bytes(7) + b"{" * 16}[spoil])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors|tensors are missing"):
         SpeechLm.load(lm_folder)
 
 
