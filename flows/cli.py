@@ -389,12 +389,13 @@ def retake(job_id: str, line_ids: tuple[str, ...], as_json: bool, strict: bool, 
 
 
 @cli.command()
+@click.option("--engine", help="The engine to look at, in place of the settings' own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor(as_json: bool) -> int:
+def doctor(engine: str | None, as_json: bool) -> int:
     """Check every tool, service and version that the settings need."""
     from flows.doctor import examine
 
-    findings = examine()
+    findings = examine(engine)
     if as_json:
         click.echo(json.dumps({"findings": [finding.as_json() for finding in findings]}, ensure_ascii=False))
     else:

@@ -57,9 +57,12 @@ class Warned:
 Check = Callable[[Settings], str | Warned]
 
 
-def examine() -> list[Finding]:
-    """Examine everything that the settings need; never raises for what is merely not there."""
+def examine(engine: str | None = None) -> list[Finding]:
+    """Examine everything that the settings need, with another engine than theirs where one is named; never raises for
+    what is merely not there."""
     chosen = settings()
+    if engine is not None:
+        chosen = chosen.model_copy(update={"engine": engine})
     checks: list[tuple[str, Check]] = [
         ("python", _python),
         ("ffmpeg", _ffmpeg),

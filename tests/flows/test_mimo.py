@@ -80,5 +80,14 @@ def test_doctor_names_the_weights_that_are_missing(speechmill: Speechmill) -> No
     ran = speechmill("doctor", SPEECHMILL_ENGINE="mimo")
     assert ran.code == 4
     assert "FAIL  engine       MiMo-Audio's weights are not there" in ran.out
+    assert speechmill("doctor", "--engine", "mimo").out.count("MiMo-Audio's weights are not there") == 1
+    swapped = {
+        "SPEECHMILL_MIMO_MODEL_DIR": ENV["SPEECHMILL_MIMO_TOKENIZER_DIR"],
+        "SPEECHMILL_MIMO_TOKENIZER_DIR": ENV["SPEECHMILL_MIMO_MODEL_DIR"],
+    }
+    mixed = speechmill("doctor", "--engine", "mimo", **swapped)
+    assert mixed.code == 4
+    assert "tokenizer/config.json: field" in mixed.out
+    assert "which folder each setting names" in mixed.out
     well = speechmill("doctor", SPEECHMILL_ENGINE="mimo", **TINY)
     assert "ok    engine       mimo mimo-1: hears en, zh" in well.out

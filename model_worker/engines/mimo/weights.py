@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from model_worker.mimo.errors import CheckpointError
+from model_worker.mimo.config import CodecConfig, LmConfig
+from model_worker.mimo.errors import CheckpointError, ConfigError
 from model_worker.mimo.files import digest
 from speechmill.errors import MissingTool, MissingWeights
 from speechmill.settings import Settings
@@ -61,9 +62,16 @@ class Weights:
         absent = [library for library in LIBRARIES if importlib.util.find_spec(library) is None]
         if absent:
             raise MissingTool(
-                f"MiMo-Audio needs the Python package {', '.join(absent)}", hint="pip install 'speechmill[mimo]'"
+                f"MiMo-Audio needs the Python package {', '.join(absent)}",
+                hint="in Speechmill's folder: pip install '.[mimo]'",
             )
-        return self._digest(INSTRUCT, TOKENIZER)
+        digests = self._digest(INSTRUCT, TOKENIZER)
+        try:  # folders that were mixed up are whole, too
+            LmConfig.read(self.folder(INSTRUCT))
+            CodecConfig.read(self.folder(TOKENIZER))
+        except ConfigError as error:
+            raise MissingWeights(str(error), hint=f"{error.hint}; see which folder each setting names") from None
+        return digests
 
     @cached_property
     def base_digest(self) -> str:
