@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from model_worker.engines.mimo.service import LANGUAGES, Service, recording
+from model_worker.engines.mimo.service import recording
+from model_worker.engines.mimo.skill import Skill
 from model_worker.engines.mimo.texts import answered
 from model_worker.engines.mimo.weights import NAME
 from speechmill.abilities import Heard
@@ -18,31 +18,13 @@ WORDS_PER_S = 12  # ids of text; fast speech has six a second, in both languages
 WORDS_AT_LEAST = 48
 
 
-class Ear:
+class Ear(Skill):
     """Transcribes chunks of up to 30 s."""
+
+    tasks = ("transcribe",)
 
     gives_word_times = False
     judges = frozenset({NAME})
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @property
-    def version(self) -> str:
-        return self._service.version("transcribe")
-
-    @property
-    def means(self) -> Mapping[str, str]:
-        return self._service.means("transcribe")
-
-    @property
-    def languages(self) -> frozenset[str]:
-        self._service.weights.check()
-        return LANGUAGES
-
-    @property
-    def at_once(self) -> int:
-        return self._service.at_once
 
     def transcribe(self, audio: Path, language: str) -> Heard:
         """A transcript that did not come to an end is given as far as it went, with a doubt."""

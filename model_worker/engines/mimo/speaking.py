@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from model_worker.engines.mimo.cloning import LONGEST_REFERENCE_S, Pairs
 from model_worker.engines.mimo.hearing import Ear
 from model_worker.engines.mimo.service import LANGUAGES, Service
+from model_worker.engines.mimo.skill import Skill
 from model_worker.engines.mimo.texts import harmless
 from model_worker.engines.mimo.voices import DESCRIBED, OWN, described, instruction, voice_for
 from model_worker.engines.texts import sayable
@@ -27,31 +28,16 @@ if TYPE_CHECKING:
 PEAK = 0.98  # full scale is 1.0; what resampling lifts beyond this is turned down
 
 
-class Mouth:
+class Mouth(Skill):
     """Lines to sound."""
+
+    tasks = ("speak", "speak-styled", "convert")
 
     varies = True
 
     def __init__(self, service: Service, ear: Ear) -> None:
-        self._service = service
+        super().__init__(service)
         self._pairs = Pairs(service, ear)
-
-    @property
-    def version(self) -> str:
-        return self._service.version("speak", "speak-styled", "convert")
-
-    @property
-    def means(self) -> Mapping[str, str]:
-        return self._service.means("speak", "speak-styled", "convert")
-
-    @property
-    def languages(self) -> frozenset[str]:
-        self._service.weights.check()
-        return LANGUAGES
-
-    @property
-    def at_once(self) -> int:
-        return self._service.at_once
 
     def characters_per_s(self, language: str) -> float:
         """As people speak, whom it learnt from; not measured on the real weights."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from model_worker.engines.mimo.service import LANGUAGES, Service
+from model_worker.engines.mimo.service import LANGUAGES
+from model_worker.engines.mimo.skill import Skill
 from model_worker.engines.mimo.texts import answered, harmless
 from model_worker.engines.texts import clean
 from speechmill.abilities import Message, Phrase, Translation
@@ -20,19 +21,10 @@ CHARACTERS_PER_GROUP = 1.5  # of Chinese, which is the denser one
 MOST_TERMS = 40
 
 
-class Translator:
+class Translator(Skill):
     """Texts from one language to the other, phrase by phrase, all in one batch."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @property
-    def version(self) -> str:
-        return self._service.version("chat")
-
-    @property
-    def means(self) -> Mapping[str, str]:
-        return self._service.means("chat")
+    tasks = ("chat",)
 
     @property
     def pairs(self) -> frozenset[tuple[str, str]]:
@@ -75,20 +67,10 @@ def question(text: str, source: str, target: str, glossary: Mapping[str, str]) -
     )
 
 
-class Pen:
+class Pen(Skill):
     """Answers in a written conversation."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @property
-    def version(self) -> str:
-        return self._service.version("chat-turns")
-
-    @property
-    def languages(self) -> frozenset[str]:
-        self._service.weights.check()
-        return LANGUAGES
+    tasks = ("chat-turns",)
 
     @property
     def most_characters(self) -> int:
