@@ -64,17 +64,8 @@ def own_name(tag: str) -> str:
 
 def iso639_2t(tag: str) -> str:
     """ISO 639-2/T, which MP4 carries (``de`` → ``deu``); ``und`` where there is none."""
-    return _alpha3(tag, "T")
-
-
-def iso639_2b(tag: str) -> str:
-    """ISO 639-2/B, which Matroska's old language element carries (``de`` → ``ger``)."""
-    return _alpha3(tag, "B")
-
-
-def _alpha3(tag: str, variant: str) -> str:
     try:
-        return langcodes.get(tag).to_alpha3(variant=variant)
+        return langcodes.get(tag).to_alpha3()
     except LookupError:
         return "und"
 

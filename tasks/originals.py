@@ -21,8 +21,6 @@ from tasks.text.transcripts import Passage, lines_from_passages
 from tasks.transcribing import transcribe
 from tasks.workplace import Workplace
 
-SOMEBODY = "S1"  # who speaks where nobody is named
-
 
 @dataclass(frozen=True, slots=True)
 class Original:

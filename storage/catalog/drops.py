@@ -97,11 +97,6 @@ class Drops(JobTables):
             rows = self._rows_of(place, [each.key for each in found])
         return [row for row in rows if (row.key, row.etag) in wanted]
 
-    def add_drop(self, place: str, found: Sighting, **facts: Json) -> None:
-        """Write one row, unless it is there."""
-        with self._database.writing() as session:
-            self._insert(session, place, [found], facts)
-
     def forget_unseen(self, place: str, keys: Collection[str]) -> None:
         """Forget rows that had no job yet, of objects that are no longer there; ``keys`` are those that are."""
         query = sa.select(DropRow.id, DropRow.key).where(DropRow.place == place, DropRow.state == DropState.SEEN)
@@ -235,12 +230,6 @@ class Drops(JobTables):
         with self._database.reading() as session:
             return session.scalar(query) is not None
 
-    def drop_events(self, drop_id: int) -> list[tuple[str, dict[str, Any]]]:
-        """What happened to a drop, in order."""
-        query = sa.select(DropEventRow).where(DropEventRow.drop_id == drop_id).order_by(DropEventRow.id)
-        with self._database.reading() as session:
-            return [(row.kind, row.detail) for row in session.scalars(query)]
-
     def _rows_of(self, place: str, keys: Sequence[str]) -> list[Drop]:
         rows: list[Drop] = []
         with self._database.reading() as session:
@@ -249,9 +238,7 @@ class Drops(JobTables):
                 rows.extend(_drop(row) for row in session.execute(query))
         return rows
 
-    def _insert(
-        self, session: Session, place: str, found: Sequence[Sighting], facts: dict[str, Any] | None = None
-    ) -> None:
+    def _insert(self, session: Session, place: str, found: Sequence[Sighting]) -> None:
         insert = self._database.insert(DropRow).values(
             [
                 {
@@ -262,7 +249,7 @@ class Drops(JobTables):
                     "modified_at": each.modified_at,
                     "first_seen_s": now_s(),
                     "state": DropState.SEEN,
-                    "facts": facts or {},
+                    "facts": {},
                     "fence": 0,
                 }
                 for each in found

@@ -12,7 +12,7 @@ from tasks.episode.content import Episode
 from tasks.episode.lint import Finding, lint_feed
 from tasks.episode.shows import Entry, Show
 
-MP3, M4A, M4B, FLAC, COVER = "episode.mp3", "episode.m4a", "episode.m4b", "episode.flac", "cover.jpg"
+MP3, M4A, M4B, COVER = "episode.mp3", "episode.m4a", "episode.m4b", "cover.jpg"
 VTT, SRT, TRANSCRIPT = "transcript.vtt", "transcript.srt", "transcript.json"
 CHAPTERS, NOTES, SHOW_ART = "chapters.json", "shownotes.md", "show-art.jpg"
 TRANSCRIPT_TYPES = {VTT: "text/vtt", SRT: "application/x-subrip", TRANSCRIPT: "application/json"}
