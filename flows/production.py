@@ -9,6 +9,8 @@ from functools import partial
 
 import click
 
+from flows.endings import EXIT_REVIEW
+
 QUEUES = ("gpu.mimo", "cpu.speech")  # as model_worker/messages.py has them, which is not imported only for --help
 
 
@@ -174,7 +176,7 @@ def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool,
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
     counts = report.counts
-    return 5 if counts["failed"] or counts["cancelled"] or (strict and counts["review"]) else 0
+    return EXIT_REVIEW if counts["failed"] or counts["cancelled"] or (strict and counts["review"]) else 0
 
 
 COMMANDS = (serve, up, serve_reports, ingest, batch, migrate, cancel, worker, gc)

@@ -1,0 +1,122 @@
+"""Commands that look: what was asked, where it stands, whether the machine and a feed are well; and the one that
+changes a line. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--most", default=20, show_default=True, metavar="N", help="How many, newest first.")
+def jobs(as_json: bool, most: int) -> None:
+    """What was asked, newest first."""
+    from flows.listing import job_rows
+
+    rows = job_rows(most)
+    if as_json:
+        click.echo(json.dumps({"jobs": rows}, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo(f"{row['job']}  {row['state']:<22} {row['created']}  {row['source']} → {', '.join(row['targets'])}")
+    if not rows:
+        click.echo("no jobs yet; try `speechmill dub FILM --to LANG`", err=True)
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def job(job_id: str, as_json: bool) -> None:
+    """Where one job stands."""
+    from flows.listing import job_facts
+
+    facts = job_facts(job_id)
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        if name == "events":
+            for event in value:
+                click.echo(f"  {event['at']}  {event['what']}")
+        else:
+            click.echo(f"{name:<10} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--lang", "language", metavar="LANG", help="One language only.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def lines(job_id: str, language: str | None, as_json: bool) -> None:
+    """The lines of a job, with what became of them."""
+    from flows.listing import line_rows
+
+    rows = line_rows(job_id, language)
+    if as_json:
+        click.echo(json.dumps({"job": job_id, "lines": rows}, ensure_ascii=False))
+        return
+    for row in rows:
+        marks = " ".join(filter(None, [row["verdict"], *row["reasons"], "edited" if row["edited"] else ""]))
+        start = f"{row['start_s']:8.2f}" if row["start_s"] is not None else " " * 8
+        click.echo(f"{row['language']:<5} {row['id']}  {start}  {row['speaker']:<8} {row['text']}  [{marks}]")
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.argument("line_id", metavar="LINE")
+@click.option("--text", required=True, help="What is to be said instead.")
+@click.option("--lang", "language", metavar="LANG", help="Which language; needed where the job has several.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def edit(job_id: str, line_id: str, text: str, language: str | None, as_json: bool) -> None:
+    """Change one line; the job becomes stale until `speechmill retake`."""
+    from flows.listing import edit_line
+
+    facts = edit_line(job_id, line_id, text, language)
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        click.echo(
+            f"speechmill: line {line_id} ({facts['language']}) is changed; "
+            f"run `speechmill retake {job_id}` to render it",
+            err=True,
+        )
+
+
+@click.command("lint-feed")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def lint_feed(file: Path, as_json: bool) -> int:
+    """Check any podcast feed against the rules of apps and directories."""
+    from dataclasses import asdict
+
+    from tasks.episode.lint import Severity
+    from tasks.episode.lint import lint_feed as lint
+
+    findings = lint(file)
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}, ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    return 3 if any(finding.severity is Severity.ERROR for finding in findings) else 0
+
+
+@click.command()
+@click.option("--engine", help="The engine to look at, in place of the settings' own.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(engine: str | None, as_json: bool) -> int:
+    """Check every tool, service and version that the settings need."""
+    from flows.doctor import examine
+
+    findings = examine(engine)
+    if as_json:
+        click.echo(json.dumps({"findings": [finding.as_json() for finding in findings]}, ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(finding.line())
+    return 0 if all(finding.well for finding in findings) else 4
+
+
+COMMANDS = (jobs, job, lines, edit, lint_feed, doctor)

@@ -1,0 +1,230 @@
+"""Commands that leave a delivery: ``dub``, ``podcast``, ``digest``, ``retake``. Everything heavy is imported by the
+command that needs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.endings import EXIT_REVIEW
+from speechmill.errors import BadInput
+
+
+def _engines(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """``--engine NAME`` for every ability, ``--engine ABILITY=NAME`` for one."""
+    from speechmill.abilities import Ability
+
+    chosen: dict[str, str] = {}
+    for value in values:
+        ability, separator, name = value.partition("=")
+        if not separator:
+            chosen = {**dict.fromkeys(Ability, value), **chosen}
+        elif ability in list(Ability):
+            chosen[ability] = name
+        else:
+            raise click.BadParameter(f"“{ability}” is not an ability; choose one of {', '.join(Ability)}")
+    return chosen
+
+
+def _files_by_language(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for value in values:
+        language, separator, file = value.partition("=")
+        if not separator or not file:
+            raise click.BadParameter(f"“{value}” should be LANG=FILE, such as es=talk.es.srt")
+        found[language] = file
+    return found
+
+
+def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that every command with a delivery has."""
+    for option in (
+        click.option("--no-prefect", is_flag=True, help="Run without any Prefect server."),
+        click.option("--strict", is_flag=True, help="Exit 5 when lines need a person."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("source")
+@click.option("--to", "targets", multiple=True, required=True, metavar="LANG", help="Language to dub into; repeatable.")
+@click.option("--from", "language", default="en", show_default=True, metavar="LANG", help="Language of the source.")
+@click.option(
+    "--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine, or ABILITY=NAME; repeatable."
+)
+@click.option("--audio-track", default=0, show_default=True, metavar="N", help="Which audio track is dubbed.")
+@click.option("--speakers", type=int, metavar="N", help="How many people speak, if you know.")
+@click.option("--script", metavar="FILE", help="Transcript (SRT/VTT): nothing is transcribed.")
+@click.option(
+    "--translation",
+    "translations",
+    multiple=True,
+    metavar="LANG=FILE",
+    callback=_files_by_language,
+    help="Translation (SRT/VTT): nothing is translated; repeatable.",
+)
+@click.option("--glossary", metavar="FILE.csv", help="Terms: source, target, spoken form.")
+@click.option(
+    "--background",
+    type=click.Choice(["duck", "drop"]),
+    default="duck",
+    show_default=True,
+    help="Keep the original under the dub, or drop it.",
+)
+@click.option("--bed", metavar="FILE", help="Music-and-effects track to lay under the dub, untouched.")
+@click.option("--profile", default="youtube", show_default=True, metavar="NAME", help="What the delivery must measure.")
+@click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
+@click.option(
+    "--approve",
+    multiple=True,
+    type=click.Choice(["transcript", "translation", "final"]),
+    help="What a person is to approve in the Prefect UI before the job goes on; repeatable.",
+)
+@_result_options
+def dub(as_json: bool, strict: bool, no_prefect: bool, **asked: Any) -> int:
+    """Dub a film, clip or recording."""
+    click.echo(f"speechmill: dubbing {asked['source']} into {', '.join(asked['targets'])}", err=True)
+    from speechmill.requests import DubbingRequest
+
+    request = _request(DubbingRequest, asked)
+    from flows.start import start_dubbing
+
+    return _finish(start_dubbing(request, prefect=not no_prefect), as_json=as_json, strict=strict)
+
+
+def _request(kind: Any, asked: dict[str, Any]) -> Any:
+    """What was asked, as a request of its kind; options that were not given are left out."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate({name: value for name, value in asked.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"the request is wrong at {where}: {first['msg']}", hint="see the command's --help") from None
+
+
+def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
+    """Say what came out; ``outcome`` is a ``flows.start.Outcome``."""
+    if as_json:
+        click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
+    else:
+        click.echo(outcome.sentence(), err=True)
+    return EXIT_REVIEW if strict and outcome.needs_person else 0
+
+
+@click.command()
+@click.argument("source")
+@click.option(
+    "--format",
+    type=click.Choice(["reading", "dialogue", "talkshow", "debate", "live", "lesson"]),
+    default="reading",
+    show_default=True,
+    help="What the episode is like.",
+)
+@click.option("--language", metavar="LANG", help="Language of the document, where it does not say.")
+@click.option("--cast", metavar="FILE", help="cast.toml: who speaks with which voice.")
+@click.option("--lexicon", metavar="FILE", help="CSV: term, how it is said, language if only there.")
+@click.option("--show", metavar="FILE", help="show.toml: the show that the episode belongs to.")
+@click.option("--minutes", type=float, metavar="N", help="Length that the episode is to have.")
+@click.option("--seats", is_flag=True, default=None, help="Seat the speakers from left to right, in stereo.")
+@click.option("--intro", metavar="FILE", help="Music before the first word, or “simple” for one made here.")
+@click.option("--bed", metavar="FILE", help="Music under the speech, or “simple” for one made here.")
+@click.option("--outro", metavar="FILE", help="Music after the last word, or “simple” for one made here.")
+@click.option(
+    "--disclosure",
+    type=click.Choice(["first", "last", "off"]),
+    default="first",
+    show_default=True,
+    help="Where the episode says that its voices are made.",
+)
+@click.option("--m4a", "mp4", flag_value="m4a", help="Leave an M4A with chapters as well.")
+@click.option("--m4b", "mp4", flag_value="m4b", help="Leave an audiobook with chapters as well.")
+@click.option("--stems", is_flag=True, default=None, help="Leave a FLAC of each speaker alone as well.")
+@click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
+@click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")
+@click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
+@click.option(
+    "--approve",
+    multiple=True,
+    type=click.Choice(["script", "final"]),
+    help="What a person is to approve in the Prefect UI before the job goes on; repeatable.",
+)
+@_result_options
+def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **asked: Any) -> int:
+    """Make an episode from a document, an address or a script."""
+    click.echo(f"speechmill: making an episode of {asked['source']}", err=True)
+    from speechmill.episodes import PodcastRequest
+
+    request = _request(PodcastRequest, asked)
+    if preview:
+        from speechmill.settings import settings
+        from tasks.manuscripts import previewed
+
+        click.echo(previewed(request, settings()))
+        return 0
+    from flows.start import start_podcast
+
+    return _finish(start_podcast(request, prefect=not no_prefect), as_json=as_json, strict=strict)
+
+
+@click.command()
+@click.argument("folder")
+@click.option("--show", metavar="FILE", help="show.toml: the show that the episodes belong to.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, 24 * 60, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="N",
+    help="Whole documents up to this length; the rest waits for the next digest.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["reading", "dialogue"]),
+    default="reading",
+    show_default=True,
+    help="Whether one voice reads, or two share the text.",
+)
+@click.option("--language", metavar="LANG", help="Language of documents that do not say.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
+@click.option("--out", metavar="DIR", default="out", help="Folder in which each episode gets one; default ./out.")
+@_result_options
+def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: float, out: str, **asked: Any) -> int:
+    """Make one episode of what is new in a folder of documents, each a chapter."""
+    click.echo(f"speechmill: looking for new documents in {folder}", err=True)
+    from speechmill.episodes import PodcastRequest
+
+    request = _request(PodcastRequest, {"source": folder, **asked})
+    from flows.digesting import start_digest
+
+    outcome = start_digest(request, minutes, Path(out), prefect=not no_prefect)
+    if outcome is not None:
+        return _finish(outcome, as_json=as_json, strict=strict)
+    if as_json:
+        click.echo(json.dumps({"job": None, "state": "nothing_new"}))
+    else:
+        click.echo(f"speechmill: nothing is new in {folder}", err=True)
+    return 0
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.argument("line_ids", metavar="[LINE]...", nargs=-1)
+@_result_options
+def retake(job_id: str, line_ids: tuple[str, ...], as_json: bool, strict: bool, no_prefect: bool) -> int:
+    """Render again what is stale, or the named lines, and all that follows from it."""
+    click.echo(f"speechmill: rendering {job_id} again", err=True)
+    from flows.start import start_retake
+
+    return _finish(start_retake(job_id, line_ids, prefect=not no_prefect), as_json=as_json, strict=strict)
+
+
+COMMANDS = (dub, podcast, digest, retake)
