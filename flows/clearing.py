@@ -8,7 +8,7 @@ from typing import Any
 
 from speechmill.settings import settings
 from storage.garbage import Cleared, clear_up
-from storage.objects import object_store
+from storage.stores import object_store
 from tasks.workplace import open_catalog
 
 

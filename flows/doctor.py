@@ -149,7 +149,7 @@ def _database(chosen: Settings) -> str:
 
 def _objects(chosen: Settings) -> str:
     """A real object is written, read and removed again."""
-    from storage.objects import object_store
+    from storage.stores import object_store
 
     objects, key = object_store(chosen.objects_url, chosen), f"doctor/{uuid.uuid4().hex}"
     with Scratch(chosen.scratch).folder() as folder:

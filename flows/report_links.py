@@ -7,7 +7,7 @@ from pathlib import Path
 
 from speechmill.settings import Settings
 from storage.catalog import Job
-from storage.objects import object_store
+from storage.stores import object_store
 
 REPORT = "report.html"
 LINK_S = 7 * 86_400  # the longest that S3 allows

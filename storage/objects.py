@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from speechmill.errors import BadInput, MissingObject
-from speechmill.settings import Settings, settings
 from storage.scratch import Scratch, system_errors
 
 if TYPE_CHECKING:
@@ -91,21 +90,6 @@ class ObjectStore(Protocol):
 
     def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove what puts that were cut off before a time have left behind, and count it."""
-
-
-def object_store(url: str, chosen: Settings | None = None) -> ObjectStore:
-    """The store that a URL names: ``file:///folder`` (taken as it is written, without %-escapes) or
-    ``s3://bucket/prefix`` at the server of the settings."""
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme == "file" and rest.startswith("/"):
-        return FolderStore(Path(rest))
-    if separator and scheme == "s3":
-        from storage.s3 import S3Store
-
-        return S3Store(url, chosen or settings())
-    raise BadInput(
-        f"“{url}” is no place for objects", hint="set SPEECHMILL_OBJECTS_URL to file:///a/folder or s3://bucket/prefix"
-    )
 
 
 def safe_key(key: str) -> str:

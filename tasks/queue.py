@@ -34,7 +34,7 @@ from speechmill.takes import Take
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog, Lease, Order, OrderKey
 from storage.catalog.leases import PAUSE_S
-from storage.objects import object_store
+from storage.stores import object_store
 from tasks.speaking import speak_ordered
 from tasks.transcribing import hear_ordered
 from tasks.workplace import artifact_store

@@ -18,8 +18,9 @@ from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from storage.caches import Cache
-from storage.objects import ObjectStore, StoredObject, object_store
+from storage.objects import ObjectStore, StoredObject
 from storage.scratch import Scratch
+from storage.stores import object_store
 
 S3 = "s3://"
 ENDING = re.compile(r"\.[a-z0-9]{1,8}")  # of a key, by which readers of documents tell formats apart

@@ -10,7 +10,7 @@ from speechmill.roots import Roots, refuse_outside
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactIndex, ArtifactStore
 from storage.catalog import MOST_WAITING, WITHIN, Catalog
-from storage.objects import object_store
+from storage.stores import object_store
 from tasks.dispatch import Dispatch, InProcess
 from tasks.stages import Progress, Stages
 

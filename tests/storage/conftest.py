@@ -9,7 +9,8 @@ import pytest
 
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
-from storage.objects import FolderStore, ObjectStore, object_store
+from storage.objects import FolderStore, ObjectStore
+from storage.stores import object_store
 from tests.servers import ONE_PROCESS, S3Server
 
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speechmill.errors import BadInput, MissingObject, SpeechmillError
-from storage.objects import FolderStore, ObjectStore, object_store, safe_key
+from storage.objects import FolderStore, ObjectStore, safe_key
+from storage.stores import object_store
 
 
 @pytest.fixture

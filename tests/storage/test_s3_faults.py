@@ -13,7 +13,8 @@ import pytest
 from speechmill.errors import DiskFull, MissingObject, ServiceRefused, Unavailable
 from speechmill.settings import Settings
 from storage import s3 as module
-from storage.objects import ObjectStore, object_store
+from storage.objects import ObjectStore
+from storage.stores import object_store
 from tests.proxy import Fault, Proxy
 from tests.servers import ONE_PROCESS, S3Server
 
