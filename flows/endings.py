@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -30,6 +31,17 @@ def interrupted() -> int:
 
 def unplanned() -> SpeechmillError:
     """An error of ours: the traceback goes to a file, the user gets one line that names it."""
+    kind = sys.exc_info()[0]
+    try:
+        hint = f"the details are in {_traceback_kept()}; please report it"
+    except (OSError, SpeechmillError) as error:
+        hint = f"please report it (the details could not be kept: {error})"
+    return SpeechmillError(
+        f"something went wrong that we did not plan for ({kind.__name__ if kind else 'error'})", hint=hint
+    )
+
+
+def _traceback_kept() -> Path:
     from speechmill.logs import redacted
     from speechmill.settings import settings
 
@@ -37,8 +49,4 @@ def unplanned() -> SpeechmillError:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"error-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
     log.write_text(redacted(traceback.format_exc()), "utf-8")
-    kind = sys.exc_info()[0]
-    return SpeechmillError(
-        f"something went wrong that we did not plan for ({kind.__name__ if kind else 'error'})",
-        hint=f"the details are in {log}; please report it",
-    )
+    return log

@@ -1,4 +1,5 @@
-"""The one settings class: environment variables with the prefix ``SPEECHMILL_``, or ``speechmill.toml``.
+"""The one settings class: environment variables with the prefix ``SPEECHMILL_``, or ``speechmill.toml``, which has them
+in small letters without the prefix, and none that there are not.
 
 Every variable may instead name a file that holds its value, as ``SPEECHMILL_DATABASE_URL_FILE=/run/secrets/database``
 does: so secrets stay out of environments, which are shown in many places.
@@ -7,6 +8,7 @@ does: so secrets stay out of environments, which are shown in many places.
 from __future__ import annotations
 
 import os
+import tomllib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,6 +27,7 @@ from pydantic_settings import (
 
 from speechmill.errors import BadInput
 
+TOML = "speechmill.toml"
 OTHERS_SECRETS = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
     "PREFECT_SERVER_API_AUTH_STRING",
@@ -35,7 +38,7 @@ OTHERS_SECRETS = (
 class Settings(BaseSettings):
     """Where things are, and what is allowed."""
 
-    model_config = SettingsConfigDict(env_prefix="SPEECHMILL_", toml_file="speechmill.toml", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SPEECHMILL_", toml_file=TOML, extra="forbid")
 
     home: Path = Field(default=Path("~/.local/share/speechmill"), description="folder for the embedded default")
     database_url: str = Field(default="", repr=False, description="SQLAlchemy URL; default: SQLite in the home folder")
@@ -184,7 +187,14 @@ def settings() -> Settings:
     """The settings of this process; raises ``BadInput`` naming the variable that is wrong."""
     try:
         return Settings()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{Path(TOML).absolute()} is not TOML: {error}", hint="correct the file") from None
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "extra_forbidden":
+            raise BadInput(
+                f"{Path(TOML).absolute()} has “{first['loc'][0]}”, which is no setting",
+                hint='write names as in docs/operations.md, in small letters: engine = "mimo"',
+            ) from None
         name = "SPEECHMILL_" + "_".join(str(part) for part in first["loc"]).upper()
         raise BadInput(f"the setting {name} is wrong: {first['msg']}", hint="correct it and run again") from None
