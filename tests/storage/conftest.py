@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.artifacts import ArtifactStore
-from storage.catalog import Catalog
+from storage.catalog import Catalog, Job
 from storage.objects import FolderStore, ObjectStore
 from storage.stores import object_store
 from tests.servers import ONE_PROCESS, S3Server
@@ -19,6 +19,11 @@ def catalog(database_url: str) -> Iterator[Catalog]:
     catalog = Catalog.open(database_url)
     yield catalog
     catalog.close()
+
+
+@pytest.fixture
+def job(catalog: Catalog) -> Job:
+    return catalog.add_job("dub", {"source": "talk.mp4", "targets": ["es"]}, "fingerprint", "out/talk")
 
 
 @pytest.fixture(params=["folder", pytest.param("rgw", marks=ONE_PROCESS), "moto_server"])

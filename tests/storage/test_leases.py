@@ -14,15 +14,11 @@ import pytest
 from speechmill.abilities import Ability
 from speechmill.errors import EngineRefused, LeaseLost
 from speechmill.lines import Line
-from speechmill.recipes import Digest, digest_of_bytes
 from speechmill.takes import Take, Verdict
 from storage.catalog import Catalog, Job, Order, OrderKey, OrderState
+from tests.storage.facts import digest
 
 LINES = 40
-
-
-def digest(text: str) -> Digest:
-    return digest_of_bytes(text.encode())
 
 
 def take(number: int = 0, recipe: str = "0", audio: str = "audio") -> Take:
