@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,14 @@ from pydantic import ValidationError
 from speechmill import languages
 from speechmill.errors import BadInput
 from speechmill.lines import seconds
-from speechmill.reports import DubbedLine, DubbingReport
+from speechmill.reports import DubbedLine, DubbingReport, EpisodeReport, SpokenLine
 from speechmill.settings import settings
 from speechmill.takes import Verdict
 from storage.catalog import Catalog, Job, StoredLine
 from tasks.workplace import open_catalog
+
+Delivered = Mapping[str, Mapping[str, SpokenLine]]  # by language and id
+EPISODE = ""  # the language of an episode's lines: it has only one
 
 
 @contextmanager
@@ -59,8 +61,9 @@ def line_rows(job_id: str, language: str | None) -> list[dict[str, Any]]:
         return [_line(stored, delivered) for stored in catalog.lines(job.id, wanted)]
 
 
-def _line(stored: StoredLine, delivered: dict[tuple[str, str], DubbedLine]) -> dict[str, Any]:
-    line, found = stored.line, delivered.get((stored.line.language, stored.line.id))
+def _line(stored: StoredLine, delivered: Delivered) -> dict[str, Any]:
+    line = stored.line
+    found = (delivered.get(line.language) or delivered.get(EPISODE, {})).get(line.id)
     reasons: tuple[str, ...] = found.reasons if found else line.doubts
     verdict = "" if found is None else str(found.verdict) if found.text == line.text else "stale"
     return {
@@ -77,40 +80,35 @@ def _line(stored: StoredLine, delivered: dict[tuple[str, str], DubbedLine]) -> d
     }
 
 
-def _delivered(job: Job) -> dict[tuple[str, str], DubbedLine]:
-    """Delivered lines by language and id; none where nothing was delivered yet, or the folder is gone."""
-    report = Path(job.out) / "report.json"
+def _delivered(job: Job) -> Delivered:
+    """Delivered lines; none where nothing was delivered yet, or the folder is gone."""
+    kind: type[EpisodeReport] | type[DubbingReport] = EpisodeReport if job.kind == "podcast" else DubbingReport
     try:
-        found = DubbingReport.model_validate_json(report.read_bytes())
+        found = kind.model_validate_json((Path(job.out) / "report.json").read_bytes())
     except (OSError, ValidationError):
         return {}
     if found.job != job.id:
         return {}
-    return {(tag, line.id): line for tag, target in found.targets.items() for line in target.lines}
+    if isinstance(found, EpisodeReport):
+        return {EPISODE: {line.id: line for line in found.episode.lines}}
+    return {tag: {line.id: line for line in target.lines} for tag, target in found.targets.items()}
 
 
 def reviewed_lines(job: Job) -> list[dict[str, str]]:
     """The delivered lines that need a person, as rows of a table for people."""
-    try:
-        report = json.loads((Path(job.out) / "report.json").read_bytes())
-    except (OSError, ValueError):
-        return []
-    if report.get("job") != job.id:
-        return []
-    spoken = [("", report["episode"])] if "episode" in report else list(report["targets"].items())
     return [
         {
             "language": tag,
-            "line": line["id"],
-            "speaker": line["speaker"],
-            "original": line.get("source_text", ""),
-            "text": line["text"],
-            "verdict": line["verdict"],
-            "why": ", ".join(line["reasons"]),
+            "line": line.id,
+            "speaker": line.speaker,
+            "original": line.source_text if isinstance(line, DubbedLine) else "",
+            "text": line.text,
+            "verdict": str(line.verdict),
+            "why": ", ".join(line.reasons),
         }
-        for tag, target in spoken
-        for line in target["lines"]
-        if line["verdict"] != Verdict.PASSED
+        for tag, lines in _delivered(job).items()
+        for line in lines.values()
+        if line.verdict != Verdict.PASSED
     ]
 
 
@@ -153,4 +151,11 @@ def _row(job: Job) -> dict[str, Any]:
 
 
 def _sentence(kind: str, detail: dict[str, Any]) -> str:
-    return " ".join([kind, *(f"{name}={value}" for name, value in detail.items())])
+    """``queued → running``, ``edited: language es, line 0007``."""
+    rest = dict(detail)
+    what = kind
+    if kind == "state":
+        before, after = rest.pop("from", None), rest.pop("to", "")
+        what = f"{before} → {after}" if before else str(after)
+    more = ", ".join(f"{name} {value}" for name, value in rest.items())
+    return f"{what}: {more}" if more else what

@@ -11,7 +11,9 @@ import click
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--most", default=20, show_default=True, metavar="N", help="How many, newest first.")
+@click.option(
+    "--most", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="How many, newest first."
+)
 def jobs(as_json: bool, most: int) -> None:
     """What was asked, newest first."""
     from flows.listing import job_rows
@@ -21,7 +23,8 @@ def jobs(as_json: bool, most: int) -> None:
         click.echo(json.dumps({"jobs": rows}, ensure_ascii=False))
         return
     for row in rows:
-        click.echo(f"{row['job']}  {row['state']:<22} {row['created']}  {row['source']} → {', '.join(row['targets'])}")
+        into = f" → {', '.join(row['targets'])}" if row["targets"] else ""
+        click.echo(f"{row['job']}  {row['state']:<22} {row['created']}  {row['source']}{into}")
     if not rows:
         click.echo("no jobs yet; try `speechmill dub FILM --to LANG`", err=True)
 
@@ -37,12 +40,14 @@ def job(job_id: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return
-    for name, value in facts.items():
-        if name == "events":
-            for event in value:
-                click.echo(f"  {event['at']}  {event['what']}")
-        else:
-            click.echo(f"{name:<10} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    for name in ("job", "kind", "state", "created", "source", "out"):
+        click.echo(f"{name:<10} {facts[name]}")
+    for language in facts["targets"]:
+        click.echo(f"{'into':<10} {language}")
+    for language, delivery in facts["deliveries"].items():
+        click.echo(f"{'delivered':<10} {language}: {', '.join(name for name in delivery['outputs'].values() if name)}")
+    for event in facts["events"]:
+        click.echo(f"  {event['at']}  {event['what']}")
 
 
 @click.command()
@@ -57,10 +62,12 @@ def lines(job_id: str, language: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"job": job_id, "lines": rows}, ensure_ascii=False))
         return
+    width = max((len(row["id"]) for row in rows), default=0)
     for row in rows:
         marks = " ".join(filter(None, [row["verdict"], *row["reasons"], "edited" if row["edited"] else ""]))
+        marks = f"  [{marks}]" if marks else ""
         start = f"{row['start_s']:8.2f}" if row["start_s"] is not None else " " * 8
-        click.echo(f"{row['language']:<5} {row['id']}  {start}  {row['speaker']:<8} {row['text']}  [{marks}]")
+        click.echo(f"{row['language']:<5} {row['id']:<{width}}  {start}  {row['speaker']:<8} {row['text']}{marks}")
 
 
 @click.command()

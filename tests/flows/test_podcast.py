@@ -138,6 +138,9 @@ def test_one_edited_line_is_one_speak_call_and_reaches_the_transcript(
     first = rehearse(speechmill, article, out)
     line = first.report["episode"]["lines"][1]
     assert speechmill("edit", first.result["job"], line["id"], "--text", "Nobody was awake yet.").code == 0
+    told = {row["id"]: row["verdict"] for row in speechmill("lines", first.result["job"], "--json").result["lines"]}
+    assert told.pop(line["id"]) == "stale"
+    assert set(told.values()) == {"passed"}
     again = speechmill("retake", first.result["job"], "--json", "--no-prefect")
     assert again.code == 0, again.err
     assert again.report["work"]["speak_calls"] == 1
