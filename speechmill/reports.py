@@ -110,8 +110,17 @@ class Source(BaseModel):
     duration_s: float
     language: str
     sha256: str
-    width: int | None = None
+    width: int | None = None  # of the picture as it is coded, …
     height: int | None = None
+    rotation_degrees: int | None = None  # … which a player turns by so much: 90 for a phone that was held upright
+
+    @property
+    def seen(self) -> tuple[int, int] | None:
+        """Width and height of the picture as people see it; ``None`` where there is none."""
+        if self.width is None or self.height is None:
+            return None
+        on_its_side = (self.rotation_degrees or 0) % 180 == 90
+        return (self.height, self.width) if on_its_side else (self.width, self.height)
 
 
 class AbilityUsed(_Part):

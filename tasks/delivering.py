@@ -221,6 +221,7 @@ def reported(
                 "sha256": media.sha256,
                 "width": picture.width if picture else None,
                 "height": picture.height if picture else None,
+                "rotation_degrees": (picture.rotation or None) if picture else None,
                 "frames_per_s": round(picture.fps, 3) if picture else None,
                 "picture_codec": picture.codec if picture else None,
                 "sound_codec": media.audio[request.audio_track].codec,

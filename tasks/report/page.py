@@ -42,7 +42,7 @@ def page(report: DubbingReport, sound: PageSound) -> str:
         title=source.name or report.job,
         duration_s=source.duration_s,
         data=_data(report, sound),
-        picture=f"{source.width} × {source.height}" if source.width else "",
+        picture=" × ".join(map(str, source.seen or ())),
         languages=[
             {"tag": tag, "sound_url": parts.url(sound.dubs[tag]), **_language(report, tag)} for tag in report.targets
         ],

@@ -43,7 +43,13 @@ STATES = {
     State.COMPLETED_WITH_REVIEW: "Done, lines to review",
     State.FAILED: "Failed",
 }
-FACTS = {"duration_s": "duration", "name": "file"}
+FACTS = {
+    "duration_s": "duration",
+    "frames_per_s": "frames a second",
+    "name": "file",
+    "rotation_degrees": "turned (degrees)",
+    "sound_rate_hz": "sound rate (Hz)",
+}
 
 
 def render(
