@@ -37,7 +37,6 @@ from tasks.dropping import layout
 from tasks.dropping.layout import Role
 from tasks.dropping.manifests import Entry, Row, read_manifest
 from tasks.dropping.sidecars import make_request
-from tasks.media.sniffing import sniff
 
 POLL_S = 1.0
 TOGETHER = 20  # rows that are examined and accepted at a time
@@ -203,8 +202,6 @@ class Batch:
             from flows.dubbing import foresee
 
             foresee(request, self._settings)
-            if "://" not in request.source:
-                sniff(Path(request.source), most_bytes=self._settings.max_source_bytes)
         elif "://" not in request.source and not Path(request.source).is_file():
             raise UnreadableManifest(f"{name}: there is no file {row.source}", hint="check the name and the folder")
         body = request.model_dump(mode="json")

@@ -11,7 +11,7 @@ from speechmill.profiles import profile
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
-from tasks import casting, delivering, dubs, originals, sources
+from tasks import casting, delivering, dubs, foresight, originals, sources
 from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
 
@@ -19,7 +19,7 @@ from tasks.workplace import Workplace, workplace
 def foresee(request: DubbingRequest, chosen: Settings) -> Choice:
     """The engine for each ability; refuses, before any work, what is named and not there or cannot be done."""
     profile(request.profile)
-    sources.look(request.source, chosen)
+    foresight.look_at_film(request, chosen)
     return choose(Needs.of_dubbing(request), chosen, request.engines)
 
 

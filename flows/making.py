@@ -13,6 +13,9 @@ import click
 from flows.endings import EXIT_REVIEW
 from speechmill.errors import BadInput
 
+OPTIONS = {"source": "SOURCE", "targets": "--to", "translations": "--translation", "engines": "--engine"}
+"""Fields of requests that are not called as their options are."""
+
 
 def _engines(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """``--engine NAME`` for every ability, ``--engine ABILITY=NAME`` for one."""
@@ -92,13 +95,13 @@ def dub(as_json: bool, strict: bool, no_prefect: bool, **asked: Any) -> int:
     click.echo(f"speechmill: dubbing {asked['source']} into {', '.join(asked['targets'])}", err=True)
     from speechmill.requests import DubbingRequest
 
-    request = _request(DubbingRequest, asked)
+    request = validated(DubbingRequest, asked)
     from flows.start import start_dubbing
 
     return _finish(start_dubbing(request, prefect=not no_prefect), as_json=as_json, strict=strict)
 
 
-def _request(kind: Any, asked: dict[str, Any]) -> Any:
+def validated(kind: Any, asked: dict[str, Any]) -> Any:
     """What was asked, as a request of its kind; options that were not given are left out."""
     from pydantic import ValidationError
 
@@ -106,8 +109,9 @@ def _request(kind: Any, asked: dict[str, Any]) -> Any:
         return kind.model_validate({name: value for name, value in asked.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"the request is wrong at {where}: {first['msg']}", hint="see the command's --help") from None
+        name = str(first["loc"][0])
+        option = OPTIONS.get(name) or f"--{name.replace('_', '-')}"
+        raise BadInput(f"{option}: {first['msg'].lower()}", hint="see the command's --help") from None
 
 
 def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
@@ -163,7 +167,7 @@ def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **aske
     click.echo(f"speechmill: making an episode of {asked['source']}", err=True)
     from speechmill.episodes import PodcastRequest
 
-    request = _request(PodcastRequest, asked)
+    request = validated(PodcastRequest, asked)
     if preview:
         from speechmill.settings import settings
         from tasks.manuscripts import previewed
@@ -202,7 +206,7 @@ def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: 
     click.echo(f"speechmill: looking for new documents in {folder}", err=True)
     from speechmill.episodes import PodcastRequest
 
-    request = _request(PodcastRequest, {"source": folder, **asked})
+    request = validated(PodcastRequest, {"source": folder, **asked})
     from flows.digesting import start_digest
 
     outcome = start_digest(request, minutes, Path(out), prefect=not no_prefect)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,11 +18,14 @@ from flows.settling import settle_own
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import Cancelled, Conflict, SpeechmillError, Unaskable, from_os_error
 from speechmill.logs import about, redacted
+from speechmill.profiles import profile
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots
 from speechmill.settings import Settings, settings
+from speechmill.takes import Verdict
 from storage.catalog import WITHIN, Catalog, Job, JobState, new_job_id
+from tasks.media.publishing import try_out
 from tasks.stages import Progress
 from tasks.workplace import cancelled, open_catalog
 
@@ -49,8 +53,26 @@ class Outcome:
         }
 
     def sentence(self) -> str:
-        review = "; some lines or checks need a person" if self.needs_person else ""
+        review = f"; a person should look at {_for_a_person(self.out)}" if self.needs_person else ""
         return f"speechmill: done{review}: {self.out / 'report.html'}"
+
+
+def _for_a_person(out: Path) -> str:
+    """``3 lines, loudness (-15.4, and -14 ± 0.5 LUFS is asked)``."""
+    try:
+        report = json.loads((out / "report.json").read_bytes())
+        parts = [report["episode"]] if "episode" in report else list(report["targets"].values())
+        lines = sum(line["verdict"] != Verdict.PASSED for part in parts for line in part["lines"])
+        checks = [
+            f"{check['id']} ({check['measured']}, and {check['required']} is asked)"
+            for part in parts
+            for check in part["checks"]
+            if not check["passed"] and not check["advisory"]
+        ]
+    except (OSError, ValueError, KeyError):
+        return "it"
+    said = [f"{lines} line{'s' * (lines != 1)}"] if lines else []
+    return ", ".join(said + checks) or "what its script says that the document does not"
 
 
 def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
@@ -64,17 +86,25 @@ def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
 
 
 def start_podcast(request: PodcastRequest, *, prefect: bool) -> Outcome:
-    """Make the episode that is asked for, or go on with the same request where it was left."""
-    return _start("podcast", absolute(request), prefect=prefect)
+    """Make the episode that is asked for, or go on with the same request where it was left. Refuses before any work
+    what cannot be read."""
+    from tasks.foresight import look_at_document
+
+    request = absolute(request)
+    profile(request.profile)
+    look_at_document(request, settings())
+    return _start("podcast", request, prefect=prefect)
 
 
 def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool) -> Outcome:
     chosen = settings()
     refuse_unaskable(request.approve, chosen, prefect=prefect)
+    out = Path("out").absolute()
+    try_out(Path(request.out) if request.out else out / kind)
     catalog = open_catalog(chosen)
     try:
         progress = StreamProgress()
-        job = job_for(kind, request, catalog, Path("out").absolute(), progress)
+        job = job_for(kind, request, catalog, out, progress)
         return run_job(job.id, chosen, catalog, progress, prefect=prefect)
     finally:
         catalog.close()
@@ -118,7 +148,7 @@ def refuse_unaskable(approve: Sequence[str], chosen: Settings, *, prefect: bool)
 
 def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outcome:
     """Render again what is stale, or the named lines, and everything that follows from them."""
-    chosen = settings()
+    chosen, progress = settings(), StreamProgress()
     catalog = open_catalog(chosen)
     try:
         job = catalog.job(job_id)
@@ -126,9 +156,10 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
             targets = job.request.get("targets", [])
             catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)
         elif job.state.is_completed:
-            return Outcome(job.id, job.state, Path(job.out))  # nothing is stale
+            progress.say("no line was changed since it was delivered; name those that are to be spoken anew")
+            return Outcome(job.id, job.state, Path(job.out))
         refuse_unaskable(job.request.get("approve", ()), chosen, prefect=prefect)
-        outcome = run_job(job.id, chosen, catalog, StreamProgress(), prefect=prefect)
+        outcome = run_job(job.id, chosen, catalog, progress, prefect=prefect)
         settle_own(job.id, chosen, catalog)
         return outcome
     finally:

@@ -20,6 +20,11 @@ from speechmill.settings import Settings
 
 GROUP = "speechmill.engines"
 MOST_NAMED = 12  # languages in one hint
+GIVEN = {
+    Ability.TRANSCRIBE: "or give the words with --script FILE",
+    Ability.TRANSLATE: "or give the text with --translation LANG=FILE",
+}
+"""What a user can do without any engine."""
 
 _made: dict[tuple[str, str], Engine] = {}
 _making = threading.Lock()
@@ -159,7 +164,9 @@ def _require(chosen: Engine | None, ability: Ability, tags: tuple[str, ...], set
     own = offered(chosen, ability)
     hints = []
     if can_instead:
-        hints.append("use " + " or ".join(f"--engine {ability}={other}" for other in can_instead))
+        hints.append("use " + " or ".join(f"--engine {ability}={_told(other)}" for other in can_instead))
+    if ability in GIVEN:
+        hints.append(GIVEN[ability])
     if own:
         hints.append(f"{chosen.name} can {ability} {_listed(own)}")
     else:
@@ -173,6 +180,10 @@ def _can(name: str, ability: Ability, tags: tuple[str, ...], settings: Settings)
         return can(engine(name, settings), ability, tags)
     except (SpeechmillError, ImportError):  # an engine that is not fully installed is no help to anybody
         return False
+
+
+def _told(engine_name: str) -> str:
+    return f"{engine_name} (a dry run)" if engine_name == "rehearsal" else engine_name
 
 
 def _listed(offers: frozenset[tuple[str, ...]]) -> str:

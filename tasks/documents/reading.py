@@ -64,13 +64,7 @@ def read_document(source: str | Path, settings: Settings, *, language: str | Non
         found = sources.find(text, settings)
         with found.called():
             return _read(_Source(found.path, found.name, language))
-    if not text.startswith("https://"):
-        raise BadInput(f"{text[:200]} cannot be read from", hint="give a file, or an s3:// or https:// address")
-    if not settings.allow_https:
-        raise BadInput(
-            f"{text[:200]} is an address, and the settings allow only files",
-            hint="set SPEECHMILL_ALLOW_HTTPS=1, or save the page and give the file",
-        )
+    _refuse_address(text, settings)
     reply = fetch(text, most_bytes=MOST_PAGE_BYTES, deadline_s=FETCH_S)
     kind, _, parameters = reply.headers.get("content-type", "").lower().partition(";")
     charset = parameters.partition("charset=")[2].partition(";")[0].strip("\"' ")
@@ -79,6 +73,27 @@ def read_document(source: str | Path, settings: Settings, *, language: str | Non
         path = folder / f"document{ending}"
         path.write_bytes(reply.body)
         return _read(_Source(path, text, language, reply.address, charset))
+
+
+def look(source: str, settings: Settings) -> None:
+    """Raise ``BadInput`` for what is no document, as far as its first bytes or its address tell."""
+    if "://" not in source:
+        path = Path(source).expanduser()
+        _kind(_Source(path, path.name, None))
+    elif source.startswith(sources.S3):
+        sources.look(source, settings)
+    else:
+        _refuse_address(source, settings)
+
+
+def _refuse_address(address: str, settings: Settings) -> None:
+    if not address.startswith("https://"):
+        raise BadInput(f"{address[:200]} cannot be read from", hint="give a file, or an s3:// or https:// address")
+    if not settings.allow_https:
+        raise BadInput(
+            f"{address[:200]} is an address, and the settings allow only files",
+            hint="set SPEECHMILL_ALLOW_HTTPS=1, or save the page and give the file",
+        )
 
 
 def _read(source: _Source) -> Document:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from speechmill.errors import BadInput, Conflict, from_os_error
+from speechmill.errors import BadInput, Conflict, DiskFull, from_os_error
 
 MANIFEST = ".speechmill-delivery"  # names of what was published, one a line
 LAST = ("report.html", MANIFEST, "report.json")  # in this order, after everything else
@@ -48,9 +48,7 @@ def staging(out: Path) -> Iterator[Path]:
         raise BadInput(f"{out} is a file, not a folder", hint="name a folder with --out")
     missing = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        workshop = _workshop(out)
-        workshop.mkdir(exist_ok=True)
+        workshop = _made(_workshop(out), out)
         with _alone(workshop, out):
             try:
                 _finish(workshop / "committed", out)
@@ -66,6 +64,12 @@ def staging(out: Path) -> Iterator[Path]:
         for folder in missing:  # deepest first: those that nothing was put into go again
             with suppress(OSError):
                 folder.rmdir()
+
+
+def try_out(out: Path) -> None:
+    """Raise, before any work, what ``staging`` would raise after it; nothing is left behind."""
+    with staging(out):
+        pass
 
 
 def publish(staged: Path, out: Path) -> None:
@@ -146,6 +150,18 @@ def _workshop(out: Path) -> Path:
     if out.exists() and (out.stat().st_dev != out.parent.stat().st_dev or not os.access(out.parent, os.W_OK)):
         return inside
     return out.parent / f".{out.name}.{WORKSHOP}"
+
+
+def _made(workshop: Path, out: Path) -> Path:
+    try:
+        workshop.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if isinstance(ours := from_os_error(error), DiskFull):
+            raise ours from error
+        raise BadInput(
+            f"nothing can be written to {out} ({error.strerror})", hint="name another folder with --out"
+        ) from None
+    return workshop
 
 
 @contextmanager

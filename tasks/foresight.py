@@ -1,0 +1,61 @@
+"""Foresight: what can be seen of a request before any work, from the files that it names as they lie there. An hour of
+film is not to be transcribed before a glossary turns out to be missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeGuard
+
+from speechmill import languages
+from speechmill.episodes import PodcastRequest
+from speechmill.errors import BadInput
+from speechmill.requests import DubbingRequest
+from speechmill.settings import Settings
+from tasks import sources
+from tasks.casts import read_cast
+from tasks.documents import reading
+from tasks.episode.shows import read_show
+from tasks.media.sniffing import sniff
+from tasks.text.glossaries import read_glossary
+from tasks.text.lexicons import read_lexicon
+from tasks.text.texts import read_text
+
+
+def look_at_film(request: DubbingRequest, settings: Settings) -> None:
+    """Refuse a dub whose source is no film or recording, whose texts cannot be read, or that has a translation into a
+    language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but for the source. Raises
+    ``BadInput``."""
+    sources.look(request.source, settings)
+    for media in filter(_is_here, (request.source, request.bed)):
+        sniff(Path(media), most_bytes=settings.max_source_bytes)
+    for language, file in request.translations.items():
+        if language not in request.targets:
+            named = " ".join(f"--to {tag}" for tag in (*request.targets, language))
+            raise BadInput(
+                f"there is a translation into {languages.name(language)} ({language}), which is not asked for",
+                hint=f"add the language ({named}), or leave the translation out",
+            )
+        if _is_here(file):
+            read_text(Path(file), language)
+    if _is_here(request.script):
+        read_text(Path(request.script), request.language)
+    if _is_here(request.glossary):
+        read_glossary(Path(request.glossary))
+
+
+def look_at_document(request: PodcastRequest, settings: Settings) -> None:
+    """Refuse an episode whose source is no document, or whose show, cast or lexicon cannot be read. For whoever may
+    name any file: what a show names is not asked here whether it may. Raises ``BadInput``."""
+    if request.collected is None:
+        reading.look(request.source, settings)
+    if _is_here(request.show):
+        read_show(Path(request.show))
+    if _is_here(request.cast):
+        read_cast(Path(request.cast))
+    if _is_here(request.lexicon):
+        read_lexicon(Path(request.lexicon))
+
+
+def _is_here(named: str | None) -> TypeGuard[str]:
+    """Whether something is named, as a file of this machine."""
+    return named is not None and "://" not in named
