@@ -24,7 +24,7 @@ SpeechmillError              code, hint, retryable, exit_code
 │   └── NotPublishable       a delivery whose checks do not allow it to be published
 ├── EngineRefused            one take failed; the line goes on to its next take or to review
 ├── LeaseLost                somebody else has the work now; what we made is not written
-├── Conflict                 a state change that the transition table does not know
+├── Conflict                 exit 3: what is asked does not go with the state that something is in
 └── Cancelled                exit 130: a person asked the job to stop
 
 A message is one sentence that says what happened; ``hint`` says what to do. Expected outcomes (a line that does not
@@ -156,6 +156,7 @@ class LeaseLost(SpeechmillError):
 
 class Conflict(SpeechmillError):
     code = "conflict"
+    exit_code = 3
 
 
 class Cancelled(SpeechmillError):
