@@ -173,6 +173,10 @@ def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool,
         report = run_batch(Path(manifest), folder, chosen, catalog, _say, prefect=not no_prefect, at_once=at_once or 0)
     finally:
         catalog.close()
+    for row in report.rows:
+        if row.reason is not None:
+            why = "; ".join(filter(None, (row.reason["message"], row.reason["hint"])))
+            _say(f"line {row.line}, {row.source or manifest}: {why}")
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
     counts = report.counts

@@ -65,14 +65,16 @@ def read_manifest(name: str, raw: bytes) -> list[Entry]:
 
 
 def _csv(name: str, text: str) -> Iterator[Entry]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)  # spreadsheets of many countries write semicolons
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [each.strip().lower() for each in next(reader, [])]
         unknown = [each for each in header if each not in COLUMNS]
         if "source" not in header or unknown or len(set(header)) < len(header):
             raise UnreadableManifest(
                 f"the first line of {name} is “{','.join(header)[:200]}”",
-                hint=f"name the columns {', '.join(COLUMNS)}; only the first must be there",
+                hint=f"name the columns {', '.join(COLUMNS)}; only the first must be there, and options is JSON, "
+                'such as {"glossary": "terms.csv"}',
             )
         line = reader.line_num + 1
         for cells in reader:

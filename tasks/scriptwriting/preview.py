@@ -20,7 +20,8 @@ def _lines(document: Document | None, script: EpisodeScript) -> Iterator[str]:
     if document is not None:
         blocks = len(document.blocks)
         yield f"from {document.name}: {blocks} block{'s' * (blocks != 1)}, {len(document.text)} characters"
-    yield f"about {writing.minutes:g} minutes, {writing.words} words, {len(script.lines)} lines"
+    long = f"{writing.minutes:.1f} minutes" if writing.minutes >= 1 else f"{writing.minutes * 60:.0f} seconds"
+    yield f"about {long}, {writing.words} words, {len(script.lines)} lines"
     for name, share in writing.share.items():
         yield f"  {script.speakers[name].name or name if name in script.speakers else name}: {share:.0%} of the words"
     chapter = ""

@@ -103,6 +103,18 @@ def test_a_manifest_that_is_none_is_refused_whole(name: str, raw: bytes, what: s
         read_manifest(name, raw)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_spreadsheet_may_part_columns_as_its_country_does(separator: str) -> None:
+    rows = [
+        ("source", "languages", "options"),
+        ("a, b.wav" if separator != "," else "a.wav", "es fr", '"{""speakers"": 2}"'),
+    ]
+    entries = read_manifest("a.csv", "\n".join(separator.join(row) for row in rows).encode())
+    assert [(entry.row.languages, entry.row.options) for entry in entries if entry.row] == [
+        (("es", "fr"), {"speakers": 2})
+    ]
+
+
 def test_json_lines_are_judged_one_by_one() -> None:
     raw = b'{"source": "a.wav", "languages": ["es"]}\n\n[1]\n{"source": "b.wav", "x": 1}\n' + b"[" * 9_999 + b"\n"
     entries = read_manifest("a.jsonl", raw)
