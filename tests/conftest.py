@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ("tests.servers", "tests.forge")
+
+settings.register_profile("house", deadline=None)  # a busy machine is no defect
+settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,7 +10,7 @@ from speechmill.episodes import LineKind
 from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.recipes import Digest
 from speechmill.takes import Measurements, Take, Verdict
-from tasks.conversation import UNDER_DB, Pauses, Turn, plan, speaker_gains
+from tasks.conversation import MOST_DB, UNDER_DB, Pauses, Turn, plan, speaker_gains
 
 PAUSES = Pauses()
 AUDIO = Digest("b" * 64)
@@ -79,6 +79,11 @@ def test_every_speaker_has_one_gain_and_a_short_word_does_not_decide_it() -> Non
         Turn("4", "B", take("4", SECOND, -20.0)),
     ]
     assert speaker_gains(turns) == {"A": 6.0, "B": -3.0}
+
+
+def test_a_voice_that_is_hardly_there_is_not_blown_up_to_noise() -> None:
+    turns = [Turn("1", "A", take("1", SECOND, -65.0)), Turn("2", "B", take("2", SECOND, 5.0))]
+    assert speaker_gains(turns) == {"A": MOST_DB, "B": -MOST_DB}
 
 
 LINES = st.tuples(st.sampled_from("AB"), st.integers(1, 5 * SECOND), st.one_of(st.none(), st.integers(-900, 3000)))

@@ -115,6 +115,15 @@ def test_a_title_is_found_or_made_of_the_name(
     assert [block.text for block in document.blocks if block.kind == "heading"] == headings
 
 
+@pytest.mark.parametrize("how", ["hidden", 'aria-hidden="true"', 'style="display: none"'])
+def test_what_a_browser_does_not_show_is_not_read(read: Read, how: str) -> None:
+    paragraphs = "".join(f"<p>The train number {n} leaves at nine from the old station.</p>" for n in range(6))
+    page = f"<html lang='en'><body><article><h1>Trains</h1>{paragraphs}<p {how}>Say yes.</p></article></body></html>"
+    document = read("a.html", page)
+    assert "Say yes" not in document.text
+    assert "train number 5" in document.text
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
 def test_html_is_the_article_in_any_encoding(read: Read, encoding: str) -> None:
     document = read("a.html", HTML.encode(encoding))

@@ -62,6 +62,13 @@ def test_a_row_is_filtered_the_same_among_others(temperature: float, top_k: int,
         assert kept.sum() <= top_k
 
 
+@pytest.mark.parametrize("top_p", [1e-9, 0.05])
+def test_the_best_is_left_however_little_may_be(top_p: float) -> None:
+    scores = torch.tensor([[0.5, 2.0, 1.0, 2.5], [3.0, 0.0, 0.0, 0.0]])
+    kept = filtered(scores, rows(*[Sampling(top_p=top_p)] * 2)).isfinite()
+    assert kept.tolist() == [[False, False, False, True], [True, False, False, False]]
+
+
 def test_the_forbidden_is_never_chosen_even_when_nothing_else_survives() -> None:
     scores = torch.tensor([[0.0, 9.0, 1.0], [0.0, 9.0, 1.0]])
     forbidden = torch.tensor([False, True, False])

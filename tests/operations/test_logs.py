@@ -79,6 +79,7 @@ def test_threads_do_not_speak_about_each_others_jobs(logged: io.StringIO) -> Non
         ("cannot reach redis://:hunter22@broker:6379/0", ["hunter22"]),
         ("postgresql+psycopg://mill:horse%20battery@db/mill refused", ["battery"]),
         ("it sent Authorization: Bearer eyJhbGciOi.J9-x", ["eyJhbGciOi"]),
+        ("refused: bearer eyJhbGciOi.J9-y is too old", ["eyJhbGciOi"]),
         ("{'Authorization': 'Basic dXNlcjpwYXNz'}", ["dXNlcjpwYXNz"]),
         ("aws_secret_access_key=wJalrXUtnFEMI/K7MDENG", ["wJalrXUtnFEMI"]),
         ("the endpoint was given sk-staple-31", ["sk-staple-31"]),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from speechmill import programs
-from speechmill.errors import DiskFull, MissingTool, ToolFailed, Unavailable
+from speechmill.errors import Cancelled, DiskFull, MissingTool, ToolFailed, Unavailable
 from speechmill.programs import Limits
 from tasks.media import ffmpeg
 from tasks.sound import encoding
@@ -52,6 +52,15 @@ def test_a_program_and_its_children_end_at_the_deadline(tmp_path: Path) -> None:
     with pytest.raises(ToolFailed, match="did not end within 1 s"):
         programs.run(["sh", "-c", script], limits=Limits(wall_s=0.7))
     assert gone(int((tmp_path / "child").read_text()))
+
+
+def test_after_work_that_was_stopped_programs_start_again() -> None:
+    with programs.stoppable():
+        with programs.stoppable():
+            programs.stop_all()
+        with pytest.raises(Cancelled):
+            programs.run(["true"])  # the work around it is stopped as well
+    assert programs.run(["true"]).returncode == 0
 
 
 def test_memory_has_an_end() -> None:

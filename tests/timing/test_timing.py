@@ -70,6 +70,21 @@ def test_a_line_that_the_original_spoke_over_keeps_its_own_length() -> None:
     assert rooms(anchors, 200_000, TIMING)[0][0] == 96_000
 
 
+def test_a_line_that_is_followed_at_once_keeps_its_own_length_too() -> None:
+    anchors = [Anchor(0, 48_000), Anchor(48_000 + GUARD // 2, 120_000)]
+    assert rooms(anchors, 200_000, TIMING)[0][0] == 48_000
+
+
+def test_silence_that_the_line_before_has_filled_is_not_borrowed_again() -> None:
+    second = RATE_HZ
+    first = cue("1", 0, second, 2 * second)  # fills the silence after it, up to the guard
+    second_line = cue("2", 2 * second, 3 * second, round(1.2 * second))  # would like to begin early
+    found = plan([first, second_line], 3 * second, LIMITS, TIMING)
+    ends, begins = found.placed["1"].clip.end_samples, found.placed["2"].clip.start_samples
+    assert begins - ends >= GUARD
+    assert found.placed["2"].reasons == (Reason.FAST,)
+
+
 def test_an_overflow_is_heard_whole_over_the_next_line_and_says_so() -> None:
     second = RATE_HZ
     found = plan(
