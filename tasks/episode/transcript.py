@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from speechmill.languages import base
 from speechmill.lines import Word
 from speechmill.profiles import Subtitles
 from tasks.episode.content import Episode, Said, to_ms
+from tasks.text.cues import UNSPACED
 from tasks.text.subtitles import Caption, Cue, subtitles
+from tasks.text.wrapping import NO_BREAK_SPACE, WORD_JOINER
 
 AS_HEARD = Subtitles(min_s=0.0, gap_ms=0, lines=2, characters_per_s=1000.0, characters_per_s_cjk=1000.0)
 """A transcript is read along with the sound: nothing stays longer than it is said, and nothing is too fast."""
@@ -36,8 +39,8 @@ def write_vtt(episode: Episode, out: Path) -> None:
 def write_srt(episode: Episode, out: Path) -> None:
     """SRT, two lines of 32 characters; ``Name:`` where the speaker changes."""
     blocks = [
-        f"{number}\n{_time(cue.start_samples, ',')} --> {_end(cue, ',')}\n" + "\n".join(cue.lines).replace("-->", "→")
-        for number, cue in enumerate(_cues(_named(episode.lines), episode.language, SRT), 1)
+        f"{number}\n{_time(cue.start_samples, ',')} --> {_end(cue, ',')}\n" + _plain("\n".join(cue.lines))
+        for number, cue in enumerate(_cues(_named(episode.lines, episode.language), episode.language, SRT), 1)
     ]
     out.write_text("\n\n".join(blocks) + "\n", "utf-8")
 
@@ -66,14 +69,16 @@ def _by_time(lines: Sequence[Said]) -> list[Said]:
     return sorted(lines, key=lambda line: (line.start_samples, line.end_samples, line.id))
 
 
-def _named(lines: Sequence[Said]) -> list[Said]:
-    """Lines by time, each that has another speaker than the one before beginning with the name."""
+def _named(lines: Sequence[Said], language: str) -> list[Said]:
+    """Lines by time, each that has another speaker than the one before beginning with the name, which never stands in a
+    cue of its own."""
     named, before = [], ""
+    glue = WORD_JOINER if base(language) in UNSPACED else NO_BREAK_SPACE
     for line in _by_time(lines):
         name = _one_line(line.speaker)
         if name and name != before:
             words = line.words and (Word(f"{name}:", line.start_samples, line.start_samples), *line.words)
-            line = replace(line, text=f"{name}: {line.text}", words=words)
+            line = replace(line, text=f"{name}:{glue}{line.text}", words=words)
         named.append(line)
         before = name
     return named
@@ -91,6 +96,11 @@ def _end(cue: Cue, point: str) -> str:
 def _stamp(ms: int, point: str) -> str:
     whole = ms // 1000
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}{point}{ms % 1000:03}"
+
+
+def _plain(text: str) -> str:
+    glued = text.replace(f":{NO_BREAK_SPACE}", ": ").replace(WORD_JOINER, "")
+    return glued.replace("-->", "→")
 
 
 def _one_line(text: str) -> str:

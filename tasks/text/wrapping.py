@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 SENTENCE_END = re.compile(r"[.!?…。！？।؟]['\"”’»)\]」』]*$")
 CLAUSE_END = re.compile(r"[,;:，；：、،–—]['\"”’»)\]」』]*$")
+NO_BREAK_SPACE, WORD_JOINER = "\u00a0", "\u2060"
+WORD = re.compile(rf"\S+(?:[{NO_BREAK_SPACE}\u202f]\S+)*")
 NOT_AT_START = frozenset("。，、；：？！）」』】》〉”’…·ー々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ%‰℃)]!?,.:;")
-NOT_AT_END = frozenset("（「『【《〈“‘¥$£#([")
+NOT_AT_END = frozenset(f"（「『【《〈“‘¥$£#([{WORD_JOINER}")
 ATOM = re.compile(r"[^\W\u0e00-\u9fff\uac00-\ud7af]+(?:[.'’-][^\W\u0e00-\u9fff\uac00-\ud7af]+)*|\S")
 # Conjunctions and prepositions of the languages dubbed most: a line is better broken before one than after it.
 JOINING = frozenset(
@@ -71,14 +73,21 @@ def width(text: str) -> int:
 
 
 def atoms(text: str, most: int, *, unspaced: bool) -> tuple[Atom, ...]:
-    """Words; in languages without spaces single characters, with the marks that may not part from them."""
+    """Words; in languages without spaces single characters, with the marks that may not part from them. A no-break
+    space does not part words, nor a word joiner characters."""
     found: list[Atom] = []
-    for word in text.split():
+    for word in text.split() if unspaced else _words(text, most):
         pieces = _characters(word) if unspaced else [word]
         for n, piece in enumerate(pieces):
             cut = _cut(piece, most)
             found.extend(Atom(part, spaced=n == m == 0, inside=m > 0) for m, part in enumerate(cut))
     return tuple(found)
+
+
+def _words(text: str, most: int) -> Iterator[str]:
+    """Words, and those that no-break spaces hold together, as long as they have room in a line."""
+    for word in WORD.findall(text):
+        yield from [word] if width(word) <= most else word.split()
 
 
 def pages(text: str, most: int, lines: int, *, at_least: int = 1, unspaced: bool = False) -> list[tuple[str, ...]]:

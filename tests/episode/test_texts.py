@@ -86,6 +86,26 @@ def test_srt_names_speakers_when_they_change(episode: Episode, tmp_path: Path) -
     assert named == ["HOST", "GUEST", "HOST", "GUEST", "HOST"]
 
 
+@pytest.mark.parametrize(
+    ("language", "name", "text"),
+    [
+        ("en", "Reader", "The voices in this programme were made by a computer."),
+        ("zh", "主持人", "本节目中的所有声音均由计算机生成，敬请各位听众朋友们知悉并谅解。"),
+    ],
+)
+def test_no_name_stands_in_a_cue_of_its_own(
+    episode: Episode, tmp_path: Path, language: str, name: str, text: str
+) -> None:
+    said = replace(episode.lines[0], speaker=name, text=text, words=())
+    transcript.write_srt(replace(episode, language=language, lines=(said,)), tmp_path / "t.srt")
+    bodies = [b.split("\n")[2:] for b in (tmp_path / "t.srt").read_text("utf-8").strip().split("\n\n")]
+    assert len(bodies) > 1
+    assert bodies[0] != [f"{name}:"]
+    assert "".join("".join(body) for body in bodies).replace(" ", "") == f"{name}:{text}".replace(" ", "")
+    most = 32 if language == "en" else 16
+    assert all(len(body) <= 2 and all(len(line) <= most for line in body) for body in bodies)
+
+
 def test_pages_of_a_long_line_start_with_their_words(episode: Episode, tmp_path: Path) -> None:
     transcript.write_srt(episode, tmp_path / "t.srt")
     starts = {round(w.start_samples / RATE_HZ, 3) for w in episode.lines[0].words}
