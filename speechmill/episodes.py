@@ -158,6 +158,7 @@ class EpisodeScript(_Part):
     speakers: dict[str, ScriptSpeaker] = Field(min_length=1, max_length=MOST_SPEAKERS)
     lines: tuple[ScriptLine, ...] = Field(min_length=1, max_length=MOST_LINES)
     description: str = Field(default="", max_length=4_000)
+    author: str = Field(default="", max_length=255)  # of the document
     source: str = ""  # address or name of the document
     writing: Writing = Writing()
 

@@ -167,7 +167,7 @@ def episode_of(recorded: Recording, show: Show | None, entry: Entry | None) -> c
         description=script.description,
         link=script.source if script.source.startswith("https://") else "",
         show=show.title if show else "",
-        author=show.author if show else "",
+        author=(show.author if show else "") or script.author,
         number=entry.number if entry else None,
         season=entry.season if entry else None,
         date=f"{entry.published:%Y-%m-%d}" if entry else "",

@@ -12,6 +12,7 @@ from tasks.scriptwriting.length import TOLERANCE, Draft, Part, episode_s, words
 from tasks.text.spoken import spoken_form
 
 TITLE_CHARACTERS = 300
+AUTHOR_CHARACTERS = 255
 DESCRIPTION_CHARACTERS = 4_000
 
 
@@ -57,6 +58,7 @@ def script(
         speakers={name: who for name, who in speakers.items() if name in heard},
         lines=tuple(lines),
         description=excerpt(document.metadata.get("description", ""), DESCRIPTION_CHARACTERS),
+        author=excerpt(document.metadata.get("author", ""), AUTHOR_CHARACTERS),
         source=document.metadata.get("address", document.name),
         writing=found,
     )

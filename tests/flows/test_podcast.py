@@ -15,7 +15,11 @@ import soundfile
 
 from tests.flows.conftest import Ran, Speechmill
 
-ARTICLE = """# A morning walk
+ARTICLE = """---
+author: Ana Prat
+---
+
+# A morning walk
 
 It was early, and the streets were empty.
 
@@ -59,6 +63,7 @@ def test_an_article_becomes_an_episode_with_everything_beside_it(
     assert episode["loudness"]["integrated_lufs"] == pytest.approx(-19, abs=0.5)  # mono
     assert episode["loudness"]["true_peak_dbtp"] < -1
     assert [chapter["title"] for chapter in episode["chapters"]] == ["Opening", "A morning walk", "The river", "Home"]
+    assert feedparser.parse((out / "feed.xml").read_bytes()).feed.author == "Ana Prat"
     assert episode["lines"][0]["id"] == "disclosure"
     assert len({line["voice"] for line in episode["lines"]}) == 2
     assert all(line["lost_ms"] == 0 for line in episode["lines"])
