@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from speechmill.languages import base
+from speechmill.languages import is_unspaced
 from speechmill.lines import Word
 from speechmill.profiles import Subtitles
 from tasks.episode.content import Episode, Said, to_ms
-from tasks.text.cues import UNSPACED
 from tasks.text.subtitles import Caption, Cue, subtitles
 from tasks.text.wrapping import NO_BREAK_SPACE, WORD_JOINER
 
@@ -73,7 +72,7 @@ def _named(lines: Sequence[Said], language: str) -> list[Said]:
     """Lines by time, each that has another speaker than the one before beginning with the name, which never stands in a
     cue of its own."""
     named, before = [], ""
-    glue = WORD_JOINER if base(language) in UNSPACED else NO_BREAK_SPACE
+    glue = WORD_JOINER if is_unspaced(language) else NO_BREAK_SPACE
     for line in _by_time(lines):
         name = _one_line(line.speaker)
         if name and name != before:
