@@ -14,6 +14,7 @@ from celery import Celery
 from kombu.entity import Queue as Declared
 from kombu.exceptions import OperationalError
 
+from model_worker import transport
 from model_worker.messages import Message, Priority, Queue
 from speechmill.errors import BadInput, Unavailable
 from speechmill.settings import Settings
@@ -26,6 +27,7 @@ SILENT_S = 10  # a Redis that says nothing for so long; Celery asks it every sec
 
 def make_app(settings: Settings) -> Celery:
     """A Celery app for the settings' broker; nothing is connected yet. Raises ``BadInput`` for what is no Redis."""
+    transport.register()
     app = Celery("speechmill", set_as_current=False)
     app.conf.update(configuration(settings))
     return app
@@ -104,6 +106,9 @@ class Sender:
                     priority=int(priority),
                     producer=producer,
                     retry=False,
+                    declare=(),  # a list of Redis needs no declaring
+                    argsrepr="",  # nobody reads how Celery would print them
+                    kwargsrepr="",
                 )
 
     def close(self) -> None:

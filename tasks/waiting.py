@@ -73,14 +73,15 @@ class OnQueue:
     def _ordered(self, operation: Operation[Given, Result], given: Sequence[Given], round_id: str) -> int:
         """Order everything; how much of it is to be waited for. What was done, but whose bytes are gone since, is
         done again."""
-        orders = {order.key: order for order in map(operation.order, given)}
-        recipes = {operation.order(each).key: operation.recipe(each) for each in given}
+        pairs = [(operation.order(each), each) for each in given]
+        orders = {order.key: order for order, _ in pairs}
+        wanted_by = {order.key: each for order, each in pairs}
 
         def order(wanted: Sequence[Order], *, anew: bool = False) -> list[OrderKey]:
             return self._catalog.order(round_id, self._job, operation.kind, operation.language, wanted, anew=anew)
 
         finished = order(list(orders.values()))
-        gone = [orders[key] for key in finished if self._store.find(recipes[key]) is None]
+        gone = [orders[key] for key in finished if self._store.find(operation.recipe(wanted_by[key])) is None]
         if gone:
             order(gone, anew=True)
         return len(orders) - len(finished) + len(gone)

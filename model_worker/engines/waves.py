@@ -34,13 +34,15 @@ def third(sound: Mono) -> Mono:
 
 def write_mono(path: Path, samples: NDArray[Any]) -> None:
     """Write one channel at 48 kHz; equal samples make equal bytes."""
-    data = np.ascontiguousarray(samples, "<f4").tobytes()
+    data = np.ascontiguousarray(samples, "<f4").data.cast("B")
     format_chunk = struct.pack(
         "<4sIHHIIHHH", b"fmt ", 18, FORMAT_IEEE_FLOAT, 1, RATE_HZ, RATE_HZ * SAMPLE_BYTES, SAMPLE_BYTES, 32, 0
     )
     fact = struct.pack("<4sII", b"fact", 4, len(data) // SAMPLE_BYTES)
-    body = b"WAVE" + format_chunk + fact + struct.pack("<4sI", b"data", len(data)) + data
-    path.write_bytes(struct.pack("<4sI", b"RIFF", len(body)) + body)
+    head = b"WAVE" + format_chunk + fact + struct.pack("<4sI", b"data", len(data))
+    with path.open("wb") as file:
+        file.write(struct.pack("<4sI", b"RIFF", len(head) + len(data)) + head)
+        file.write(data)
 
 
 def read_mono(path: Path, most_samples: int) -> Mono:

@@ -76,10 +76,11 @@ def measure(audio: Path | Mono) -> Measurements:
     can be heard.
     """
     take = read_take(audio) if isinstance(audio, Path) else audio
-    peaks = _block_peaks(take)
+    blocks = _whole_blocks(take)
+    peaks = _block_peaks(blocks)
     peak = float(peaks.max(initial=0.0))
     meter = Meter((1.0,), BLOCK_SAMPLES)
-    meter.feed(np.pad(take, (0, -len(take) % BLOCK_SAMPLES))[:, None])
+    meter.feed(blocks[:, None])
     energies = meter.steps()
     loudness = _loudness(energies)
     floor_db = min(max(loudness - BELOW_SPEECH_DB, QUIETEST_SPEECH_DBFS), LOUDEST_SILENCE_DBFS)
@@ -153,7 +154,7 @@ def is_clipped(speech: Mono) -> bool:
 
 def longest_pause_samples(speech: Mono, loudness_lufs: float) -> int:
     """The longest silence inside a take."""
-    peaks = _block_peaks(speech)
+    peaks = _block_peaks(_whole_blocks(speech))
     heard = np.flatnonzero(peaks > 10 ** ((loudness_lufs - PAUSE_BELOW_SPEECH_DB) / 20))
     return int((np.diff(heard).max(initial=1) - 1) * BLOCK_SAMPLES) if len(heard) else 0
 
@@ -206,9 +207,15 @@ def distance(first: str, second: str) -> int:
     return int(row[-1])
 
 
-def _block_peaks(take: Mono) -> Mono:
-    padded = np.pad(np.abs(take), (0, -len(take) % BLOCK_SAMPLES))
-    peaks: Mono = padded.reshape(-1, BLOCK_SAMPLES).max(axis=1)
+def _whole_blocks(take: Mono) -> Mono:
+    """The take with silence up to the end of its last block."""
+    whole = np.zeros(-(-len(take) // BLOCK_SAMPLES) * BLOCK_SAMPLES, np.float32)
+    whole[: len(take)] = take
+    return whole
+
+
+def _block_peaks(blocks: Mono) -> Mono:
+    peaks: Mono = np.abs(blocks).reshape(-1, BLOCK_SAMPLES).max(axis=1)
     return peaks
 
 

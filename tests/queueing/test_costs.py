@@ -1,0 +1,61 @@
+"""What a line costs on the queue, counted: ways to the database, and clients of Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from model_worker.app import Sender, make_app
+from model_worker.messages import Message, Priority, Queue
+from speechmill.abilities import Ability
+from tasks.queue import OPERATIONS, work
+from tests.queueing.conftest import Studio
+from tests.queueing.test_twice import ORDER, ROUND, here, message
+
+__all__ = ["here"]
+OF_A_LINE = ["lease", "look for the artifact", "keep it, and its use", "finish, with the take"]
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What is asked of any database."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    yield asked
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def test_a_line_asks_postgres_four_things(studio: Studio, here: Any, statements: list[str]) -> None:
+    order = ORDER[Ability.SPEAK](studio)
+    studio.catalog.order(ROUND, studio.job.id, Ability.SPEAK, order.language, [order])
+    statements.clear()
+    work(here, Ability.SPEAK, OPERATIONS[Ability.SPEAK], message(order))
+    assert len(statements) == len(OF_A_LINE), "\n\n".join(statements)
+
+
+def test_many_messages_are_sent_by_one_client(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    real = redis.Redis.__init__
+
+    def counted(self: redis.Redis, *args: Any, **named: Any) -> None:
+        made.append(self)
+        real(self, *args, **named)
+
+    app = make_app(studio.settings)
+    sender = Sender(app)
+    messages = [Message(job="j", line=str(number), take=1, recipe="0" * 64) for number in range(20)]
+    sender.send(Ability.SPEAK, messages[:1], Queue.CPU_SPEECH, Priority.NORMAL)
+    monkeypatch.setattr(redis.Redis, "__init__", counted)
+    sender.send(Ability.SPEAK, messages, Queue.CPU_SPEECH, Priority.NORMAL)
+    broker = redis.Redis.from_url(studio.settings.broker_url)
+    assert sum(broker.llen(key) for key in broker.keys("speechmill:cpu.speech*")) == 21  # type: ignore[union-attr, misc]
+    assert len(made) == 1  # this test's own
+    sender.close()
