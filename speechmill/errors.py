@@ -110,6 +110,10 @@ class Unavailable(SpeechmillError):
     retryable = True
 
 
+class DatabaseAway(Unavailable):
+    """The catalog's database does not answer: it restarts, or somebody else takes its place."""
+
+
 class MissingTool(Unavailable):
     code = "missing-tool"
     retryable = False

@@ -85,32 +85,58 @@ def postgres_programs() -> Path | None:
     return folder if (folder / "initdb").exists() else None
 
 
+def _postgres_user() -> str | None:
+    """Who the server runs as: it refuses to run as root."""
+    if os.getuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        missing("running as root, and there is no user postgres")
+
+
+def _postgres_program(folder: Path, name: str, *arguments: str) -> None:
+    programs = postgres_programs()
+    assert programs is not None
+    argv = [str(programs / name), "-D", str(folder / "data"), *arguments]
+    subprocess.run(argv, user=_postgres_user(), cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def _postgres_control(folder: Path, *arguments: str) -> None:
+    _postgres_program(folder, "pg_ctl", "-w", "-s", "-l", str(folder / "log"), *arguments)
+
+
+def _start_postgres(folder: Path) -> None:
+    _postgres_control(folder, "-o", f"{POSTGRES_OPTIONS} -k {folder}", "start")
+
+
+def _stop_postgres(folder: Path) -> None:
+    _postgres_control(folder, "-m", "immediate", "stop")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The folder of the socket of a PostgreSQL server."""
-    programs = postgres_programs()
-    if programs is None:
+    if postgres_programs() is None:
         missing("no PostgreSQL server is installed (apt-get install postgresql)")
-    user = None
-    if os.getuid() == 0:  # the server refuses to run as root
-        try:
-            user = pwd.getpwnam("postgres").pw_name
-        except KeyError:
-            missing("running as root, and there is no user postgres")
     folder = Path(tempfile.mkdtemp(prefix="speechmill-postgres-"))  # short: the path of a socket has 107 bytes at most
-    if user:
+    if user := _postgres_user():
         shutil.chown(folder, user)
-
-    def run(*argv: str) -> None:
-        subprocess.run(argv, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-    data = folder / "data"
-    run(str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "speechmill", "-E", "UTF8", "--no-sync")
-    control = [str(programs / "pg_ctl"), "-D", str(data), "-w", "-s", "-l", str(folder / "log")]
-    run(*control, "-o", f"{POSTGRES_OPTIONS} -k {folder}", "start")
+    _postgres_program(folder, "initdb", "-A", "trust", "-U", "speechmill", "-E", "UTF8", "--no-sync")
+    _start_postgres(folder)
     yield str(folder)
-    run(*control, "-m", "immediate", "stop")
+    _stop_postgres(folder)
     shutil.rmtree(folder)
+
+
+@contextmanager
+def without_postgres(postgres: str) -> Iterator[None]:
+    """The server crashes, and comes back when the context is left."""
+    _stop_postgres(Path(postgres))
+    try:
+        yield
+    finally:
+        _start_postgres(Path(postgres))
 
 
 @pytest.fixture

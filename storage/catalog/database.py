@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
-from speechmill.errors import BadInput, DiskFull, Unavailable
+from speechmill.errors import BadInput, DatabaseAway, DiskFull, Unavailable
 from speechmill.recipes import canonical
 from storage.catalog.models import Base
 
@@ -207,4 +207,4 @@ def _named(context: ExceptionContext) -> None:
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
         raise Unavailable(f"the catalog cannot be used: {error}", hint="see `speechmill doctor`") from error
     if context.is_disconnect or (context.connection is None and isinstance(error, context.dialect.loaded_dbapi.Error)):
-        raise Unavailable(f"the database does not answer: {error}", hint="see `speechmill doctor`") from error
+        raise DatabaseAway(f"the database does not answer: {error}", hint="see `speechmill doctor`") from error

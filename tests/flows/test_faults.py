@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.flows.conftest import Speechmill
-from tests.servers import missing
+from tests.servers import missing, without_postgres
 
 SECRETS = {
     "SPEECHMILL_LLM_API_KEY": "sk-planted-31415926",
@@ -46,6 +48,33 @@ def test_a_full_disk_is_named_and_the_job_goes_on_when_there_is_room(
     done = speechmill(*asked, "--no-prefect", "--json")
     assert done.code == 0, done.err
     assert "going on with job" in done.err
+
+
+def test_a_database_that_restarts_under_a_job_is_waited_for(
+    speechmill: Speechmill, folder: Path, tmp_path: Path, postgres: str, postgres_url: str
+) -> None:
+    speechmill.env["SPEECHMILL_DATABASE_URL"] = postgres_url
+    asked = ("--engine", "rehearsal", "--out", tmp_path / "out", "--no-prefect", "--json")
+    running = speechmill.start("dub", folder / "talk.mp4", "--to", "es", *asked)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "speak es done" in line:
+            break
+    with without_postgres(postgres):
+        time.sleep(2)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    assert "the database does not answer" in err
+    assert "it is waited for" in err
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as database:
+        for query, count in (
+            ("SELECT count(*) FROM jobs WHERE state LIKE 'completed%'", 1),
+            ("SELECT count(*) FROM deliveries", 1),
+            ("SELECT count(DISTINCT line_id) FROM takes", 3),
+            ("SELECT count(*) FROM lines WHERE language = 'es'", 3),
+        ):
+            assert database.execute(query).fetchone() == (count,), query
+    assert nothing_half_made(speechmill.home)
 
 
 HANGS = """#!/bin/sh

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +20,7 @@ from tests.forge import Forge
 from tests.proxy import Proxy
 from tests.queueing import engine as test_engine
 from tests.queueing.conftest import OwnRedis, Studio
-from tests.servers import postgres_programs
+from tests.servers import without_postgres
 
 SILENT_S = 2
 HALF_OPEN_S = 25.0
@@ -149,11 +146,8 @@ def test_a_database_that_restarts_is_waited_for(studio: Studio, postgres: str) -
     studio.worker()
     flow = studio.flow(texts)
     studio.until(lambda: len(studio.spoken()) > 2)
-    programs = postgres_programs()
-    assert programs is not None
-    user = pwd.getpwnam("postgres").pw_name if os.getuid() == 0 else None
-    argv = [str(programs / "pg_ctl"), "-D", f"{postgres}/data", "-w", "-s", "-m", "immediate", "-l", f"{postgres}/log"]
-    subprocess.run([*argv, "restart"], user=user, cwd=postgres, check=True, stdout=subprocess.DEVNULL)
+    with without_postgres(postgres):
+        time.sleep(1)
     check(studio, texts, flow.result())
 
 
