@@ -25,6 +25,8 @@ import pytest
 PATIENCE_S = 300.0
 MOST_BYTES = 1 << 20  # of one request
 IMPORTED = (
+    "alembic.command",
+    "alembic.config",
     "celery.apps.worker",
     "celery.concurrency.thread",
     "celery.worker.components",
@@ -36,8 +38,10 @@ IMPORTED = (
     "flows.podcast",
     "flows.start",
     "kombu.transport.redis",
+    "language_data.population_data",
     "model_worker.engines.offline",
     "model_worker.engines.rehearsal",
+    "sqlite3",
     "tasks.queue",
     "tasks.report.page",
     "tasks.waiting",

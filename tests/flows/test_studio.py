@@ -34,6 +34,13 @@ def long_dub(long_recording: dict[str, str], *targets: str) -> dict[str, Any]:
     return {**long_recording, "targets": list(targets), "engines": REHEARSAL}
 
 
+def runner_of(studio: Studio) -> int:
+    """The process of ``speechmill serve``; `up` starts another when it is gone."""
+    mine = studio.processes(SPEECHMILL_HOME=str(studio.home))
+    [runner] = [pid for pid in mine if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"flows.cli\0serve\0")]
+    return runner
+
+
 def ends(studio: Studio, job: str) -> list[str]:
     """How the runs of a job ended, as hooks have told the catalog."""
     return [event["what"] for event in studio.facts(job)["events"] if event["what"].startswith("run-ended")]
@@ -286,6 +293,17 @@ def test_commands_beside_it_report_to_its_server(studio: Studio, folder: Path) -
     assert run["state"]["type"] == "COMPLETED"
 
 
+def test_a_run_whose_runner_alone_is_killed_goes_on_to_its_end(studio: Studio, long_recording: dict[str, str]) -> None:
+    run = studio.run("dub", request=long_dub(long_recording, "cs"))
+    job = studio.job_of(run)
+    studio.wait_for_stage(job, "speak cs")
+    os.kill(runner_of(studio), signal.SIGKILL)
+    ended = studio.wait(run)
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    assert studio.facts(job)["state"].startswith("completed")
+    studio.until(lambda: studio.processes(PREFECT__FLOW_RUN_ID=run), lambda found: not found)
+
+
 def test_nothing_that_a_studio_has_written_holds_its_secrets(studio: Studio, folder: Path) -> None:
     """Prefect's database with parameters, logs and artifacts, our catalog, reports, logs: after runs that went well,
     and one that did not."""
@@ -305,10 +323,8 @@ def test_a_run_that_is_lost_with_its_runner_is_found_crashed_and_gone_on_with(
     run = studio.run("dub", request=long_dub(long_recording, "ro"))
     job = studio.job_of(run)
     studio.wait_for_stage(job, "speak ro")
-    mine = studio.processes(SPEECHMILL_HOME=str(studio.home))
-    [runner] = [pid for pid in mine if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"flows.cli\0serve\0")]
     [process] = studio.processes(PREFECT__FLOW_RUN_ID=run)
-    for pid in (runner, process):
+    for pid in (runner_of(studio), process):
         os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
     assert studio.wait(run)["state"]["type"] == "CRASHED"
