@@ -38,25 +38,26 @@ def in_process(
     stops what has not begun, and is raised once what runs has ended. Where it is a person who stops (``Cancelled``,
     Ctrl-C, a signal), programs that run are ended too.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
-    futures: list[Future[Result]] = [pool.submit(operation, order) for order in orders]
-    try:
-        waiting, checked = set(futures), time.monotonic()
-        while waiting:
-            ended, waiting = wait(waiting, timeout=CANCEL_POLL_S, return_when=FIRST_COMPLETED)
-            for future in ended:
-                future.result()
-                done(1)
-            if time.monotonic() - checked > CANCEL_POLL_S:
-                check()
-                checked = time.monotonic()
-        return [future.result() for future in futures]
-    except BaseException as error:
-        if isinstance(error, Cancelled) or not isinstance(error, Exception):
-            programs.stop_all()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with programs.stoppable():  # a program that a thread was about to start is not started after a stop
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
+        futures: list[Future[Result]] = [pool.submit(operation, order) for order in orders]
+        try:
+            waiting, checked = set(futures), time.monotonic()
+            while waiting:
+                ended, waiting = wait(waiting, timeout=CANCEL_POLL_S, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    future.result()
+                    done(1)
+                if time.monotonic() - checked > CANCEL_POLL_S:
+                    check()
+                    checked = time.monotonic()
+            return [future.result() for future in futures]
+        except BaseException as error:
+            if isinstance(error, Cancelled) or not isinstance(error, Exception):
+                programs.stop_all()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Operation(Protocol[Taken, Result]):
