@@ -55,15 +55,12 @@ class EngineSettings:
 
 
 class Engine:
-    """Serves requests to one loaded model. Safe to use from any thread; close it, or use it with ``with``.
-
-    A model serves one engine at a time: the engine lays out its weights for its number of rows.
-    """
+    """Serves requests to one loaded model. Safe to use from any thread; close it, or use it with ``with``."""
 
     def __init__(self, model: Model, settings: EngineSettings | None = None) -> None:
         self.model = model
         self.settings = settings or EngineSettings()
-        model.lm.lay_out(self.settings.slots)
+        model.lm.lay_out()
         self.context = min(self.settings.groups, model.lm.config.context_groups)
         coarse = model.lm.dtype != torch.float32
         self.batch = Batch(

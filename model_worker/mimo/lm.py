@@ -16,7 +16,7 @@ from torch.nn import functional
 from .checkpoint import Checkpoint, Parts, parts_of, settle
 from .config import LmConfig
 from .local import LocalDecoder
-from .projection import PACKED_ROWS, Projection, lay_out, project
+from .projection import Projection, lay_out
 from .qwen import QwenStack, Within
 
 
@@ -43,6 +43,7 @@ class SpeechLm(nn.Module):
         self.local = LocalDecoder(config)
         self.offsets: Tensor  # [channels]: where each channel begins in the speech table
         self.empty_codes: Tensor  # [channels]
+        self.laid_out = False
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
@@ -85,17 +86,16 @@ class SpeechLm(nn.Module):
         """Zero the embedding of every channel's empty id: it counts as nothing, whatever the file holds there."""
         self.speech_table.data[self.offsets + self.empty_codes] = 0
 
-    def lay_out(self, rows: int | None) -> None:
-        """Order the weights for steps of so many rows (None: as loaded); the patch encoder sees one for each frame.
-
-        The local decoder's heads stay plain: every pass multiplies another part of them.
-        """
-        for part in (self.backbone, self.local.stack, self.local.to_local, self.lm_head, self.group_downcast,
-                     self.hidden_downcast):  # fmt: skip
+    def lay_out(self) -> None:
+        """Bring the weights into the order in which steps read them fastest; a second time does nothing."""
+        if self.laid_out:
+            return
+        for stack in (self.backbone, self.local.stack, self.patch_encoder):
+            stack.lay_out()
+        for part in (self.local.to_local, self.local.heads, self.lm_head, self.group_downcast, self.hidden_downcast):
             if part is not None:
-                lay_out(part, rows=rows)
-        lay_out(self.local.heads, rows=None if rows is None else min(rows, PACKED_ROWS - 1))
-        lay_out(self.patch_encoder, rows=None if rows is None else rows * self.config.group_size)
+                lay_out(part)
+        self.laid_out = True
 
     @property
     def device(self) -> torch.device:
@@ -131,7 +131,7 @@ class SpeechLm(nn.Module):
 
     def text_logits(self, hidden: Tensor) -> Tensor:
         """[rows, vocab] float32 of normed hidden states [rows, hidden]."""
-        logits: Tensor = project(hidden, self.embed_tokens) if self.lm_head is None else self.lm_head(hidden)
+        logits: Tensor = functional.linear(hidden, self.embed_tokens) if self.lm_head is None else self.lm_head(hidden)
         return logits.float()
 
     def local_state(self, hidden: Tensor) -> Tensor:

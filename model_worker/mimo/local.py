@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
+from .compiled import Cells
 from .config import LmConfig
-from .projection import Projection, project
+from .projection import Projection
 from .qwen import QwenStack
 
 Pick = Callable[["Run", Tensor], Tensor]
@@ -38,15 +40,19 @@ class LocalMemory:
     """Keys and values of the passes of one group; filled from the front, fresh for every group."""
 
     def __init__(self, layers: int, rows: int, heads: int, steps: int, head_dim: int, like: Tensor) -> None:
-        self.kept = [layer.unbind() for layer in like.new_empty(layers, 2, rows, heads, steps, head_dim).unbind()]
+        self.keys, self.values = like.new_empty(2, layers, rows, heads, steps, head_dim)
         self.step = 0
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = self.kept[layer]
+        keys, values = self.keys[layer], self.values[layer]
         end = self.step + 1
         keys[:, :, self.step : end] = k
         values[:, :, self.step : end] = v
         return functional.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end])
+
+    def cells(self, _stack: QwenStack, rows: int, _steps: int) -> Cells:
+        at = np.full(rows, self.step)
+        return Cells(self.keys, self.values, at, at + 1)
 
 
 class LocalDecoder(nn.Module):
@@ -144,9 +150,7 @@ class LocalDecoder(nn.Module):
             hidden = self.stack.normed(self.stack(x, slice(step, step + 1), memory)[:, 0])
             # one product for all channels of the pass: they are neighbours in the joined heads
             logits = (
-                project(hidden, self.heads.weight[runs[0].heads.start : runs[-1].heads.stop]).float()
-                if runs
-                else hidden
+                self.heads.part(hidden, slice(runs[0].heads.start, runs[-1].heads.stop)).float() if runs else hidden
             )
             ids: list[Tensor] = []
             cells: list[Tensor] = []

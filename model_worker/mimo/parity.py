@@ -78,7 +78,10 @@ class Row:
 class Goldens:
     """A folder of golden data and the models to hold against it."""
 
-    def __init__(self, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32, *, laid_out: bool = False
+    ) -> None:
+        """``laid_out``: with the weights as an engine has them."""
         self.folder = folder
         self.index = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
         self.device, self.dtype = torch.device(device), dtype
@@ -86,6 +89,8 @@ class Goldens:
         self.codec = Codec.load(folder / "tokenizer", device, dtype)
         self.lm = SpeechLm.load(folder / "lm", device, dtype)
         self.prompts = PromptBuilder(self.lm.config, self.text)
+        if laid_out:
+            self.lm.lay_out()
 
     def rows(self) -> Iterator[Row]:
         """Run every case."""
@@ -313,9 +318,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m model_worker.mimo.parity", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--laid-out", action="store_true", help="with the weights as an engine lays them out")
     options = parser.parse_args(arguments)
     try:
-        goldens = Goldens(options.folder, options.device)
+        goldens = Goldens(options.folder, options.device, laid_out=options.laid_out)
         rows = []
         _say(f"{'case':48} {'kind':23} {'difference':>10} {'tolerance':>10}  verdict")
         for row in goldens.rows():

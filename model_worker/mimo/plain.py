@@ -14,6 +14,7 @@ from torch.nn import functional
 from .groups import Groups
 from .lm import SpeechLm
 from .projection import ordinary_products
+from .qwen import QwenStack
 from .sampler import GREEDY, Sampling, SamplingRows, choose, gumbel, seed_words
 
 
@@ -30,6 +31,9 @@ class GrowingMemory:
         self.kept[layer] = (k, v)
         shared = q.shape[1] != k.shape[1]
         return functional.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1, enable_gqa=shared)
+
+    def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> None:
+        """They move with every call."""
 
 
 @ordinary_products()

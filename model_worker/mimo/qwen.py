@@ -5,14 +5,16 @@ Where keys and values live is not the block's business: it hands them to a memor
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
-from .projection import Projection
+from .compiled import FEW_ROWS, Cells, CompiledStack
+from .projection import Projection, is_ordinary, lay_out
 from .rotary import inverse_frequencies, rotary_table, rotate
 
 
@@ -21,6 +23,10 @@ class Memory(Protocol):
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attended values [rows, heads, steps, head_dim] for q of that shape; k, v have [rows, kv_heads, …]."""
+        ...
+
+    def cells(self, stack: QwenStack, rows: int, steps: int) -> Cells | None:
+        """Where a compiled stack finds them itself; None where only :meth:`attend` can tell."""
         ...
 
 
@@ -34,6 +40,12 @@ class Within:
         return functional.scaled_dot_product_attention(
             q, k, v, is_causal=self.causal, enable_gqa=q.shape[1] != k.shape[1]
         )
+
+    def cells(self, stack: QwenStack, rows: int, steps: int) -> Cells:
+        blocks = stack.blocks
+        keys, values = stack.norm.new_empty(2, len(blocks), rows, blocks[0].kv_heads, steps, blocks[0].head_dim)
+        at = np.tile(np.arange(steps), rows)
+        return Cells(keys, values, at, at + 1 if self.causal else np.full_like(at, steps))
 
 
 class QwenBlock(nn.Module):
@@ -66,6 +78,13 @@ class QwenBlock(nn.Module):
         yield f"{prefix}input_layernorm.weight", self.attention_norm.data
         yield f"{prefix}post_attention_layernorm.weight", self.ffn_norm.data
 
+    def weights(self) -> list[Tensor]:
+        """All parameters, in the order in which they are used but for the norms, which are last."""
+        bias = self.qkv.bias
+        assert bias is not None
+        products = [self.qkv.weight, bias, self.o_proj.weight, self.gate_up.weight, self.down_proj.weight]
+        return [*products, self.attention_norm, self.ffn_norm]
+
     def forward(self, x: Tensor, steps: int, cos: Tensor, sin: Tensor, memory: Memory, layer: int) -> Tensor:
         """``x`` [rows * steps, width]; ``cos``, ``sin`` [rows or 1, 1, steps, head_dim]."""
         turning = self.heads + self.kv_heads
@@ -78,9 +97,10 @@ class QwenBlock(nn.Module):
         seen = memory.attend(layer, turned[:, : self.heads], turned[:, self.heads :], qkv[:, turning:])
         if steps > 1:
             seen = seen.transpose(1, 2)
-        x = self.o_proj.onto(seen.reshape(len(x), self.heads * self.head_dim), x)
+        x = x + self.o_proj(seen.reshape(len(x), self.heads * self.head_dim))
         gate, up = self.gate_up(rms_norm(x, self.ffn_norm, self.eps)).chunk(2, 1)
-        return self.down_proj.onto(functional.silu(gate) * up, x)
+        out: Tensor = x + self.down_proj(functional.silu(gate) * up)
+        return out
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -115,6 +135,11 @@ class QwenStack(nn.Module):
         self.norm = nn.Parameter(torch.empty(width), requires_grad=False)
         self.width, self.eps = width, eps
         self._head_dim, self._theta, self._positions = head_dim, theta, positions
+        self._compiled: CompiledStack | None = None
+
+    @property
+    def blocks(self) -> list[QwenBlock]:
+        return cast(list[QwenBlock], list(self.layers))
 
     def parts(self, prefix: str) -> Parts:
         yield from parts_of(self.layers, f"{prefix}layers.")
@@ -125,12 +150,21 @@ class QwenStack(nn.Module):
         frequencies = inverse_frequencies(self._head_dim, self._theta, device)
         self.cos, self.sin = rotary_table(frequencies, self._positions, dtype)
 
+    def lay_out(self) -> None:
+        """Bring the weights into the order that an engine needs; see :func:`.projection.lay_out`."""
+        lay_out(self)
+        self._compiled = CompiledStack(self) if self.blocks[0].qkv.laid_out else None
+
     def forward(self, x: Tensor, positions: slice | Tensor, memory: Memory) -> Tensor:
         """Run all layers on [rows, steps, width], without the final norm.
 
         ``positions`` are a slice that holds for all rows, or [rows, steps].
         """
         rows, steps, width = x.shape
+        if self._compiled is not None and rows * steps <= FEW_ROWS and not is_ordinary():
+            cells = memory.cells(self, rows, steps)
+            if cells is not None:
+                return self._compiled.run(x, cells)
         cos, sin = self.cos[positions], self.sin[positions]
         if cos.dim() == 3:
             cos, sin = cos[:, None], sin[:, None]

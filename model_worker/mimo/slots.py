@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .compiled import Cells
 from .groups import Groups
 from .lm import SpeechLm
+from .qwen import QwenStack
 from .sampler import Sampling, SamplingRows, Uses, seed_words
 
 MOST_STOPS = 8  # stop ids a request may have
@@ -136,6 +138,10 @@ class StepMemory:
         folded = q.reshape(self.rows, shared, heads // shared, width)
         return functional.scaled_dot_product_attention(folded, keys, values, attn_mask=self.mask).reshape(q.shape)
 
+    def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> Cells:
+        at = self.position.numpy()
+        return Cells(self.slots.keys, self.slots.values, at, at + 1)
+
 
 class PromptMemory:
     """Many groups per row, each row starting at its own position; padding goes to the group that is never used."""
@@ -162,3 +168,6 @@ class PromptMemory:
         rows = slice(self.first, self.first + len(q))
         k, v = (cache[rows, :, : self.length].repeat_interleave(times, 1) for cache in (keys, values))
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
+
+    def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> None:
+        """Many rows, of different lengths."""

@@ -62,7 +62,7 @@ def endless(seed: int = 0, groups: int = 400, **settings: object) -> Request:
 
 @pytest.mark.parametrize(("slots", "steady"), [(3, False), (3, True), (16, False), (1, False)])
 def test_the_engine_agrees_with_plain_generation(model: Model, slots: int, steady: bool) -> None:
-    """However the weights lie: for one row, for a few, or packed for many."""
+    """For one row, for a few, and for many."""
     tasks = [
         Request("speak", {"text": SENTENCES[0]}, seed=3, max_new=12),
         Request("speak", {"text": SENTENCES[2]}, seed=4, max_new=12, text=GREEDY, audio=GREEDY),

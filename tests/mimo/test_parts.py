@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model_worker.mimo import AudioError, Failure, Model, Sampling, Sound, read_wav
 from model_worker.mimo.graphs import Graphs, graphs_for
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.pages import LargePages
 from model_worker.mimo.prefix import PrefixCache
-from model_worker.mimo.projection import Layout, Projection, can_pack, lay_out, ordinary_products, project
 from model_worker.mimo.prompts import default_template, is_chinese, spoken_text
 from model_worker.mimo.sampler import Uses
 from model_worker.mimo.slots import Settings, Slots
@@ -93,63 +90,6 @@ def test_the_prefix_cache_forgets_the_least_recently_used() -> None:
     assert (len(cache), cache.bytes) == (2, 160)
     cache.clear()
     assert (len(cache), cache.bytes) == (0, 0)
-
-
-@settings(max_examples=30, deadline=None)
-@given(rows=st.integers(1, 60), inputs=st.integers(1, 40), outputs=st.integers(1, 40), biased=st.booleans())
-def test_every_route_of_a_product_gives_the_product(rows: int, inputs: int, outputs: int, biased: bool) -> None:
-    generator = torch.Generator().manual_seed(rows)
-    x, weight = torch.randn(rows, 1, inputs, generator=generator), torch.randn(outputs, inputs, generator=generator)
-    bias = torch.randn(outputs, generator=generator) if biased else None
-    with ordinary_products():
-        wanted = project(x, weight, bias)
-    got = project(x, weight, bias)
-    assert got.shape == (rows, 1, outputs)
-    assert torch.allclose(got, wanted, atol=1e-4)
-
-
-@pytest.mark.parametrize("packs", [True, False])
-def test_the_layout_of_weights_changes_their_order_and_nothing_else(
-    packs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("model_worker.mimo.projection.can_pack", lambda: packs and can_pack())
-    layers = torch.nn.ModuleList([Projection(8, 24, bias=True), Projection(24, 8)])
-    for parameter in layers.parameters():
-        parameter.data.normal_()
-    weights = [layer.weight.clone() for layer in layers]
-    many = Layout.PACKED if packs and can_pack() else Layout.ROWS
-    for rows, layouts in (
-        (1, [Layout.COLUMNS, Layout.ROWS]),
-        (16, [many, many]),
-        (4, [Layout.ROWS, Layout.ROWS]),
-        (16, [many, many]),
-        (1, [Layout.COLUMNS, Layout.ROWS]),
-        (None, [Layout.LOADED, Layout.LOADED]),
-    ):
-        lay_out(layers, rows=rows)
-        assert [layer.layout for layer in layers] == layouts
-        assert all(torch.equal(layer.plain(), weight) for layer, weight in zip(layers, weights, strict=True))
-        for count in (1, 2, 16, 100):
-            x, base = torch.randn(count, 24), torch.randn(count, 8)
-            with ordinary_products():
-                wanted = layers[0](layers[1](x)), layers[1].onto(x, base)
-            assert torch.allclose(layers[0](layers[1](x)), wanted[0], atol=1e-4)
-            assert torch.allclose(layers[1].onto(x, base), wanted[1], atol=1e-4)
-
-
-def test_packed_weights_are_held_once() -> None:
-    layer = Projection(32, 64)
-    layer.weight.data.normal_()
-    lay_out(layer, rows=16)
-    assert layer.layout is not Layout.PACKED or layer.weight.numel() == 0
-
-
-def test_packing_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIMO_ONEDNN", "0")
-    assert not can_pack()
-    monkeypatch.delenv("MIMO_ONEDNN")
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert not can_pack()
 
 
 def test_large_pages_hold_what_is_put_there_one_after_the_other() -> None:

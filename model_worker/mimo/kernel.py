@@ -1,0 +1,232 @@
+"""Few rows through a stack of layers, or through one matrix, compiled: every weight is read from memory once.
+
+All threads call the same function with the same arguments. They share its work by tickets: whoever is free takes the
+next piece (a few outputs of a product, a few heads of an attention), and a piece waits until all that it depends on
+is done. So no thread waits for one that sleeps, and one alone finishes as well; and as a phase of a layer ends for one
+thread, the other still reads, so that the memory is never idle.
+
+Importing this module imports numba and compiles, or finds what was compiled before.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import carray
+from numpy.typing import NDArray
+
+from .atomic import DONE, NEXT, Ints, compiled, count, counters, floats_at, wait
+
+__all__ = ["counters", "run_product", "run_stack"]
+
+Floats = NDArray[np.float32]
+
+PIECE_BYTES = 64 << 10  # of weights: long enough for the processor to read ahead, short enough to share evenly
+FEWEST_OUTPUTS = 4  # of a piece
+ATTENTION_PIECES = 16  # of one layer, at most
+QKV, QKV_BIAS, OUT, GATE_UP, DOWN, ATTENTION_NORM, FFN_NORM = range(7)  # columns of the table of weights
+
+
+@compiled()
+def _outputs(inputs: int) -> int:
+    """How many outputs of a product with so many inputs make a piece."""
+    return max(FEWEST_OUTPUTS, PIECE_BYTES // (4 * inputs) // FEWEST_OUTPUTS * FEWEST_OUTPUTS)
+
+
+@compiled()
+def _multiply(w: Floats, first: int, last: int, x: Floats, part: Floats, at: int) -> None:
+    """Outputs ``first``..``last`` of all rows of ``x`` times ``w`` transposed, into ``part`` from column ``at`` on.
+
+    Two outputs at a time, of four rows where there are so many: that keeps the vector unit fed from registers. With an
+    odd number of outputs the last is computed twice, into a column that is spare.
+    """
+    rows, inputs = x.shape
+    fours = rows // 4 * 4
+    for j in range(first, last, 2):
+        k, to = min(j + 1, last - 1), at + j - first
+        for r in range(0, fours, 4):
+            a = b = c = d = e = f = g = h = np.float32(0)
+            for i in range(inputs):
+                v, u = w[j, i], w[k, i]
+                a += v * x[r, i]
+                b += v * x[r + 1, i]
+                c += v * x[r + 2, i]
+                d += v * x[r + 3, i]
+                e += u * x[r, i]
+                f += u * x[r + 1, i]
+                g += u * x[r + 2, i]
+                h += u * x[r + 3, i]
+            part[r, to], part[r + 1, to], part[r + 2, to], part[r + 3, to] = a, b, c, d
+            part[r, to + 1], part[r + 1, to + 1], part[r + 2, to + 1], part[r + 3, to + 1] = e, f, g, h
+        for r in range(fours, rows):
+            a = b = np.float32(0)
+            for i in range(inputs):
+                a += w[j, i] * x[r, i]
+                b += w[k, i] * x[r, i]
+            part[r, to], part[r, to + 1] = a, b
+
+
+@compiled("void(int64[::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])")
+def run_product(counters: Ints, w: Floats, bias: Floats, x: Floats, out: Floats) -> None:
+    """``x`` [rows, inputs] times ``w`` [outputs, inputs] transposed, plus ``bias`` [outputs or 0], into ``out``."""
+    outputs, inputs = w.shape
+    rows = len(x)
+    size = _outputs(inputs)
+    pieces = (outputs + size - 1) // size
+    part = np.empty((rows, size + 1), np.float32)
+    while True:
+        ticket = count(counters, NEXT)
+        if ticket >= pieces:
+            break
+        first = ticket * size
+        last = min(first + size, outputs)
+        _multiply(w, first, last, x, part, 0)
+        for r in range(rows):
+            for j in range(first, last):
+                out[r, j] = part[r, j - first] + (bias[j] if len(bias) else np.float32(0))
+        count(counters, DONE)
+    wait(counters, pieces)
+
+
+@compiled()
+def _norm(x: Floats, weight: Floats, eps: float, out: Floats) -> None:
+    """Every row over its root mean square, times ``weight``."""
+    rows, width = x.shape
+    for r in range(rows):
+        squares = np.float32(0)
+        for i in range(width):
+            squares += x[r, i] * x[r, i]
+        scale = np.float32(1 / math.sqrt(squares / width + eps))
+        for i in range(width):
+            out[r, i] = x[r, i] * scale * weight[i]
+
+
+@compiled()
+def _attend(
+    qkv: Floats, r: int, head: int, angle: int, cos: Floats, sin: Floats, keys: Floats, values: Floats,
+    layer: int, item: int, group: int, seen: int, scores: Floats, query: Floats, out: Floats,
+) -> None:  # fmt: skip
+    """One head of row ``r`` of ``qkv``, turned by its angles, over the first ``seen`` positions of its item."""
+    size = len(query)
+    half, start = size // 2, head * size
+    scale, most, whole = np.float32(1 / math.sqrt(size)), np.float32(-np.inf), np.float32(0)
+    for i in range(half):  # the first half of the sines is negative
+        near, far = qkv[r, start + i], qkv[r, start + half + i]
+        query[i] = (near * cos[angle, i] + far * sin[angle, i]) * scale
+        query[half + i] = (far * cos[angle, half + i] + near * sin[angle, half + i]) * scale
+        out[r, start + i] = out[r, start + half + i] = np.float32(0)
+    for p in range(seen):
+        total = np.float32(0)
+        for i in range(size):
+            total += query[i] * keys[layer, item, group, p, i]
+        scores[p] = total
+        most = max(most, total)
+    for p in range(seen):
+        weight = np.float32(math.exp(scores[p] - most))
+        whole += weight
+        for i in range(size):
+            out[r, start + i] += weight * values[layer, item, group, p, i]
+    for i in range(size):
+        out[r, start + i] /= whole
+
+
+@compiled(
+    "void(int64[::1], int64[:, ::1], int64, int64, float32, float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+    "float32[:, :, :, :, ::1], float32[:, :, :, :, ::1], int64[::1], int64[::1], int64,"
+    "float32[:, ::1], float32[:, ::1], float32[:, ::1])"
+)
+def run_stack(
+    counters: Ints, weights: Ints, heads: int, kv_heads: int, eps: float, cos: Floats, sin: Floats, x: Floats,
+    keys: Floats, values: Floats, at: Ints, seen: Ints, steps: int, qkv: Floats, attended: Floats, act: Floats,
+) -> None:  # fmt: skip
+    """All layers on ``x`` [rows, width], in place.
+
+    ``weights`` [layers, 7] are addresses; ``cos``, ``sin`` [positions, head_dim]; ``keys``, ``values``
+    [layers, items, kv_heads, positions, head_dim]. Row r is step r % ``steps`` of item r // ``steps``: its key goes to
+    position ``at[r]``, and it sees the first ``seen[r]`` positions. The last three are room for one layer.
+    """
+    rows, width = x.shape
+    head_dim, half, shared = cos.shape[1], cos.shape[1] // 2, heads // kv_heads
+    joined, inner, ffn = qkv.shape[1], attended.shape[1], act.shape[1]
+    turning = inner + kv_heads * head_dim
+    units = rows // steps * kv_heads  # of attention: what shares keys
+    unit_pieces = min(units, ATTENTION_PIECES)
+    qkv_size, out_size, ffn_size, down_size = _outputs(width), _outputs(inner), _outputs(2 * width), _outputs(ffn)
+    # the numbers of the first piece of every phase of a layer
+    attention_at = (joined + qkv_size - 1) // qkv_size
+    out_at = attention_at + unit_pieces
+    ffn_at = out_at + (width + out_size - 1) // out_size
+    down_at = ffn_at + (ffn + ffn_size - 1) // ffn_size
+    per_layer = down_at + (width + down_size - 1) // down_size
+    largest = max(qkv_size, out_size, ffn_size, down_size)
+    part, normed = np.empty((rows, 2 * largest + 2), np.float32), np.empty((rows, width), np.float32)
+    normed_for, one = -1, np.float32(1)
+    scores, query = np.empty(keys.shape[3], np.float32), np.empty(head_dim, np.float32)
+    while True:
+        ticket = count(counters, NEXT)
+        layer = ticket // per_layer
+        if layer >= len(weights):
+            break
+        begin, piece = layer * per_layer, ticket % per_layer
+        if attention_at <= piece < out_at:
+            wait(counters, begin + attention_at)
+            number = piece - attention_at
+            for unit in range(number * units // unit_pieces, (number + 1) * units // unit_pieces):
+                item, group = unit // kv_heads, unit % kv_heads
+                key, value = inner + group * head_dim, turning + group * head_dim
+                for r in range(item * steps, (item + 1) * steps):
+                    p = at[r]
+                    angle = min(p, len(cos) - 1)  # beyond the last position stands what nobody reads
+                    for i in range(half):
+                        near, far = qkv[r, key + i], qkv[r, key + half + i]
+                        keys[layer, item, group, p, i] = near * cos[angle, i] + far * sin[angle, i]
+                        turned = far * cos[angle, half + i] + near * sin[angle, half + i]
+                        keys[layer, item, group, p, half + i] = turned
+                    for i in range(head_dim):
+                        values[layer, item, group, p, i] = qkv[r, value + i]
+                for r in range(item * steps, (item + 1) * steps):
+                    angle = min(at[r], len(cos) - 1)
+                    for head in range(group * shared, (group + 1) * shared):
+                        _attend(
+                            qkv, r, head, angle, cos, sin, keys, values, layer, item, group, seen[r], scores, query,
+                            attended,
+                        )  # fmt: skip
+            count(counters, DONE)
+            continue
+        if piece < attention_at:
+            kind, start, size, outputs, given = QKV, 0, qkv_size, joined, normed
+        elif piece < ffn_at:
+            kind, start, size, outputs, given = OUT, out_at, out_size, width, attended
+        elif piece < down_at:
+            kind, start, size, outputs, given = GATE_UP, ffn_at, ffn_size, ffn, normed
+        else:
+            kind, start, size, outputs, given = DOWN, down_at, down_size, width, act
+        wait(counters, begin + start)
+        if kind in (QKV, GATE_UP) and normed_for != begin + start:
+            norm = weights[layer, ATTENTION_NORM if kind == QKV else FFN_NORM]
+            _norm(x, carray(floats_at(norm), (width,)), eps, normed)
+            normed_for = begin + start
+        times = 2 if kind == GATE_UP else 1  # the gates are the first half of the outputs
+        w = carray(floats_at(weights[layer, kind]), (times * outputs, given.shape[1]))
+        first = (piece - start) * size
+        last = min(first + size, outputs)
+        other = size + 1  # column of the second half
+        for time in range(times):
+            _multiply(w, first + time * outputs, last + time * outputs, given, part, time * other)
+        if kind == QKV:
+            bias = carray(floats_at(weights[layer, QKV_BIAS]), (outputs,))
+            for r in range(rows):
+                for j in range(first, last):
+                    qkv[r, j] = part[r, j - first] + bias[j]
+        elif kind == GATE_UP:
+            for r in range(rows):
+                for j in range(first, last):
+                    gate = part[r, j - first]
+                    act[r, j] = gate / (one + math.exp(-gate)) * part[r, other + j - first]
+        else:
+            for r in range(rows):
+                for j in range(first, last):
+                    x[r, j] += part[r, j - first]
+        count(counters, DONE)
+    wait(counters, len(weights) * per_layer)
