@@ -129,13 +129,13 @@ def speechmill(tmp_path: Path, forge: Forge) -> Speechmill:
     return Speechmill(tmp_path / "home", forge)
 
 
-LONG_LINES = 240
-LONG_S = 48
+LONG_LINES = 600  # an idle machine speaks fewer before anybody can say stop
+LONG_S = 120
 
 
 @pytest.fixture(scope="session")
 def long_recording(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A recording of five lines a second, for less than a minute: the source and its script."""
+    """A recording of five lines a second, for two minutes: the source and its script."""
     made = tmp_path_factory.mktemp("long")
     source, script = made / "long.flac", made / "long.srt"
     subprocess.run(
