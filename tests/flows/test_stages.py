@@ -30,7 +30,8 @@ class Lived:
         asked = json.dumps({**request, "engines": ENGINES, "out": str(self.out)})
         env = {**os.environ, "SPEECHMILL_HOME": str(self.home), "SPEECHMILL_WORKERS": "2"}
         argv = [sys.executable, "-m", "tests.flows.lives", act, kind, asked]
-        ran = subprocess.run(argv, env=env, cwd=folder, capture_output=True, text=True, timeout=300)
+        root = Path(__file__).parents[2]  # where `tests` is found
+        ran = subprocess.run(argv, env=env, cwd=root, capture_output=True, text=True, timeout=300)
         assert ran.returncode == 0, ran.stderr
         *self.lives, self.last = map(json.loads, ran.stdout.splitlines())
         self.report: dict[str, Any] = json.loads((self.out / "report.json").read_text("utf-8"))
