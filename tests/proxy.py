@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -103,6 +104,9 @@ class Proxy:
                     server.sendall(block)
             except OSError:
                 return
+            finally:
+                with suppress(OSError):  # closing it would tell the server nothing while the way back still reads
+                    server.shutdown(socket.SHUT_RDWR)
 
     def _fault(self, block: bytes) -> Fault | None:
         if not REQUEST.match(block):
