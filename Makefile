@@ -29,9 +29,9 @@ lint: install-test  ## ruff, mypy, the rooms' import rules, shell scripts, conta
 	.venv/bin/check-jsonschema -q --schemafile infra/helm/speechmill/values.schema.json infra/helm/speechmill/values.yaml
 	.venv/bin/hadolint -c infra/docker/hadolint.yaml infra/docker/Dockerfile
 
-bench: install  ## the benchmark tables, as ratios within one run
-	@$(PYTHON) bench/dubbing.py; dubbing=$$?; $(PYTHON) bench/episode.py && $(PYTHON) bench/drop.py && \
-		PYTHONPATH=. $(PYTHON) bench/on_queue.py && exit $$dubbing
+bench: install-test  ## the benchmark tables, as ratios within one run
+	@failed=0; for table in dubbing episode drop on_queue production; do \
+		PYTHONPATH=. $(PYTHON) bench/$$table.py || failed=1; done; exit $$failed
 
 bench-mimo: install-test  ## MiMo-Audio on this machine's CPU, batch by batch, beside a plain loop
 	@$(PYTHON) bench/mimo_cpu.py

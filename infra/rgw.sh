@@ -31,7 +31,7 @@ access_key=speechmill
 secret_key=speechmill-test
 
 is_ours() { # PID: still the server that we started in this folder?
-  [ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$home/"
+  { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null | grep -qF -- "$home/"
 }
 
 stop() {
