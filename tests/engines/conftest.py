@@ -1,18 +1,27 @@
-"""Speech to listen to, spoken on the spot by flite."""
+"""Speech to listen to, spoken on the spot by flite; and MiMo-Audio on its tiny checkpoint."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import soundfile
 from scipy.signal import resample_poly
 
+from model_worker.engines import registry
 from model_worker.engines.waves import write_mono
+from speechmill.abilities import Engine
 from speechmill.lines import RATE_HZ
+
+from .mimo import TINY, tiny_settings
+
+if TYPE_CHECKING:
+    from model_worker.engines.mimo.service import Service
 
 Flite = Callable[[str, str], Path]
 
@@ -33,3 +42,42 @@ def flite(tmp_path_factory: pytest.TempPathFactory) -> Flite:
         return made[text, voice]
 
     return speak
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def engine(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Engine:  # noqa: ARG001
+    return registry.engine("mimo", tiny_settings(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="module")
+def service(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:  # noqa: ARG001
+    from model_worker.engines.mimo.service import Service
+    from model_worker.engines.mimo.weights import Weights
+
+    settings = tiny_settings(tmp_path_factory.mktemp("home"))
+    service = Service(Weights.of(settings), settings)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """A sentence of a person's, as engines take it."""
+    from model_worker.mimo import read_wav
+
+    sound = read_wav(TINY / "wavs" / "en_24k.wav")
+    write_mono(tmp_path / "speech.wav", np.repeat(sound.samples[0], 2))
+    return tmp_path / "speech.wav"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The tiny checkpoint, to be damaged."""
+    return Path(shutil.copytree(TINY, tmp_path / "copy", ignore=shutil.ignore_patterns("cases", "wavs")))

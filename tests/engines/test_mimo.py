@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +13,7 @@ import soundfile
 
 pytest.importorskip("torch", reason="the extra 'mimo' is not installed")
 
-import torch
 
-from model_worker.engines import registry
 from model_worker.engines.mimo import engine as make
 from model_worker.engines.mimo.cloning import cut
 from model_worker.engines.mimo.service import FAILURES, Service
@@ -33,143 +23,17 @@ from model_worker.engines.mimo.voices import DESCRIBED, instruction, voice_for
 from model_worker.engines.mimo.weights import Weights
 from model_worker.engines.mimo.writing import question
 from model_worker.engines.waves import write_mono
-from model_worker.mimo import Failure, Request, Sound, read_wav
-from model_worker.mimo.step import Plan, Stepper
-from speechmill import programs
-from speechmill.abilities import Ability, Converses, Engine, Message, Phrase, ServesMany, Understands, Utterance, Writes
-from speechmill.errors import Cancelled, EngineRefused, MissingWeights
+from model_worker.mimo import Failure, Request, Sound
+from speechmill.abilities import Converses, Engine, Message, Phrase, ServesMany, Understands, Utterance, Writes
+from speechmill.errors import EngineRefused, MissingWeights
 from speechmill.lines import RATE_HZ, Doubt
 from speechmill.recipes import digest_of_bytes
 from speechmill.settings import Settings
-from speechmill.takes import Reason, Take, Verdict
+from speechmill.takes import Reason
 from speechmill.voices import Speaker, Voice
-from storage.artifacts import ArtifactStore
-from storage.catalog import Catalog
-from storage.objects import FolderStore
-from tasks.dispatch import in_process
-from tasks.speaking import assign, speak_line
+from tasks.speaking import assign
 
-from .mimo import TINY, tiny_settings
-
-PLAIN = Voice("MiMo's own", "mimo", {"described": "own", "again": 0})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return registry.engine("mimo", tiny_settings(tmp_path_factory.mktemp("home")))
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    settings = tiny_settings(tmp_path_factory.mktemp("home"))
-    service = Service(Weights.of(settings), settings)
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def speech(tmp_path: Path) -> Path:
-    sound = read_wav(TINY / "wavs" / "en_24k.wav")
-    write_mono(tmp_path / "speech.wav", np.repeat(sound.samples[0], 2))
-    return tmp_path / "speech.wav"
-
-
-def spoken(engine: Engine, out: Path, voice: Voice, text: str = "Good evening, everybody.") -> bytes:
-    """The first take that succeeds: random weights often fall silent."""
-    assert engine.speaks
-    for seed in range(8):
-        try:
-            engine.speaks.speak(Utterance(text, "en", seed=seed), voice, out)
-        except EngineRefused:
-            continue
-        return out.read_bytes()
-    raise AssertionError("eight takes failed")
-
-
-# weights
-
-
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        ({}, ["MODEL_DIR is not set", "TOKENIZER_DIR is not set", "7B-Instruct --local-dir", "16 GB", "5 GB"]),
-        ({"mimo_model_dir": TINY / "lm"}, ["TOKENIZER_DIR is not set", "hf download XiaomiMiMo/MiMo-Audio-Tokenizer"]),
-        ({"mimo_model_dir": TINY / "no", "mimo_tokenizer_dir": TINY / "tokenizer"}, ["no, which is no folder"]),
-        ({"mimo_model_dir": TINY / "wavs", "mimo_tokenizer_dir": TINY / "tokenizer"}, ["model.safetensors: there is"]),
-    ],
-)
-def test_whoever_has_no_weights_is_told_what_to_download(
-    tmp_path: Path, fields: dict[str, Path], named: list[str]
-) -> None:
-    made = make(Settings(home=tmp_path, **fields))
-    for able in (made.transcribes, made.speaks, made.writes, made.understands, made.converses):
-        with pytest.raises(MissingWeights) as refused:
-            _ = able.languages
-        assert all(word in str(refused.value) for word in named)
-    assert made.translates
-    with pytest.raises(MissingWeights):
-        _ = made.translates.pairs
-
-
-def test_an_engine_without_weights_is_not_offered_to_others(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
-    assert not registry._can("mimo", Ability.SPEAK, ("zh",), settings)
-    assert registry._can("mimo", Ability.SPEAK, ("zh",), tiny_settings(tmp_path))
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(TINY, tmp_path / "copy", ignore=shutil.ignore_patterns("cases", "wavs")))
-
-
-def settings_of(folder: Path) -> Settings:
-    return Settings(
-        home=folder, mimo_model_dir=folder / "lm", mimo_base_dir=folder / "lm", mimo_tokenizer_dir=folder / "tokenizer"
-    )
-
-
-def test_a_truncated_file_is_named_before_any_work(copied: Path) -> None:
-    path = copied / "tokenizer" / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-4])
-    made = make(settings_of(copied))
-    assert made.speaks
-    with pytest.raises(MissingWeights, match=r"tokenizer/model\.safetensors.*not a whole"):
-        _ = made.speaks.languages
-
-
-def test_a_config_of_another_model_is_named_when_it_is_loaded(copied: Path, speech: Path) -> None:
-    config = json.loads((copied / "lm" / "config.json").read_text())
-    (copied / "lm" / "config.json").write_text(json.dumps({**config, "intermediate_size": 161}))
-    made = make(settings_of(copied))
-    assert made.transcribes
-    with pytest.raises(MissingWeights, match="gate_proj"):
-        made.transcribes.transcribe(speech, "en")
-    (copied / "lm" / "config.json").write_text(json.dumps(config))
-    assert made.transcribes.transcribe(speech, "en").text  # mended, it works without a new process
-
-
-def test_the_version_names_weights_prompts_and_number_format(copied: Path) -> None:
-    ours = make(settings_of(TINY))
-    assert ours.speaks
-    assert ours.transcribes
-    assert ours.translates
-    same, other = make(settings_of(copied)), make(settings_of(copied).model_copy(update={"mimo_dtype": "bfloat16"}))
-    assert same.speaks
-    assert other.speaks
-    assert same.speaks.version == ours.speaks.version
-    assert other.speaks.version != ours.speaks.version
-    assert len({ours.speaks.version, ours.transcribes.version, ours.translates.version}) == 3
-    config = json.loads((copied / "lm" / "config.json").read_text())
-    (copied / "lm" / "config.json").write_text(json.dumps({**config, "rope_theta": 10_000}))
-    changed = make(settings_of(copied))
-    assert changed.speaks
-    assert changed.speaks.version != ours.speaks.version
-
+from .mimo import PLAIN, TINY, settings_of, spoken, tiny_settings
 
 # speaking
 
@@ -382,99 +246,3 @@ def test_a_term_that_is_missing_is_a_doubt(engine: Engine) -> None:
     made = engine.translates.translate(phrases, "en", "zh", {"bowl": "碗"})
     assert made
     assert all(Doubt.GLOSSARY_MISSED in one.doubts for one in made.values())
-
-
-# threads and endings
-
-
-@pytest.mark.parametrize("why", [Cancelled("stopped"), KeyboardInterrupt()])
-def test_takes_that_run_are_given_up_when_a_person_stops(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: BaseException
-) -> None:
-    """By ``speechmill cancel`` or Ctrl-C, however long the model would go on; the engine serves what comes later."""
-    step, begun = Stepper.step, threading.Event()
-
-    def slow(self: Stepper, plan: Plan) -> None:
-        begun.set()
-        time.sleep(0.05)
-        step(self, plan)
-
-    def speak(seed: int) -> None:
-        assert engine.speaks
-        if seed == 0:
-            begun.wait(30)
-            raise why
-        engine.speaks.speak(Utterance("And so on, and so on. " * 10, "en", seed=seed), PLAIN, tmp_path / f"{seed}.wav")
-
-    monkeypatch.setattr(Stepper, "step", slow)
-    began = time.monotonic()
-    with pytest.raises(type(why)):
-        in_process(speak, range(12), threads=4, done=lambda _: None, check=lambda: None)
-    assert time.monotonic() - began < 5  # four hundred steps of 50 ms are twenty seconds
-    assert not list(tmp_path.glob("*.wav"))
-    monkeypatch.undo()
-    assert spoken(engine, tmp_path / "later.wav", PLAIN)
-
-
-def test_a_line_that_does_not_fit_into_memory_fails_and_the_others_are_as_ever(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts = [*(f"Line number {n} is short." for n in range(5)), "This one is far too long, and " * 8]
-
-    def takes(home: Path) -> list[Take]:
-        assert engine.speaks
-        given = [assign(f"{n}", PLAIN, Utterance(text, "en"), 1, engine.speaks) for n, text in enumerate(texts)]
-        with closing(Catalog.open(f"sqlite:///{home}.db")) as catalog:
-            store = ArtifactStore(FolderStore(home / "objects"), catalog, home)
-            work = partial(speak_line, store, speaks=engine.speaks, ear=None)
-            return in_process(work, given, threads=4, done=lambda _: None, check=lambda: None)
-
-    wanted, read = takes(tmp_path / "roomy"), Stepper.read
-
-    def limited(self: Stepper, first: int, prompts: list, starts: list[int]) -> None:  # type: ignore[type-arg]
-        if sum(len(prompt) for prompt in prompts) > 100:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        read(self, first, prompts, starts)
-
-    monkeypatch.setattr(Stepper, "read", limited)
-    found = takes(tmp_path / "short")
-    assert found[:-1] == wanted[:-1]
-    assert any(take.audio for take in found)
-    assert found[-1].verdict is Verdict.FAILED
-    assert found[-1].reasons == (Reason.ENGINE_REFUSED,)
-
-
-def test_nothing_is_asked_of_the_model_once_a_person_stopped(service: Service) -> None:
-    with programs.stoppable():
-        programs.stop_all()
-        with pytest.raises(Cancelled):
-            service.run(Request("chat", {"text": "Hello."}, max_new=4))
-    assert service.run_all([Request("chat", {"text": "Hello."}, max_new=4)])
-
-
-def test_a_closed_service_starts_again(service: Service) -> None:
-    request = Request("chat", {"text": "Hello."}, max_new=4)
-    first = service.run_all([request])[0]
-    service.close()
-    again = service.run_all([request])[0]
-    assert not isinstance(first, EngineRefused)
-    assert not isinstance(again, EngineRefused)
-    assert first.text == again.text
-
-
-def test_a_process_ends_although_its_engine_is_busy(tmp_path: Path) -> None:
-    script = (
-        "from pathlib import Path\n"
-        "from tests.engines.mimo import tiny_settings\n"
-        "from model_worker.engines.mimo.service import Service\n"
-        "from model_worker.engines.mimo.weights import INSTRUCT, Weights\n"
-        "from model_worker.mimo import Request\n"
-        f"settings = tiny_settings(Path({str(tmp_path)!r}))\n"
-        "service = Service(Weights.of(settings), settings)\n"
-        "for seed in range(8):\n"
-        "    service._engine(INSTRUCT).submit(Request('speak', {'text': 'Hello.'}, stops=(), max_new=900))\n"
-        "print('asked')\n"
-    )
-    root = Path(__file__).parents[2]
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=root)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "asked\n", "")
