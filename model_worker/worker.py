@@ -116,8 +116,8 @@ def run_worker(
 
 
 def _keep_memory() -> None:
-    """Have glibc keep what is freed. Every line asks for the same few megabytes of sound again; to give them back and
-    have them zeroed anew is a sixth of a worker's processor time."""
+    """Have glibc keep what is freed. Every line asks for the same few megabytes of sound again: to measure a take of
+    two seconds took 3.4 ms where they were given back and zeroed anew, and takes 1.4 where they are kept."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries do as they like
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, KEPT_BYTES // 2)
