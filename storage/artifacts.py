@@ -9,7 +9,6 @@ this machine, in a cache with a bound.
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections import Counter
@@ -22,15 +21,13 @@ from typing import Literal, Protocol
 from speechmill.errors import DiskFull, MissingObject, SpeechmillError, ToolFailed
 from speechmill.recipes import Artifact, Digest, Recipe, digest_of_file
 from storage.caches import Cache
-from storage.objects import ObjectStore, copy_file
+from storage.objects import ObjectStore
 from storage.scratch import Scratch, system_errors
 
 READ_ONLY = 0o444
-ANYBODY_WRITES = 0o222
 FULL_BELOW_BYTES = 1 << 20  # with less than this left the disk is full, whatever a library says of it
 
 PREFIX = "artifacts/"
-ADD_VERSION = "1"
 FETCHES = 2  # bytes that are wrong twice are wrong where they are kept
 CACHE_BYTES = 20 << 30
 
@@ -71,7 +68,6 @@ class ArtifactStore:
         self._cache = Cache(cache or scratch / "cache", self._scratch, cache_bytes)  # for objects that are elsewhere
         self._guard = threading.Lock()
         self._tally: Counter[tuple[str, How]] = Counter()
-        self._trusted: dict[Digest, tuple[int, int, int]] = {}  # linked files, by the state they were hashed in
 
     @property
     def tally(self) -> Counter[tuple[str, How]]:
@@ -111,44 +107,10 @@ class ArtifactStore:
         stored = self._objects.head(key_of(artifact.sha256))
         return artifact if stored is not None and stored.size_bytes == artifact.size_bytes else None
 
-    def add(self, path: Path) -> Artifact:
-        """Keep a file that no recipe made, such as the user's film. It is not copied where it can be linked; it may
-        then still be changed by its owner, so ``path`` looks again before it is used."""
-        with self._scratch.path() as own, system_errors():
-            linked = _link_or_copy(path, own)
-            before = _state(own)
-            digest = digest_of_file(own)
-            if _state(own) != before:
-                raise SpeechmillError(f"{path.name} changed while it was read", hint="wait until it is written whole")
-            if linked:
-                self._trust(digest, before)
-            else:
-                own.chmod(READ_ONLY)
-            with self.alone(digest):
-                stored = self._objects.head(key_of(digest))
-                made = stored is None or stored.size_bytes != before[2]
-                if made or (linked and self._objects.is_local):  # an older link may lead to other bytes
-                    self._objects.put_file(key_of(digest), own, give=True, durable=False)
-                artifact = Artifact(digest, before[2], made=made)
-                self._index.remember(Recipe("add", ADD_VERSION, inputs=[digest]).digest, "add", artifact)
-            return artifact
-
     def path(self, digest: Digest) -> Path:
         """A local file with these bytes, only to be read; raises ``MissingObject`` where there is none."""
         local = self._objects.local_path(key_of(digest))
-        if local is None:
-            return self._cache.path(digest, lambda out: self._fetch(digest, out))
-        found = local.stat()
-        ours_alone = found.st_nlink == 1 and not found.st_mode & ANYBODY_WRITES
-        if not ours_alone and self._trusted.get(digest) != _state(local):
-            before = _state(local)
-            if digest_of_file(local) != digest:
-                self._objects.delete(key_of(digest))
-                raise MissingObject(
-                    "a source was changed after it was read", hint="run the job again on the file as it is now"
-                )
-            self._trust(digest, before)
-        return local
+        return local or self._cache.path(digest, lambda out: self._fetch(digest, out))
 
     def alone(self, digest: Digest) -> AbstractContextManager[None]:
         """Put or remove the object of a digest while nobody else on this machine does. An object is written before
@@ -188,32 +150,10 @@ class ArtifactStore:
         self._objects.delete(key_of(digest))
         raise MissingObject(f"the bytes of artifact {digest[:12]} are damaged", hint="run the job again")
 
-    def _trust(self, digest: Digest, state: tuple[int, int, int]) -> None:
-        with self._guard:
-            self._trusted[digest] = state
-
 
 def key_of(digest: Digest) -> str:
     """Where an artifact's bytes are among the objects."""
     return f"{PREFIX}{digest[:2]}/{digest}"
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    """What changes when a file does."""
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _link_or_copy(source: Path, target: Path) -> bool:
-    """Have a file's bytes at a second place; whether the two are still one file."""
-    try:
-        os.link(source.resolve(), target)
-        return True
-    except FileNotFoundError:
-        raise
-    except OSError:  # another file system, one without links, or somebody else's file
-        copy_file(source, target)
-        return False
 
 
 @contextmanager

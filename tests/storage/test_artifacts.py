@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechmill.errors import BadInput, EngineRefused, MissingObject, SpeechmillError, ToolFailed
+from speechmill.errors import BadInput, EngineRefused, MissingObject, ToolFailed
 from speechmill.recipes import Digest, Recipe, digest_of_bytes
 from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
@@ -134,61 +134,6 @@ def test_when_the_first_maker_fails_the_next_makes_it(store: ArtifactStore) -> N
         answers = list(pool.map(ask, range(4)))
     assert len(tries) == 2
     assert answers.count(True) == 1
-
-
-def test_a_source_is_linked_not_copied_and_keeps_its_mode(store: ArtifactStore, tmp_path: Path) -> None:
-    source = tmp_path / "talk.mp4"
-    source.write_bytes(b"film")
-    source.chmod(0o640)
-    added = store.add(source)
-    assert (added.sha256, added.size_bytes, added.made) == (digest_of_bytes(b"film"), 4, True)
-    assert store.path(added.sha256).stat().st_ino == source.stat().st_ino
-    assert source.stat().st_mode & 0o777 == 0o640
-    assert not store.add(source).made
-    source.unlink()
-    assert store.path(added.sha256).read_bytes() == b"film"
-
-
-def test_a_source_that_was_changed_is_not_taken_for_the_old_one(
-    store: ArtifactStore, home: Path, tmp_path: Path
-) -> None:
-    source = tmp_path / "talk.mp4"
-    source.write_bytes(b"film")
-    old = store.add(source)
-    source.write_bytes(b"FILM")  # in place, as an editor that saves does
-    with pytest.raises(MissingObject):
-        store.path(old.sha256)
-    new = store.add(source)
-    assert store.path(new.sha256).read_bytes() == b"FILM"
-    with opened(home) as other:
-        assert other.path(new.sha256).read_bytes() == b"FILM"
-        with pytest.raises(MissingObject):
-            other.path(old.sha256)
-
-
-def test_a_source_that_comes_back_as_it_was_is_used_again(store: ArtifactStore, home: Path, tmp_path: Path) -> None:
-    first, second = tmp_path / "first.mp4", tmp_path / "second.mp4"
-    first.write_bytes(b"film")
-    second.write_bytes(b"film")
-    added = store.add(first)
-    first.write_bytes(b"FILM")  # the store's link now leads to other bytes, of the same length
-    with opened(home) as other:
-        assert other.add(second).sha256 == added.sha256
-        assert other.path(added.sha256).read_bytes() == b"film"
-    assert first.read_bytes() == b"FILM"
-
-
-def test_a_source_behind_a_link_is_the_file_itself(store: ArtifactStore, tmp_path: Path) -> None:
-    (tmp_path / "talk.mp4").write_bytes(b"film")
-    (tmp_path / "link.mp4").symlink_to(tmp_path / "talk.mp4")
-    added = store.add(tmp_path / "link.mp4")
-    assert not store.path(added.sha256).is_symlink()
-    assert store.path(added.sha256).read_bytes() == b"film"
-
-
-def test_a_source_that_is_not_there_is_named(store: ArtifactStore, tmp_path: Path) -> None:
-    with pytest.raises(SpeechmillError, match=r"none\.mp4"):
-        store.add(tmp_path / "none.mp4")
 
 
 @pytest.mark.parametrize("digest", ["../../etc/passwd", "", "x/../y"])

@@ -148,18 +148,6 @@ def test_bytes_that_two_recipes_made_stay_while_one_is_needed(studio: Studio) ->
     assert studio.kept() == {same}
 
 
-def test_a_source_that_was_added_is_kept_for_its_job(studio: Studio, tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"film")
-    os.utime(film, (0, 0))
-    job = studio.job()
-    store = studio.store(job)
-    added = store.add(film).sha256
-    store.settle()
-    studio.clear()
-    assert studio.kept() == {added}
-
-
 def test_an_object_that_nobody_knows_is_removed_once_it_is_old(studio: Studio, tmp_path: Path) -> None:
     digest = Digest("ab" * 32)
     (tmp_path / "orphan").write_bytes(b"orphan")
