@@ -4,7 +4,7 @@
 first whole in scratch, then moved into place, then written to the index: killed at any moment, the store has the
 artifact or does not. It can always be made again, so nothing waits for the disk: a file that a power cut has cut
 short is seen by its size, and made again. Where the objects are elsewhere, what is made or asked for is also kept on
-this machine, in a cache with a bound.
+this machine, in a cache with a bound; what no other machine asks for is kept there only.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class ArtifactStore:
         self._index = index
         self._scratch = Scratch(scratch)
         self._cache = Cache(cache or scratch / "cache", self._scratch, cache_bytes)  # for objects that are elsewhere
+        self._sends = not objects.is_local
         self._guard = threading.Lock()
         self._tally: Counter[tuple[str, How]] = Counter()
 
@@ -80,6 +81,14 @@ class ArtifactStore:
         several makes."""
         other = copy(self)
         other._index, other._tally = index or self._index, Counter()
+        return other
+
+    def here(self) -> ArtifactStore:
+        """The same store for what only this machine asks for and can make again: a decoded film, the parts of a master.
+        Where the objects are elsewhere it is not sent there but kept in the cache. Another machine that goes on with
+        the job makes it for itself."""
+        other = copy(self)
+        other._sends = False
         return other
 
     def count(self, tally: Mapping[tuple[str, How], int]) -> None:
@@ -102,10 +111,7 @@ class ArtifactStore:
     def find(self, recipe: Recipe) -> Artifact | None:
         """The artifact of a recipe, if it was made and its bytes are still whole."""
         artifact = self._index.recall(recipe.digest)
-        if artifact is None:
-            return None
-        stored = self._objects.head(key_of(artifact.sha256))
-        return artifact if stored is not None and stored.size_bytes == artifact.size_bytes else None
+        return artifact if artifact is not None and self._bytes_of(artifact.sha256) == artifact.size_bytes else None
 
     def path(self, digest: Digest) -> Path:
         """A local file with these bytes, only to be read; raises ``MissingObject`` where there is none."""
@@ -126,6 +132,13 @@ class ArtifactStore:
         """A temporary folder on the file system of what is made, removed afterwards."""
         return self._scratch.folder()
 
+    def _bytes_of(self, digest: Digest) -> int | None:
+        """How many there are, where those who will ask for them look."""
+        if self._sends or self._objects.is_local:
+            stored = self._objects.head(key_of(digest))
+            return None if stored is None else stored.size_bytes
+        return self._cache.bytes_of(digest)
+
     def _make(self, recipe: Recipe, make: Callable[[Path], None], suffix: str) -> Artifact:
         with self._scratch.path(suffix) as made, system_errors():
             with _full_disk(made.parent):
@@ -135,7 +148,8 @@ class ArtifactStore:
             made.chmod(READ_ONLY)
             artifact = Artifact(digest_of_file(made), made.stat().st_size, made=True)
             with self.alone(artifact.sha256):
-                self._objects.put_file(key_of(artifact.sha256), made, give=self._objects.is_local, durable=False)
+                if self._sends or self._objects.is_local:
+                    self._objects.put_file(key_of(artifact.sha256), made, give=self._objects.is_local, durable=False)
                 self._index.remember(recipe.digest, recipe.operation, artifact)
             if not self._objects.is_local:
                 self._cache.keep(artifact.sha256, made)

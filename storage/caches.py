@@ -33,7 +33,7 @@ class Cache:
     def path(self, name: str, fetch: Callable[[Path], None]) -> Path:
         """The file of a name, only to be read; where it is not here ``fetch`` writes it to the path it is given. Of
         several who ask at once one fetches it."""
-        held = self._scratch.home / f"held-{name}"
+        held = self._held(name)
         if self._hold(name, held):
             return held
         with self._scratch.lock(f"fetch-{name}"):
@@ -43,10 +43,15 @@ class Cache:
                     self._take(name, fetched, held)
         return held
 
+    def bytes_of(self, name: str) -> int | None:
+        """How many bytes the file of a name has, which then stays as ``path`` says; ``None`` where it is not here."""
+        held = self._held(name)
+        return held.stat().st_size if self._hold(name, held) else None
+
     def keep(self, name: str, path: Path) -> None:
         """Take a file in under a name; it is gone from ``path``."""
         with system_errors():
-            self._take(name, path, self._scratch.home / f"held-{name}")
+            self._take(name, path, self._held(name))
 
     def trim(self) -> None:
         """Let go of what was not used for longest, until the bound is kept."""
@@ -62,6 +67,9 @@ class Cache:
                 if state.st_nlink == 1:  # another name is a process that reads it: nothing would be won
                     path.unlink(missing_ok=True)
                     total -= state.st_size
+
+    def _held(self, name: str) -> Path:
+        return self._scratch.home / f"held-{name}"
 
     def _hold(self, name: str, held: Path) -> bool:
         """Whether the file is here, and ours for as long as we live."""

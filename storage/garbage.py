@@ -63,15 +63,15 @@ def _clear_artifacts(
 ) -> tuple[int, int]:
     count, sizes = 0, {}
     for unused in catalog.unused(grace):
-        digest = unused.artifact.sha256
-        if dry_run:
-            count, sizes[digest] = count + 1, unused.artifact.size_bytes
-        elif catalog.drop_unused(unused.recipe, grace):
-            count += 1
-            with store.alone(digest):
-                if not catalog.known([digest]):  # by another recipe
-                    objects.delete(key_of(digest))
-                    sizes[digest] = unused.artifact.size_bytes
+        key, digest = key_of(unused.artifact.sha256), unused.artifact.sha256
+        if not dry_run and not catalog.drop_unused(unused.recipe, grace):
+            continue
+        count += 1
+        with store.alone(digest):
+            if objects.head(key) and (dry_run or not catalog.known([digest])):  # by another recipe
+                sizes[digest] = unused.artifact.size_bytes
+                if not dry_run:
+                    objects.delete(key)
     return count, sum(sizes.values())
 
 

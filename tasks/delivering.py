@@ -70,14 +70,14 @@ def deliver(
         with place.stages("write subtitles"):
             linted = write_subtitles(staging, files, script, dubs, chosen)
         for dub in dubs:
-            lay(place.store, staging, files, dub)
+            lay(place.here, staging, files, dub)
         packed = None
         if original.media.picture is not None:
             with place.stages("pack"):
                 packed = pack(staging, files, request, original, dubs)
         with place.stages("check"):
             film = (
-                checks.check_film(original.media, packed, original.sound.packets, place.store) if packed else []
+                checks.check_film(original.media, packed, original.sound.packets, place.here) if packed else []
             )  # one file that holds every language
             targets = {
                 dub.language: target(staging, files, packed, film, original, dub, chosen, linted[dub.language])
@@ -85,7 +85,7 @@ def deliver(
             }
         with place.stages("report page"):
             heard = page_sound(
-                place.store,
+                place.here,
                 PageTrack(original.sound.digest),
                 {dub.language: PageTrack(dub.master.flac.sha256, files.of(dub.language, "m4a")) for dub in dubs},
                 original.media.duration_s,
@@ -96,7 +96,7 @@ def deliver(
         (staging / "report.json").write_text(report.to_json(), "utf-8")
         write_page(report, heard, staging / "report.html")
         for name, digest in heard.beside.items():
-            copy_file(place.store.path(digest), staging / name)
+            copy_file(place.here.path(digest), staging / name)
         if not may_be_published(staging):
             return None
         publishing.publish(staging, out)

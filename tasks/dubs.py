@@ -110,7 +110,7 @@ def mastered(
     """Place every line, mix, master, and measure what was encoded; asked again where coding raised a peak too far."""
     chosen, language = profile(request.profile), version.language
     with place.stages(f"plan {language}"):
-        heard = measure_source(original.sound.digest, place.store, place.settings.threads)
+        heard = measure_source(original.sound.digest, place.here, place.settings.threads)
         plan = planned(original, version.lines, takes, chosen, heard)
     mix = mixed(request, original, script, plan.timeline)
     made, loudness = finish(place, mix, chosen, language, [Aac(mix.layout, chosen.encoding, language)])

@@ -58,14 +58,14 @@ def take_in(place: Workplace, chosen: Mapping[Kind, str]) -> dict[Kind, Track]:
 def _track(place: Workplace, kind: Kind, source: str) -> Track:
     if source == SIMPLE:
         recipe = Recipe("compose", composing.VERSION, kind=kind)
-        sound = place.store.get_or_make(recipe, lambda out: composing.write(kind, out), ".wav")
+        sound = place.here.get_or_make(recipe, lambda out: composing.write(kind, out), ".wav")
     else:
         media = probe(Path(source), place.settings)
         recipe = Recipe("music", VERSION, inputs=[media.sha256], kind=kind)
         stream = media.audio[0].index
-        sound = place.store.get_or_make(recipe, lambda out: _decode(media.path, stream, kind, out), ".wav")
-    length = soundfile.info(place.store.path(sound.sha256)).frames
-    lufs = measure_source(sound.sha256, place.store, place.settings.threads).integrated_lufs
+        sound = place.here.get_or_make(recipe, lambda out: _decode(media.path, stream, kind, out), ".wav")
+    length = soundfile.info(place.here.path(sound.sha256)).frames
+    lufs = measure_source(sound.sha256, place.here, place.settings.threads).integrated_lufs
     if length < LEAST_SAMPLES or lufs <= SILENCE_LUFS:
         what = "is silent" if length >= LEAST_SAMPLES else f"has only {length / RATE_HZ:.1f} s"
         raise UnreadableMedia(f"the {kind} {Path(source).name} {what}", hint="give other music, or “simple”")

@@ -50,12 +50,12 @@ def take_in(place: Workplace, request: DubbingRequest) -> Original:
         media = probe(source.path, place.settings, request.audio_track)
     place.catalog.set_job_facts(place.job, sha256=media.sha256, duration_s=media.duration_s)
     with place.stages("extract"), source.called():
-        sound = extract(media, request.audio_track, place.store)
+        sound = extract(media, request.audio_track, place.here)
     bed = None
     if request.bed:
         with place.stages("bed"):
             bed_media = replace(probe(Path(request.bed), place.settings), duration_s=media.duration_s)
-            bed = extract(bed_media, 0, place.store)
+            bed = extract(bed_media, 0, place.here)
     return Original(source.name, media, sound, bed)
 
 
@@ -74,7 +74,7 @@ def script(place: Workplace, request: DubbingRequest, original: Original, crew: 
     else:
         lines, speech = heard(place, request, sound, crew)
     with place.stages("tell speakers apart"):
-        labelled, speakers = label(lines, sound, place.store, count=request.speakers)
+        labelled, speakers = label(lines, sound, place.here, count=request.speakers)
     place.catalog.put_lines(place.job, request.language, labelled)
     kept = [stored.line for stored in place.catalog.lines(place.job, request.language)]
     spans = tuple((span.start_samples, span.end_samples) for span in speech)
@@ -87,7 +87,7 @@ def heard(
     """What an engine hears, as lines without speakers; and where somebody speaks."""
     assert crew.transcribes is not None
     with place.stages("find speech"):
-        spans = speech_spans(sound, place.store, threads=place.settings.threads)
+        spans = speech_spans(sound, place.here, threads=place.settings.threads)
     found = transcribe(place, sound, chunks(spans, sound.length_samples), crew.transcribes, request.language)
     passages = [
         Passage(chunk.start_samples, chunk.end_samples, what.text, what.words, what.doubts) for chunk, what in found

@@ -146,7 +146,7 @@ def stems(place: Workplace, script: EpisodeScript, mix: Mix, level: Level) -> di
         def alone(ids: set[str]) -> Digest:
             clips = tuple(clip for clip in mix.timeline.clips if clip.line_id in ids)
             own = replace(mix, timeline=Timeline(mix.length_samples, clips), music=())
-            made = mastering.stem(own, level, place.store, threads=place.settings.threads)
+            made = mastering.stem(own, level, place.here, threads=place.settings.threads)
             advance(1)
             return made.sha256
 

@@ -87,7 +87,7 @@ def release(
     made = episode_of(recorded, show if request.show else None, entry if request.show else None)
     with publishing.staging(out) as staging:
         with place.stages("package"):
-            encoded = place.store.path(recorded.mp3)
+            encoded = place.here.path(recorded.mp3)
             packed = write_package(
                 staging,
                 made,
@@ -97,19 +97,19 @@ def release(
                 now=now,
                 earlier=out if out.exists() else None,
                 below=membership.below(Path(request.show), out) if request.show else "",
-                mp4=place.store.path(recorded.master.encoded["m4a"].sha256) if request.mp4 else None,
+                mp4=place.here.path(recorded.master.encoded["m4a"].sha256) if request.mp4 else None,
                 mp4_name=MP4_NAMES[request.mp4 or "m4a"],
             )
-            copy_file(place.store.path(recorded.master.flac.sha256), staging / NAMES.archive)
+            copy_file(place.here.path(recorded.master.flac.sha256), staging / NAMES.archive)
             for speaker, name in stem_names(recorded).items():
-                copy_file(place.store.path(recorded.stems[speaker]), staging / name)
+                copy_file(place.here.path(recorded.stems[speaker]), staging / name)
             (staging / NAMES.script).write_text(script_json(recorded.script, manuscript.lexicon), "utf-8")
         found = [*check(staging, made, recorded, chosen), casting.check_apart(cast), *linted(packed)]
         checks.raise_if_broken(found)
         report = reported(place, manuscript, recorded, cast, crew, chosen, found, packed)
         with place.stages("report page"):
             track = episode_track(
-                place.store,
+                place.here,
                 recorded.master.flac.sha256,
                 made.duration_s,
                 file_name=NAMES.audio,

@@ -23,6 +23,8 @@ from tasks.speech.activity import Chunk
 from tasks.speech.mono import read
 from tasks.workplace import Workplace
 
+CUT_VERSION = "1"
+
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
@@ -53,10 +55,13 @@ class Hearing:
         return _recipe(self.sound.digest, given, self.able, self.language)
 
     def order(self, given: Chunk) -> Order:
+        """A chunk goes out as a sound of its own: whoever hears it does not need the film."""
         item = f"{given.start_samples}-{given.end_samples}"
         key = OrderKey(self.place.job, self.kind, item, 1, self.recipe(given).digest)
-        chunk: dict[str, Json] = {"start_samples": given.start_samples, "end_samples": given.end_samples}
-        return Order(key, self.language, {"engine": self.engine, "sound": dict(asdict(self.sound)), "chunk": chunk})
+        sound, chunk = self.sound.digest, dict[str, Json](asdict(given))
+        recipe = Recipe("cut", CUT_VERSION, inputs=[sound], **chunk)
+        cut = self.place.store.get_or_make(recipe, lambda out: _cut(self.place.here, self.sound, given, out), ".wav")
+        return Order(key, self.language, {"engine": self.engine, "sound": sound, "chunk": chunk, "cut": cut.sha256})
 
     def recall(self, given: Sequence[Chunk], given_up: Mapping[OrderKey, str]) -> list[Heard]:
         """Raises ``GivenUp`` where a chunk is missing: what somebody says there would be lost."""
@@ -74,10 +79,12 @@ def hear_ordered(settings: Settings, store: ArtifactStore, order: Order) -> None
     """Hear the chunk that an order names, so that it is there to be found."""
     payload: dict[str, Any] = dict(order.payload)
     ear = engine(payload["engine"], settings).transcribes
-    sound, chunk = Sound(**payload["sound"]), Chunk(**payload["chunk"])
-    if ear is None or _recipe(sound.digest, chunk, ear, order.language).digest != order.key.recipe:
+    if ear is None:
         raise other_version(payload["engine"])
-    hear_chunk(store, sound, chunk, ear, order.language)
+    recipe = _recipe(Digest(payload["sound"]), Chunk(**payload["chunk"]), ear, order.language)
+    if recipe.digest != order.key.recipe:
+        raise other_version(payload["engine"])
+    _kept(store, recipe, lambda: ear.transcribe(store.path(Digest(payload["cut"])), order.language))
 
 
 def transcribe(
@@ -108,13 +115,17 @@ def hear_chunk(store: ArtifactStore, sound: Sound, chunk: Chunk, ear: Transcribe
 
     def listen() -> Heard:
         with store.scratch() as folder:
-            cut = folder / "chunk.wav"
-            voice = read(store.path(sound.digest), sound.layout, chunk.start_samples, chunk.end_samples)
-            soundfile.write(cut, voice, RATE_HZ, subtype="FLOAT")
-            return ear.transcribe(cut, language)
+            _cut(store, sound, chunk, folder / "chunk.wav")
+            return ear.transcribe(folder / "chunk.wav", language)
 
     heard = _kept(store, recipe, listen)
     return replace(heard, words=tuple(_moved(word, chunk.start_samples) for word in heard.words))
+
+
+def _cut(store: ArtifactStore, sound: Sound, chunk: Chunk, out: Path) -> None:
+    """Write what an engine is to hear of a source: 48 kHz mono float WAV."""
+    voice = read(store.path(sound.digest), sound.layout, chunk.start_samples, chunk.end_samples)
+    soundfile.write(out, voice, RATE_HZ, subtype="FLOAT")
 
 
 def hear_take(store: ArtifactStore, audio: Digest, ear: Transcribes, language: str) -> str:

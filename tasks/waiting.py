@@ -20,7 +20,7 @@ from speechmill.errors import Conflict, GivenUp, SpeechmillError, Unavailable
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore, How
 from storage.catalog import BATCH, Catalog, Order, OrderKey, OrderState
-from tasks.dispatch import Operation
+from tasks.dispatch import Operation, checked
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -55,7 +55,7 @@ class OnQueue:
             return []
         queue, priority = queue_of(operation.engine), self._priority()
         watch = Round(self._catalog, self._broker, self._sender, self._job, operation.kind, queue, priority)
-        total = self._ordered(operation, given, watch.id)
+        total = self._ordered(operation, given, watch.id, check)
         done(len(given) - total)
         self._store.count({(operation.recipe(given[0]).operation, "reused"): len(given) - total})
         try:
@@ -70,10 +70,12 @@ class OnQueue:
         _raise_outages(given_up)
         return operation.recall(given, given_up)
 
-    def _ordered(self, operation: Operation[Given, Result], given: Sequence[Given], round_id: str) -> int:
+    def _ordered(
+        self, operation: Operation[Given, Result], given: Sequence[Given], round_id: str, check: Callable[[], None]
+    ) -> int:
         """Order everything; how much of it is to be waited for. What was done, but whose bytes are gone since, is
         done again."""
-        pairs = [(operation.order(each), each) for each in given]
+        pairs = [(operation.order(each), each) for each in checked(given, check)]
         orders = {order.key: order for order, _ in pairs}
         wanted_by = {order.key: each for order, each in pairs}
 

@@ -27,6 +27,11 @@ class Workplace:
     dispatch: Dispatch
     within: Roots | None = None  # what files that the request names may name; None: anything
 
+    @property
+    def here(self) -> ArtifactStore:
+        """For artifacts that no other machine asks for: the film decoded, its master, its previews."""
+        return self.store.here()
+
     def refuse_outside(self, *named: Path) -> None:
         """Raise ``ForbiddenSource`` for what a file of the request names outside the roots that the job is held to."""
         if self.within is not None:

@@ -41,7 +41,7 @@ def finish(
             made = mastering.master(
                 mix,
                 chosen,
-                place.store,
+                place.here,
                 coders=coders,
                 threads=place.settings.threads,
                 stem=stem,
@@ -57,7 +57,7 @@ def finish(
         )
         heard = made.encoded[coders[0].name].sha256
         with place.stages(f"measure {language}{again}"):
-            return made, measure_encoded(place.store, heard, threads=place.settings.threads, spans=spans)
+            return made, measure_encoded(place.here, heard, threads=place.settings.threads, spans=spans)
 
     # What coding does to the loudness is much the same after an edit.
     made, loudness = tried("", None, known.get(language))

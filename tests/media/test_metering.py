@@ -13,6 +13,7 @@ from storage.artifacts import ArtifactStore
 from tasks.checks import measure_encoded
 from tasks.sound import metering
 from tasks.sound.metering import Part, cut
+from tests.keeping import keep_file
 
 Make = Callable[..., Path]
 
@@ -42,7 +43,7 @@ def whole(path: Path) -> tuple[float, float, float]:
 
 def test_parts_join_to_the_whole(make: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     path = swelling(make, 44.37)
-    audio = store.add(path).sha256
+    audio = keep_file(store, path).sha256
     monkeypatch.setattr(metering, "SHORTEST_STEPS", 50)
     monkeypatch.setattr(metering, "PART_STEPS", 130)
     in_parts = measure_encoded(store, audio, threads=2)
@@ -60,7 +61,7 @@ def test_parts_join_to_the_whole(make: Make, store: ArtifactStore, monkeypatch: 
 
 def test_surround_counts_as_it_should(make: Make, store: ArtifactStore) -> None:
     path = swelling(make, 8, "-af", "pan=5.1|FL=c0|FR=c1|FC=c0|LFE=c1|BL=c0|BR=c1")
-    measured = measure_encoded(store, store.add(path).sha256, threads=1)
+    measured = measure_encoded(store, keep_file(store, path).sha256, threads=1)
     assert measured.integrated_lufs == pytest.approx(whole(path)[0], abs=0.06)
 
 
@@ -70,7 +71,7 @@ def test_only_the_part_that_changed_is_measured_again(
     monkeypatch.setattr(metering, "SHORTEST_STEPS", 50)
     monkeypatch.setattr(metering, "PART_STEPS", 100)
     path = swelling(make, 40)
-    first = store.add(path).sha256
+    first = keep_file(store, path).sha256
     measure_encoded(store, first, threads=2)
     data = bytearray(path.read_bytes())
     first_frame = data.index(b"mdat") + 4
@@ -78,24 +79,24 @@ def test_only_the_part_that_changed_is_measured_again(
     data[first_frame + (index - first_frame) * 22 // 40] ^= 0x10  # in the third part, and the preroll of none
     (tmp_path / "edited.m4a").write_bytes(data)
     before = store.tally["meter", "made"]
-    measure_encoded(store, store.add(tmp_path / "edited.m4a").sha256, threads=2)
+    measure_encoded(store, keep_file(store, tmp_path / "edited.m4a").sha256, threads=2)
     assert before == 4
     assert store.tally["meter", "made"] == before + 1
 
 
 def test_silence_and_sounds_too_short_to_have_a_loudness(make: Make, store: ArtifactStore) -> None:
     silence = make("silence.m4a", "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo:d=5", "-c:a", "aac")
-    measured = measure_encoded(store, store.add(silence).sha256, threads=1)
+    measured = measure_encoded(store, keep_file(store, silence).sha256, threads=1)
     assert (measured.integrated_lufs, measured.true_peak_dbtp, measured.lra_lu) == (-70.0, -120.0, None)
     blip = make("blip.m4a", "-f", "lavfi", "-i", "sine=d=0.25", "-c:a", "aac")
-    assert measure_encoded(store, store.add(blip).sha256, threads=1).integrated_lufs == -70.0
+    assert measure_encoded(store, keep_file(store, blip).sha256, threads=1).integrated_lufs == -70.0
 
 
 def test_loudness_over_speech_alone(make: Make, store: ArtifactStore) -> None:
     """Ten seconds at one level, ten at another 20 dB below: each span measures its own."""
     path = make("two.m4a", "-f", "lavfi", "-i", "aevalsrc='sin(2*PI*997*t)*if(lt(t,10),0.5,0.05)':s=48000:d=20",
                 "-c:a", "aac", "-b:a", "192k")  # fmt: skip
-    audio = store.add(path).sha256
+    audio = keep_file(store, path).sha256
     loud = measure_encoded(store, audio, threads=1, spans=[(48_000, 9 * 48_000)]).integrated_lufs
     soft = measure_encoded(store, audio, threads=1, spans=[(11 * 48_000, 19 * 48_000)]).integrated_lufs
     assert loud == pytest.approx(-6.02 - 3.01, abs=0.1)

@@ -30,6 +30,7 @@ from tasks.speech.activity import Chunk
 from tasks.transcribing import transcribe
 from tasks.workplace import Workplace, workplace
 from tests.forge import Forge, Forged
+from tests.keeping import keep_file
 from tests.queueing import engine as test_engine
 from tests.servers import free_port, missing, new_database, served
 
@@ -157,7 +158,7 @@ class Studio:
         place, recording = self.place(), self.folder / "recording.wav"
         samples = np.sin(np.arange(48_000 * count) / 50).astype(np.float32)
         soundfile.write(recording, samples, 48_000, subtype="FLOAT")
-        sound = Sound(place.store.add(recording).sha256, 1, "mono", len(samples))
+        sound = Sound(keep_file(place.store, recording).sha256, 1, "mono", len(samples))
         chunks = [Chunk(48_000 * number, 48_000 * (number + 1)) for number in range(count)]
         chosen = registry.engine(test_engine.NAME, self.settings)
         return self._beside(lambda: transcribe(place, sound, chunks, chosen, "es"))

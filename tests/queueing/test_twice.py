@@ -15,6 +15,8 @@ from model_worker.app import make_app, task_name
 from model_worker.engines import registry
 from model_worker.messages import Message
 from speechmill.abilities import Ability
+from speechmill.recipes import Digest
+from storage.artifacts import key_of
 from storage.catalog import Order, OrderState
 from storage.catalog.models import Base
 from tasks.media.extraction import Sound
@@ -22,6 +24,7 @@ from tasks.queue import OPERATIONS, Station, register, station, work
 from tasks.speaking import Speaking
 from tasks.speech.activity import Chunk
 from tasks.transcribing import Hearing
+from tests.keeping import keep_file
 from tests.queueing import engine as test_engine
 from tests.queueing.conftest import Studio
 
@@ -37,9 +40,9 @@ def to_hear(studio: Studio) -> Order:
     place = studio.place()
     recording = studio.folder / "recording.wav"
     soundfile.write(recording, np.sin(np.arange(96_000) / 50).astype(np.float32), 48_000, subtype="FLOAT")
-    sound = Sound(place.store.add(recording).sha256, 1, "mono", 96_000)
+    sound = Sound(keep_file(place.store, recording).sha256, 1, "mono", 96_000)
     chosen = registry.engine(test_engine.NAME, studio.settings)
-    return Hearing(place, sound, chosen, "es").order(Chunk(0, 96_000))
+    return Hearing(place, sound, chosen, "es").order(Chunk(0, 48_000))
 
 
 ORDER: dict[str, Callable[[Studio], Order]] = {Ability.SPEAK: to_speak, Ability.TRANSCRIBE: to_hear}
@@ -138,3 +141,11 @@ def test_a_worker_of_another_version_of_an_engine_leaves_the_work_to_others(
     work(here, Ability.SPEAK, OPERATIONS[Ability.SPEAK], message(order))
     assert studio.catalog.counts(ROUND)[OrderState.ORDERED] == 1
     assert studio.spoken() == []
+
+
+def test_a_chunk_is_heard_where_the_film_that_it_is_of_is_not(studio: Studio, here: Station) -> None:
+    order = to_hear(studio)
+    studio.catalog.order(ROUND, studio.job.id, Ability.TRANSCRIBE, "es", [order])
+    here.store._objects.delete(key_of(Digest(str(order.payload["sound"]))))
+    work(here, Ability.TRANSCRIBE, OPERATIONS[Ability.TRANSCRIBE], message(order))
+    assert studio.catalog.counts(ROUND)[OrderState.DONE] == 1, studio.catalog.given_up(ROUND)

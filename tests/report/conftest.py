@@ -34,6 +34,7 @@ from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
 from tasks.report.page import write_page
 from tasks.report.sound import Sound, page_sound
+from tests.keeping import keep_file
 from tests.report.browsing import ARGUMENTS, CHROMIUM
 
 TEXTS = (
@@ -120,7 +121,7 @@ def make_programme(folder: Path, rounds: int = 1) -> Programme:
     digests: list[Digest] = []
     for name, sound in (("source", source), ("dub", dub)):
         soundfile.write(folder / f"{name}.wav", np.stack([sound, sound], axis=1), RATE_HZ, subtype="FLOAT")
-        digests.append(store.add(folder / f"{name}.wav").sha256)
+        digests.append(keep_file(store, folder / f"{name}.wav").sha256)
     lines = [_line(n, *heard) for n, heard in enumerate(spoken)]
     return Programme(store, digests[0], digests[1], length / RATE_HZ, _report(lines, length / RATE_HZ))
 

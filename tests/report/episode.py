@@ -29,6 +29,7 @@ from speechmill.reports import (
 from speechmill.takes import Reason, Verdict
 from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
+from tests.keeping import keep_file
 from tests.report.conftest import Index, speak
 
 SCRIPT = (
@@ -80,7 +81,7 @@ def make_episode(folder: Path) -> MadeEpisode:
     sound = sound[: end + RATE_HZ]
     store = ArtifactStore(FolderStore(folder / "objects"), Index(), folder / "scratch")
     soundfile.write(folder / "episode.wav", sound, RATE_HZ, subtype="FLOAT")
-    digest = store.add(folder / "episode.wav").sha256
+    digest = keep_file(store, folder / "episode.wav").sha256
     return MadeEpisode(store, digest, _report(lines, len(sound) / RATE_HZ))
 
 

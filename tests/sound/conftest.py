@@ -17,6 +17,7 @@ from speechmill.lines import RATE_HZ
 from speechmill.recipes import Artifact, Digest
 from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
+from tests.keeping import keep_file
 
 Sound = NDArray[np.float32]
 
@@ -81,7 +82,7 @@ def keep(store: ArtifactStore, tmp_path: Path) -> Callable[[Sound], Digest]:
         kept += 1
         path = tmp_path / f"kept-{kept}.wav"
         soundfile.write(path, sound, RATE_HZ, subtype="FLOAT")
-        return store.add(path).sha256
+        return keep_file(store, path).sha256
 
     return add
 

@@ -220,6 +220,7 @@ from storage.artifacts import ArtifactStore
 from storage.objects import FolderStore
 from tasks.sound import gain, layouts, mastering
 from tasks.sound.mixing import Background, Mix, Renderer
+from tests.keeping import keep_file
 
 class Index(dict):
     recall = dict.get
@@ -234,9 +235,9 @@ with soundfile.SoundFile(folder / "sound.wav", "w", 48_000, 2, subtype="FLOAT") 
     for _ in range(minutes * 60):
         file.write(noise)
 soundfile.write(folder / "take.wav", noise[:, 0], 48_000, subtype="FLOAT")
-take = store.add(folder / "take.wav").sha256
+take = keep_file(store, folder / "take.wav").sha256
 clips = [Clip(f"L{i}", take, s, 40_000, 0, 48_000, 1.2) for i, s in enumerate(range(0, length - 50_000, 4 * 48_000))]
-mix = Mix(Timeline.of(length, clips), layouts.STEREO, Background.DUCK, store.add(folder / "sound.wav").sha256)
+mix = Mix(Timeline.of(length, clips), layouts.STEREO, Background.DUCK, keep_file(store, folder / "sound.wav").sha256)
 with mastering._Line(mix, [], store, 2, None, stem=True) as line:
     measured = gain.Measured.joined(line.each(line.measured))
     gain.settle(measured, -14.0, -2.0)

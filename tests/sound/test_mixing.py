@@ -28,6 +28,7 @@ from tasks.sound.mixing import (
     merged,
     spoken,
 )
+from tests.keeping import keep_file
 
 SILENCE = 4_800  # around the speech of a take
 
@@ -103,9 +104,9 @@ def rendered_once(tmp_path_factory, speech, make_music, new_index):
     store = ArtifactStore(FolderStore(folder / "objects"), new_index(), folder / "scratch")
     for name, sound in (("take", speech[:90_000]), ("bed", make_music(4))):
         soundfile.write(folder / f"{name}.wav", sound, RATE_HZ, subtype="FLOAT")
-    take = (store.add(folder / "take.wav").sha256, 3_000, 80_000)
+    take = (keep_file(store, folder / "take.wav").sha256, 3_000, 80_000)
     clips = [clip(take, 20_000, rate=1.2), clip(take, 60_000, line_id="L2"), clip(take, 150_000, rate=0.95, gain_db=-3)]
-    bed = store.add(folder / "bed.wav").sha256
+    bed = keep_file(store, folder / "bed.wav").sha256
     renderer = Renderer(mix_of(240_000, clips, bed, Background.DUCK, speech=((10_000, 30_000),)), store)
     return renderer, renderer.mixed(0, 240_000)
 

@@ -18,6 +18,7 @@ from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog
 from storage.objects import FolderStore
 from tasks.media.extraction import Sound
+from tests.keeping import keep_file
 
 Wave = NDArray[np.float32]
 Say = Callable[[str, str], Wave]
@@ -85,4 +86,4 @@ def kept(store: ArtifactStore, folder: Path, channels: NDArray[np.float32], layo
     """A sound in the store, as extraction leaves it: shape (samples, channels)."""
     file = folder / "sound.wav"
     soundfile.write(file, channels, RATE_HZ, subtype="FLOAT")
-    return Sound(store.add(file).sha256, channels.shape[1], layout, len(channels))
+    return Sound(keep_file(store, file).sha256, channels.shape[1], layout, len(channels))

@@ -14,7 +14,8 @@ import soundfile
 
 from speechmill.errors import BadInput, EngineRefused, MissingObject, ToolFailed
 from speechmill.recipes import Digest, Recipe, digest_of_bytes
-from storage.artifacts import ArtifactStore
+from storage.artifacts import ArtifactStore, key_of
+from storage.catalog import Catalog
 from storage.objects import FolderStore
 from tests.storage.making import RECIPE, kept, leftovers, never, opened, writes
 
@@ -166,3 +167,32 @@ def test_what_is_kept_elsewhere_is_fetched_once_and_checked(store: ArtifactStore
     for object_ in kept(home):
         object_.unlink()
     assert remote.path(artifact.sha256) == path
+
+
+def test_what_only_this_machine_asks_for_is_not_sent_away_and_made_again_elsewhere(home: Path, tmp_path: Path) -> None:
+    catalog = Catalog.open(f"sqlite:///{home / 'catalog.db'}")
+
+    def machine(name: str) -> ArtifactStore:
+        return ArtifactStore(Elsewhere(home / "objects"), catalog, tmp_path / name)
+
+    ours = machine("ours")
+    sent = ours.get_or_make(RECIPE, writes(b"a take"))
+    kept_here = ours.here().get_or_make(Recipe("extract", "1"), writes(b"a film, decoded"), ".wav")
+    assert [each.key for each in FolderStore(home / "objects").list()] == [key_of(sent.sha256)]
+    assert ours.path(kept_here.sha256).read_bytes() == b"a film, decoded"
+    assert not machine("ours").here().get_or_make(Recipe("extract", "1"), never).made  # the next process finds it
+    assert ours.tally == {("speak", "made"): 1, ("extract", "made"): 1}  # whoever counts counts both
+
+    theirs = machine("theirs")
+    assert not theirs.get_or_make(RECIPE, never).made
+    assert theirs.here().find(Recipe("extract", "1")) is None
+    assert theirs.here().get_or_make(Recipe("extract", "1"), writes(b"a film, decoded")).made
+    with pytest.raises(MissingObject):
+        machine("third").path(kept_here.sha256)
+    catalog.close()
+
+
+def test_with_a_folder_of_objects_everything_is_in_it(store: ArtifactStore, home: Path) -> None:
+    made = store.here().get_or_make(RECIPE, writes(b"hello"))
+    assert [path.name for path in kept(home)] == [made.sha256]
+    assert not store.get_or_make(RECIPE, never).made
