@@ -5,6 +5,8 @@ Nothing here is a fact. A hint that is lost costs a second, since whoever waits 
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 ANSWER_S = 5  # a Redis that does not answer for so long is taken for gone
 HINT_KEPT_S = 3600
 ROUND_KEPT_S = 30 * 86_400
+MOMENT_S = 0.05  # who waits looks four times a second at most
+
+log = logging.getLogger("speechmill.worker")
 
 
 class Broker:
@@ -36,11 +41,12 @@ class Broker:
         with _refusals():
             self._redis.ping()
 
-    def wake(self, job: str) -> None:
-        """Hint that something of a job is done."""
+    def wake(self, *jobs: str) -> None:
+        """Hint that something of jobs is done."""
         with _refusals(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.rpush(_hints(job), 1)
-            pipe.expire(_hints(job), HINT_KEPT_S)
+            for job in jobs:
+                pipe.rpush(_hints(job), 1)
+                pipe.expire(_hints(job), HINT_KEPT_S)
             pipe.execute()
 
     def wait(self, job: str, seconds: float) -> None:
@@ -72,6 +78,33 @@ class Broker:
 
     def close(self) -> None:
         self._redis.close()
+
+
+class Waker:
+    """Wakes those who wait for jobs, for what ended within a moment at once: a hint costs as much as a statement."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._guard = threading.Lock()
+        self._jobs: set[str] = set()
+
+    def wake(self, job: str) -> None:
+        """Hint that something of a job is done, within ``MOMENT_S``."""
+        with self._guard:
+            first = not self._jobs
+            self._jobs.add(job)
+        if first:
+            timer = threading.Timer(MOMENT_S, self._tell)
+            timer.daemon = True
+            timer.start()
+
+    def _tell(self) -> None:
+        with self._guard:
+            jobs, self._jobs = self._jobs, set()
+        try:
+            self._broker.wake(*jobs)
+        except Unavailable as error:  # only a hint
+            log.warning("%s", error)
 
 
 def lists(queue: Queue) -> list[str]:

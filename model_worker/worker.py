@@ -18,6 +18,7 @@ from typing import Any
 from celery import Celery, bootsteps, signals
 from celery.platforms import SecurityWarning
 from celery.worker import state
+from kombu.transport.virtual import QoS
 
 from model_worker.keeper import Keeper
 from model_worker.messages import Queue
@@ -49,12 +50,16 @@ class Reconnecting(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _look(self, consumer: Any) -> None:
         """Twice in a row, since a message may be between being taken and being begun."""
-        held = len(consumer.task_consumer.channel.qos._delivered)
-        lost = held > len(state.reserved_requests)
+        lost = unanswered(consumer.task_consumer.channel.qos) > len(state.reserved_requests)
         if lost and self._suspicious:
             log.warning("acknowledgements were lost: connecting to the broker again")
             raise ConnectionResetError("acknowledgements were lost")
         self._suspicious = lost
+
+
+def unanswered(taken: QoS) -> int:
+    """How many messages were taken and not acknowledged; those that were are forgotten by kombu only later."""
+    return len(taken._delivered) - len(taken._dirty)
 
 
 def worker_name() -> str:

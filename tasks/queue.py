@@ -18,7 +18,7 @@ from celery import Celery, Task
 from pydantic import ValidationError
 
 from model_worker.app import make_app, task_name
-from model_worker.broker import Broker
+from model_worker.broker import Broker, Waker
 from model_worker.engines.registry import engine
 from model_worker.health import Check, Loading, shown
 from model_worker.keeper import Keeper
@@ -58,6 +58,7 @@ class Station:
     catalog: Catalog
     store: ArtifactStore
     broker: Broker
+    waker: Waker
     keeper: Keeper
     owner: str
 
@@ -75,7 +76,7 @@ def station(settings: Settings) -> Station:
         store = artifact_store(settings, catalog)
         keeper = Keeper(settings.lease_s, settings.work_timeout_s, stalled_s)
         opened.pop_all()
-    return Station(settings, catalog, store, broker, keeper, worker_name())
+    return Station(settings, catalog, store, broker, Waker(broker), keeper, worker_name())
 
 
 def default_queues(settings: Settings) -> list[Queue]:
@@ -151,15 +152,13 @@ def work(here: Station, kind: str, operation: Operation, raw: dict[str, Any]) ->
         return
     with here.keeper.holding(lease), about(job=key.job_id, line=key.item, kind=key.kind):
         _work(here, operation, lease)
-    try:
-        here.broker.wake(message.job)
-    except Unavailable as error:  # only a hint
-        log.warning("%s", error)
+    here.waker.wake(message.job)
 
 
 def _work(here: Station, operation: Operation, lease: Lease) -> None:
     key = lease.order.key
-    store = here.store.apart(here.catalog.uses_of(key.job_id))
+    unmade = None if lease.is_made else key.recipe  # the lease has asked
+    store = here.store.apart(here.catalog.uses_of(key.job_id, unmade=unmade))
     try:
         with measured(key.kind, str(lease.order.payload.get("engine", ""))) as done:
             take = operation(here.settings, store, lease.order)

@@ -36,6 +36,8 @@ POSTGRES_OPTIONS = (
     "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000"
 )
 
+LATER = " -c synchronous_commit=off"
+
 
 class Database:
     """An engine, and the two kinds of transactions there are: ``reading`` and ``writing``."""
@@ -46,8 +48,9 @@ class Database:
         self.engine: Final = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
         self._writer = self.engine.execution_options(writes=True)
         # What is one statement needs no BEGIN and no COMMIT, each of which is a way to the server and back. Connections
-        # of their own are told so once; a shared one would be told before and after every statement.
-        self._asker = self.engine if self.is_sqlite else _postgres_engine(self.url, isolation_level="AUTOCOMMIT")
+        # of their own are told so once; a shared one would be told before and after every statement. Nor does it wait
+        # for the disk, as with SQLite: what a crash of the server takes back is done again.
+        self._asker = self.engine if self.is_sqlite else _postgres_engine(self.url, LATER, isolation_level="AUTOCOMMIT")
         self._teller = self._writer if self.is_sqlite else self._asker
         self._engines = {self.engine, self._asker}
         for engine in self._engines:
@@ -72,7 +75,8 @@ class Database:
             return connection.execute(statement, values).one_or_none()
 
     def tell(self, statement: sa.Executable, values: Mapping[str, Any]) -> sa.Row[Any] | None:
-        """One change by one statement, and the row that it returns, if it does."""
+        """One change by one statement, and the row that it returns, if it does: for what can be done again. It is seen
+        at once by everybody, and on the disk with the next transaction or within a second."""
         with self._turn, self._teller.begin() as connection:
             result = connection.execute(statement, values)
             return result.one_or_none() if result.returns_rows else None
@@ -157,14 +161,14 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
-def _postgres_engine(url: URL, **how: Any) -> Engine:
+def _postgres_engine(url: URL, options: str = "", **how: Any) -> Engine:
     engine = sa.create_engine(
         url,
         **how,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         json_serializer=canonical,
-        connect_args={"connect_timeout": 10, "options": POSTGRES_OPTIONS},
+        connect_args={"connect_timeout": 10, "options": POSTGRES_OPTIONS + options},
     )
 
     @sa.event.listens_for(engine, "checkin")

@@ -20,7 +20,7 @@ from speechmill.recipes import Digest, Json
 from speechmill.takes import Take
 from storage.catalog.database import Database, now_s
 from storage.catalog.jobs import JobTables
-from storage.catalog.models import OrderRow, TakeRow
+from storage.catalog.models import ArtifactRow, OrderRow, TakeRow
 from storage.catalog.states import OrderState
 from storage.catalog.takes import put_take, values_of
 
@@ -59,7 +59,8 @@ class Leases(JobTables):
         if gained is None:
             self._database.tell(_BURY, named)
             return None
-        return Lease(self._database, Order(key, gained.language, gained.payload), gained.attempts, gained.fence)
+        order = Order(key, gained.language, gained.payload)
+        return Lease(self._database, order, gained.attempts, gained.fence, is_made=gained.is_made)
 
 
 class Lease:
@@ -68,9 +69,10 @@ class Lease:
     As a context it gives the order back where the work ends in an exception, or without ``finish``.
     """
 
-    def __init__(self, database: Database, order: Order, attempt: int, fence: int) -> None:
+    def __init__(self, database: Database, order: Order, attempt: int, fence: int, *, is_made: bool) -> None:
         self.order = order
         self.attempt = attempt
+        self.is_made = is_made  # whether its recipe had made something when it was taken on
         self._database = database
         self._held = _named(order.key) | {"a_fence": fence}
         self._over = False
@@ -172,7 +174,13 @@ _LEASE = (
         attempts=OrderRow.attempts + 1,
         fence=OrderRow.fence + 1,
     )
-    .returning(OrderRow.language, OrderRow.payload, OrderRow.attempts, OrderRow.fence)
+    .returning(
+        OrderRow.language,
+        OrderRow.payload,
+        OrderRow.attempts,
+        OrderRow.fence,
+        sa.exists().where(ArtifactRow.recipe == OrderRow.recipe).label("is_made"),
+    )
 )
 _FINISH = (
     sa.update(OrderRow)

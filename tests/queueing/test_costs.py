@@ -10,14 +10,16 @@ import redis
 import sqlalchemy as sa
 
 from model_worker.app import Sender, make_app
+from model_worker.broker import Broker, Waker
 from model_worker.messages import Message, Priority, Queue
+from model_worker.worker import unanswered
 from speechmill.abilities import Ability
 from tasks.queue import OPERATIONS, work
 from tests.queueing.conftest import Studio
 from tests.queueing.test_twice import ORDER, ROUND, here, message
 
 __all__ = ["here"]
-OF_A_LINE = ["lease", "look for the artifact", "keep it, and its use", "finish, with the take"]
+OF_A_LINE = ["lease, and look for the artifact", "keep it, and its use", "finish, with the take"]
 
 
 @pytest.fixture
@@ -33,12 +35,40 @@ def statements() -> Iterator[list[str]]:
     sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
-def test_a_line_asks_postgres_four_things(studio: Studio, here: Any, statements: list[str]) -> None:
+def test_a_line_asks_postgres_three_things(studio: Studio, here: Any, statements: list[str]) -> None:
     order = ORDER[Ability.SPEAK](studio)
     studio.catalog.order(ROUND, studio.job.id, Ability.SPEAK, order.language, [order])
     statements.clear()
     work(here, Ability.SPEAK, OPERATIONS[Ability.SPEAK], message(order))
     assert len(statements) == len(OF_A_LINE), "\n\n".join(statements)
+
+
+def test_lines_that_end_in_one_moment_wake_the_flow_once(studio: Studio) -> None:
+    broker = Broker(studio.settings)
+    waker = Waker(broker)
+    for _ in range(20):
+        waker.wake("film")
+    waker.wake("talk")
+    client = redis.Redis.from_url(studio.settings.broker_url)
+    studio.until(lambda: client.llen("speechmill:done:talk") == 1)
+    assert client.llen("speechmill:done:film") == 1
+    waker.wake("film")  # the next moment
+    studio.until(lambda: client.llen("speechmill:done:film") == 2)
+    client.delete("speechmill:done:film", "speechmill:done:talk")
+    broker.close()
+
+
+def test_a_message_that_is_acknowledged_is_not_taken_for_lost(studio: Studio) -> None:
+    """kombu forgets what was acknowledged when it next takes something: until then it is among what was taken."""
+    with make_app(studio.settings).connection_for_read() as connection:
+        taken = connection.default_channel.qos
+        for tag in ("one", "two"):
+            taken._quick_append(tag, object())
+        assert unanswered(taken) == 2
+        taken._quick_ack("one")
+        assert unanswered(taken) == 1
+        taken._quick_ack("two")
+        assert unanswered(taken) == 0
 
 
 def test_many_messages_are_sent_by_one_client(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
