@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.progress import StreamProgress
 from flows.start import Outcome, absolute, job_for, run_job
-from model_worker.engines.registry import engine
+from model_worker.engines.registry import engine_at_work
 from speechmill.abilities import Ability
 from speechmill.episodes import Collected, PodcastRequest
 from speechmill.languages import usual_characters_per_s
@@ -84,7 +84,7 @@ def next_job(asked: Digesting, chosen: Settings, catalog: Catalog, progress: Pro
 
 
 def _characters_per_s(request: PodcastRequest, language: str, chosen: Settings) -> float:
-    speaks = engine(request.engines.get(Ability.SPEAK, chosen.engine), chosen).speaks
+    speaks = engine_at_work(request.engines.get(Ability.SPEAK, chosen.engine), chosen).speaks
     return (speaks.characters_per_s if speaks else usual_characters_per_s)(language)
 
 

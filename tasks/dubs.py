@@ -64,9 +64,7 @@ def translated(place: Workplace, request: DubbingRequest, script: SourceScript, 
         lines = list(script.lines)
     else:
         assert crew.translates is not None
-        assert crew.translates.translates is not None
-        engine = crew.translates.translates
-        lines = translating.translate(place, script.lines, engine, request.language, language, glossary)
+        lines = translating.translate(place, script.lines, crew.translates, request.language, language, glossary)
     if language != request.language:
         sources = {line.id: line.text for line in script.lines}
         place.catalog.put_lines(place.job, language, lines, sources=sources)

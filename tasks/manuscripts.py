@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from model_worker.engines.registry import engine
-from speechmill.abilities import Ability
+from model_worker.engines.registry import engine_at_work
+from speechmill.abilities import Ability, Engine
 from speechmill.episodes import EpisodeScript, Format, PodcastRequest
 from speechmill.languages import usual_characters_per_s
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
@@ -15,6 +17,7 @@ from speechmill.roots import Roots
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks import sources
+from tasks.answering import by_anybody
 from tasks.casts import Members, joined, raise_for_strangers, read_cast
 from tasks.digests import read_together
 from tasks.disclosing import disclosed
@@ -46,7 +49,9 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
     if request.show:
         membership.foresee(Path(request.show), place.job, Path(place.catalog.job(place.job).out), place.within)
     with place.stages("script"):
-        document, script, lexicon = written(request, place.settings, place.store, place.within)
+        document, script, lexicon = written(
+            request, place.settings, place.store, place.within, partial(by_anybody, place)
+        )
     path = Path(request.source)
     if document is None:
         sha256 = digest_of_file(sources.find(request.source, place.settings).path)
@@ -56,10 +61,15 @@ def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
 
 
 def written(
-    request: PodcastRequest, settings: Settings, store: ArtifactStore | None = None, within: Roots | None = None
+    request: PodcastRequest,
+    settings: Settings,
+    store: ArtifactStore | None = None,
+    within: Roots | None = None,
+    at_work: Callable[[Engine], Engine] = lambda chosen: chosen,
 ) -> tuple[Document | None, EpisodeScript, Lexicon]:
     """The document, where the source is one, the script, and the lexicon it is said by; its minutes by how fast the
-    chosen engine speaks. ``store`` keeps what a language model answered; ``within`` is what a show may name.
+    chosen engine speaks. ``store`` keeps what a language model answered; ``within`` is what a show may name;
+    ``at_work`` has an engine write elsewhere.
 
     What a speaker is like is said by the show's cast, before that by the script, before all by the request's cast.
     """
@@ -67,7 +77,7 @@ def written(
     usual = read_cast(show.cast) if show and show.cast else {}
     given = read_cast(Path(request.cast)) if request.cast else {}
     lexicon = _lexicon(request, show)
-    document, script = _script(request, settings, joined(usual, given), lexicon, store)
+    document, script = _script(request, settings, joined(usual, given), lexicon, store, at_work)
     if request.cast and document is None:
         raise_for_strangers(Path(request.cast).name, given, script)
     members = joined(usual, script.speakers, given)
@@ -76,9 +86,14 @@ def written(
 
 
 def _script(
-    request: PodcastRequest, settings: Settings, cast: Members, lexicon: Lexicon, store: ArtifactStore | None
+    request: PodcastRequest,
+    settings: Settings,
+    cast: Members,
+    lexicon: Lexicon,
+    store: ArtifactStore | None,
+    at_work: Callable[[Engine], Engine],
 ) -> tuple[Document | None, EpisodeScript]:
-    speaks = engine(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
+    speaks = engine_at_work(request.engines.get(Ability.SPEAK, settings.engine), settings).speaks
     pace = speaks.characters_per_s if speaks else usual_characters_per_s
     if request.collected is None and is_script(Path(request.source)):
         found = sources.find(request.source, settings)
@@ -88,7 +103,7 @@ def _script(
         document = read_document(request.source, settings, language=request.language)
     else:
         document = read_together(Path(request.source), request.collected, settings, language=request.language)
-    writer = engine(request.engines.get(Ability.WRITE, settings.engine), settings)
+    writer = engine_at_work(request.engines.get(Ability.WRITE, settings.engine), settings)
     script = write_script(
         document,
         request.format,
@@ -97,7 +112,7 @@ def _script(
         speakers=_speakers(request.format, cast),
         pace=pace,
         lexicon=lexicon.of(document.language),
-        engine=writer,
+        engine=at_work(writer),
         store=store,
     )
     return document, script

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from celery import Celery, Task
 from pydantic import ValidationError
 
+from model_worker.announcing import announce
 from model_worker.app import make_app, task_name
 from model_worker.broker import Broker, Waker
 from model_worker.engines.registry import engine
@@ -35,8 +36,10 @@ from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog, Lease, Order, OrderKey
 from storage.catalog.leases import PAUSE_S
 from storage.stores import object_store
+from tasks.answering import answer_ordered
 from tasks.speaking import speak_ordered
 from tasks.transcribing import hear_ordered
+from tasks.translating import translate_ordered
 from tasks.workplace import artifact_store
 
 OUTAGE_PAUSE_S = 10.0  # before work is tried again for which something was not there
@@ -44,7 +47,12 @@ MOST_STALLED_S = 30.0  # a step takes tens of milliseconds; reading a first prom
 PATIENCE_S = 60.0  # a database that restarts is waited for
 
 Operation = Callable[[Settings, ArtifactStore, Order], Take | None]
-OPERATIONS: Mapping[str, Operation] = {Ability.SPEAK: speak_ordered, Ability.TRANSCRIBE: hear_ordered}
+OPERATIONS: Mapping[str, Operation] = {
+    Ability.SPEAK: speak_ordered,
+    Ability.TRANSCRIBE: hear_ordered,
+    Ability.TRANSLATE: translate_ordered,
+    Ability.WRITE: answer_ordered,
+}
 Answer = TypeVar("Answer")
 
 log = logging.getLogger("speechmill.worker")
@@ -97,7 +105,7 @@ def serve(settings: Settings, queues: list[Queue], *, threads: int, events: bool
     }
     try:
         with shown(settings, REGISTRY, checks):
-            load_engines(settings, queues)
+            load_engines(settings, queues, here.catalog)
             loading.done.set()
             register(app, here)
             return run_worker(app, here.keeper, queues, threads=threads, shutdown_s=settings.shutdown_s, events=events)
@@ -112,8 +120,9 @@ def _steps() -> None:
         raise Unavailable(f"the engine has made no step for {for_s:.0f} s")
 
 
-def load_engines(settings: Settings, queues: list[Queue]) -> None:
-    """Make the engines of the queues ready, so that the first message finds them so."""
+def load_engines(settings: Settings, queues: list[Queue], catalog: Catalog) -> None:
+    """Make the engines of the queues ready, so that the first message finds them so. Those that flows may not have
+    are announced before they are loaded, which takes long."""
     named = {name for name, queue in QUEUE_OF_ENGINE.items() if queue in queues}
     if queue_of(settings.engine) in queues:
         named.add(settings.engine)
@@ -122,6 +131,8 @@ def load_engines(settings: Settings, queues: list[Queue]) -> None:
         for ability in (found.speaks, found.transcribes):
             if ability is not None:
                 _ = ability.languages  # an engine finds out here what it has, and says what is missing
+        if name in QUEUE_OF_ENGINE:
+            announce(found, catalog)
         if found.load is not None:
             found.load()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from model_worker.messages import QUEUE_OF_ENGINE
 from speechmill.abilities import Ability, Engine
 from speechmill.errors import SpeechmillError, Unavailable, UnknownName, UnsupportedLanguage
 from speechmill.languages import base, matches, name
@@ -87,6 +88,17 @@ def engine(name: str, settings: Settings) -> Engine:
         return _made[key]
 
 
+def engine_at_work(name: str, settings: Settings) -> Engine:
+    """The engine as whoever works with it has it: this process; or, where its work goes to a queue for machines of
+    their own, workers, as the last of them has told the catalog. Raises ``Unavailable`` where none has."""
+    own = engine(name, settings)
+    if not settings.broker_url or name not in QUEUE_OF_ENGINE:
+        return own
+    from model_worker.announcing import as_announced
+
+    return as_announced(own, settings)
+
+
 def choose(needs: Needs, settings: Settings, names: Mapping[Ability, str]) -> Choice:
     """The engine for each ability that is needed: the one ``names`` asks for, else the settings' own.
 
@@ -94,7 +106,7 @@ def choose(needs: Needs, settings: Settings, names: Mapping[Ability, str]) -> Ch
     """
 
     def chosen(ability: Ability) -> Engine:
-        return engine(names.get(ability, settings.engine), settings)
+        return engine_at_work(names.get(ability, settings.engine), settings)
 
     choice = Choice(
         transcribes=chosen(Ability.TRANSCRIBE) if needs.transcribe else None,
@@ -141,7 +153,7 @@ def judge_of(speaks: Engine, settings: Settings, language: str) -> Engine | None
     The speaking engine's own ear comes first, then the settings' engine.
     """
     for candidate_name in dict.fromkeys((speaks.name, settings.engine)):
-        candidate = engine(candidate_name, settings)
+        candidate = engine_at_work(candidate_name, settings)
         ear = candidate.transcribes
         if ear and {speaks.name, "*"} & ear.judges and can(candidate, Ability.TRANSCRIBE, (language,)):
             return candidate
@@ -177,7 +189,7 @@ def _require(chosen: Engine | None, ability: Ability, tags: tuple[str, ...], set
 
 def _can(name: str, ability: Ability, tags: tuple[str, ...], settings: Settings) -> bool:
     try:
-        return can(engine(name, settings), ability, tags)
+        return can(engine_at_work(name, settings), ability, tags)
     except (SpeechmillError, ImportError):  # an engine that is not fully installed is no help to anybody
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from storage.catalog.announcements import Announcements
 from storage.catalog.census import Counting
 from storage.catalog.database import Database
 from storage.catalog.drops import Drops
@@ -16,8 +17,9 @@ from storage.catalog.uses import Uses
 from storage.migrations import bring_up_to_date
 
 
-class Catalog(Jobs, Scripts, Takes, Orders, Uses, Drops, Outbox, Counting):
-    """Jobs and events, lines, casts and takes, orders and leases, artifacts and uses, deliveries, drops, the outbox."""
+class Catalog(Jobs, Scripts, Takes, Orders, Uses, Announcements, Drops, Outbox, Counting):
+    """Jobs and events, lines, casts and takes, orders and leases, artifacts and uses, what engines workers have,
+    deliveries, drops, the outbox."""
 
     @classmethod
     def open(cls, url: str, *, upgrade: bool = True) -> Self:

@@ -181,6 +181,14 @@ class UseRow(Base):
     let_go_at_s: Mapped[float | None]  # when a complete run of the job did without it
 
 
+class AnnouncementRow(Base):
+    __tablename__ = "announcements"
+
+    engine: Mapped[str] = mapped_column(primary_key=True)
+    told: Mapped[dict[str, Any]]  # of each ability, what a flow must know of it
+    announced_at: Mapped[datetime]
+
+
 class DeliveryRow(Base):
     __tablename__ = "deliveries"
 
