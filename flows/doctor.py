@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from speechmill import programs
+from speechmill.abilities import Engine
 from speechmill.errors import MissingTool, SpeechmillError, Unavailable
 from speechmill.logs import redacted
 from speechmill.settings import Settings, settings
@@ -170,9 +171,18 @@ def _objects(chosen: Settings) -> str:
 
 
 def _engine(chosen: Settings) -> str:
-    from model_worker.engines.registry import engine
+    from model_worker.engines.registry import engine, engine_at_work
 
-    found = engine(chosen.engine, chosen)
+    here = engine(chosen.engine, chosen)
+    try:
+        return _able(here)
+    except Unavailable:
+        if not chosen.broker_url or (there := engine_at_work(chosen.engine, chosen)) is here:
+            raise
+        return f"{_able(there)}; not here, but where workers have announced it"
+
+
+def _able(found: Engine) -> str:
     abilities = []
     if found.transcribes:
         abilities.append(f"hears {', '.join(sorted(found.transcribes.languages)[:6])}")

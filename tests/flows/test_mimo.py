@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis as redis_client
 
 pytest.importorskip("torch", reason="the extra 'mimo' is not installed")
 
 from model_worker.mimo.files import digest
 from tests.engines.mimo import ENV
 from tests.flows.conftest import Speechmill
+from tests.forge import Forge
 
+CAST = """
+[READER]
+reference = "ana.wav"
+consent = {who = "Ana Prat", when = 2026-05-01, scope = "this show"}
+"""
+TINY_WAVS = Path(ENV["SPEECHMILL_MIMO_MODEL_DIR"]).parent / "wavs"
 TINY = {**ENV, "SPEECHMILL_MIMO_GROUPS": "256", "OMP_NUM_THREADS": "1"}
 
 
@@ -42,6 +53,62 @@ def test_a_film_is_dubbed_into_chinese(speechmill: Speechmill, folder: Path, tmp
     assert weights in page
     assert "请将这段文字转换为语音" in page
     assert (out / "talk.zh.mp4").stat().st_size > 10_000
+
+
+def until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+    until_s = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until_s, "waited too long"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def services(postgres_url: str, redis: str) -> dict[str, str]:
+    """What flows and workers on several machines have in common."""
+    redis_client.Redis.from_url(redis).flushall()
+    return {"SPEECHMILL_DATABASE_URL": postgres_url, "SPEECHMILL_BROKER_URL": redis}
+
+
+def test_a_machine_without_weights_and_torch_has_all_of_it_done_by_a_worker_that_has_them(
+    speechmill: Speechmill, folder: Path, tmp_path: Path, services: dict[str, str], forge: Forge
+) -> None:
+    out, log = tmp_path / "out", tmp_path / "worker.log"
+    log.touch()
+    env = {**speechmill.env, **services}
+    asked = ("dub", folder / "talk.mp4", "--to", "zh", "--engine", "mimo", "--no-prefect", "--json", "--out", out)
+
+    def dub() -> subprocess.CompletedProcess[str]:
+        return forge.run(asked, env, tmp_path, "tests.flows.without_torch")
+
+    speechmill("migrate", **services)
+    nobody = dub()
+    assert nobody.returncode == 4
+    assert "no worker has told yet what its engine mimo is; start one" in nobody.stderr
+    assert "FAIL  engine       no worker has told yet" in speechmill("doctor", "--engine", "mimo", **services).out
+    there = {**env, **TINY, "SPEECHMILL_MIMO_BASE_DIR": ""}
+    worker = forge.start(["worker", "--queue", "gpu.mimo"], there, tmp_path, log, log)
+    try:
+        until(lambda: "ready" in log.read_text())
+        ran = dub()
+        examined = speechmill("doctor", "--engine", "mimo", **services)
+        assert "hears en, zh; translates en→zh, zh→en; speaks 2 languages; not here, but where" in examined.out
+    finally:
+        worker.kill()
+        worker.wait()
+    assert ran.returncode == 0, ran.stderr + log.read_text()
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert {" float32 " in one["version"] for one in report["engine"]["made_with"].values()} == {True}
+    assert report["work"]["speak_calls"] >= len(report["targets"]["zh"]["lines"]) > 0
+    assert report["work"]["transcribe_calls"] > 0
+    assert report["work"]["translate_calls"] > 0
+    (tmp_path / "cast.toml").write_text(CAST, "utf-8")
+    (tmp_path / "rivers.md").write_text("# Rivers\n\nRivers carry water to the sea.\n", "utf-8")
+    (tmp_path / "ana.wav").write_bytes((TINY_WAVS / "en_24k.wav").read_bytes())
+    imitated = forge.run(
+        ["podcast", "rivers.md", "--engine", "mimo", "--cast", "cast.toml", "--no-prefect"], env, tmp_path
+    )
+    assert imitated.returncode == 4
+    assert "they have told no imitation version" in imitated.stderr
 
 
 def test_a_document_becomes_an_episode(speechmill: Speechmill, tmp_path: Path) -> None:

@@ -18,16 +18,19 @@ import redis as redis_client
 import soundfile
 
 from model_worker.engines import registry
-from speechmill.abilities import Utterance
+from speechmill.abilities import Message, Utterance
 from speechmill.lines import Line
 from speechmill.settings import Settings
 from speechmill.takes import Take
 from speechmill.voices import Voice
 from storage.catalog import Catalog, Job, JobState
+from tasks.answering import by_anybody
 from tasks.media.extraction import Sound
 from tasks.speaking import Assignment, assign, speak_takes, speaks_of
 from tasks.speech.activity import Chunk
+from tasks.text.glossaries import Glossary
 from tasks.transcribing import transcribe
+from tasks.translating import translate
 from tasks.workplace import Workplace, workplace
 from tests.forge import Forge, Forged
 from tests.keeping import keep_file
@@ -162,6 +165,18 @@ class Studio:
         chunks = [Chunk(48_000 * number, 48_000 * (number + 1)) for number in range(count)]
         chosen = registry.engine(test_engine.NAME, self.settings)
         return self._beside(lambda: transcribe(place, sound, chunks, chosen, "es"))
+
+    def translating(self, texts: Sequence[str]) -> Flow:
+        """A flow that has lines with these texts translated."""
+        lines = [Line(f"{number:04}", "A", "en", text) for number, text in enumerate(texts)]
+        place, chosen = self.place(), registry.engine(test_engine.NAME, self.settings)
+        return self._beside(lambda: translate(place, lines, chosen, "en", "es", Glossary()))
+
+    def asking(self, *texts: str) -> Flow:
+        """A flow that asks an engine that writes one thing after the other."""
+        pen = by_anybody(self.place(), registry.engine(test_engine.NAME, self.settings)).writes
+        assert pen is not None
+        return self._beside(lambda: [pen.write([Message("user", text)], 1) for text in texts])
 
     def _beside(self, work: Callable[[], Any]) -> Flow:
         flow = Flow(work)

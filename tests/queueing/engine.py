@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import kombu.transport.redis
 
 from model_worker import app
 from model_worker.engines import registry, rehearsal
-from speechmill.abilities import Engine, Heard, Utterance
-from speechmill.errors import Unavailable
+from speechmill.abilities import Engine, Heard, Message, Phrase, Translation, Utterance
+from speechmill.errors import EngineRefused, Unavailable
 from speechmill.settings import Settings
 from speechmill.voices import Speaker, Voice
 from storage.catalog import Catalog, Lease
@@ -34,6 +34,12 @@ during: list[Callable[[], None]] = []
 POINTS = ("half way", "kept", "known")
 """Where a worker dies whose ``DIES_AT`` names one: with half a take written; a take among the objects and no row of
 it; with its row written, and its message still out."""
+
+
+def note(*texts: str) -> None:
+    """Count what an engine was asked to say, to translate or to answer."""
+    with Path(os.environ["SPOKEN"]).open("a") as spoken:
+        spoken.writelines(f"{text}\n" for text in texts)
 
 
 def die_at(point: str) -> None:
@@ -82,8 +88,7 @@ class Mouth:
         return Voice("tone", NAME, {"pitch_hz": 110.0})
 
     def speak(self, utterance: Utterance, voice: Voice, out: Path) -> None:
-        with Path(os.environ["SPOKEN"]).open("a") as spoken:
-            spoken.write(f"{utterance.text}\n")
+        note(utterance.text)
         die_half_way(out)
         for call in during:
             call()
@@ -108,8 +113,36 @@ class Ear(rehearsal.Ear):
         return super().transcribe(audio, language)
 
 
+class Hand(rehearsal.Translator):
+    def translate(
+        self, phrases: Sequence[Phrase], source: str, target: str, glossary: Mapping[str, str]
+    ) -> dict[str, Translation]:
+        note(*(phrase.text for phrase in phrases))
+        die_half_way(Path(os.environ["SPOKEN"]).with_name("half"))
+        for call in during:
+            call()
+        if any("poison" in phrase.text for phrase in phrases):
+            raise ValueError("this line does not agree with the engine")
+        return super().translate(phrases, source, target, glossary)
+
+
+class Pen:
+    version = "test-1"
+    languages = frozenset({"es", "en"})
+    most_characters = 1000
+
+    def write(self, messages: Sequence[Message], seed: int) -> str:
+        note(messages[-1].text)
+        die_half_way(Path(os.environ["SPOKEN"]).with_name("half"))
+        for call in during:
+            call()
+        if "nonsense" in messages[-1].text:
+            raise EngineRefused("there is no answer to this")
+        return f"{messages[-1].text} Yes, {seed}."
+
+
 def engine(settings: Settings) -> Engine:
-    return replace(rehearsal.engine(settings), speaks=Mouth(), transcribes=Ear())
+    return replace(rehearsal.engine(settings), speaks=Mouth(), transcribes=Ear(), translates=Hand(), writes=Pen())
 
 
 class Point:

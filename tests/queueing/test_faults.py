@@ -65,16 +65,22 @@ def test_workers_that_die_at_any_point_of_their_work_lose_nothing(studio: Studio
     """Half way through a take; when it is kept and nobody knows; when it is known and its message is not taken."""
     doomed = [studio.worker(threads=1, wait=False, DIES_AT=point) for point in test_engine.POINTS]
     texts = [f"frase {number}" for number in range(8)]
-    if kind == Ability.SPEAK:
-        flow = studio.flow(texts)
-    else:
-        flow = studio.hearing(len(texts))
+    flow, ordered = {
+        Ability.SPEAK: lambda: (studio.flow(texts), 8),
+        Ability.TRANSCRIBE: lambda: (studio.hearing(8), 8),
+        Ability.TRANSLATE: lambda: (studio.translating(texts * 8), 4),
+        Ability.WRITE: lambda: (studio.asking(*texts), 8),
+    }[Ability(kind)]()
     for worker in doomed:
         assert worker.wait(60) == -signal.SIGKILL
     studio.worker()
     result = flow.result()
     assert {state for state, _ in orders(studio)} == {OrderState.DONE}
-    assert len(result) == len(orders(studio)) == len(texts)
+    assert len(orders(studio)) == ordered
+    if kind == Ability.TRANSLATE:
+        assert [line.text for line in result] == [f"(es) {text}" for text in texts * 8]
+    if kind == Ability.WRITE:
+        assert result == [f"{text} Yes, 1." for text in texts]
     if kind == Ability.SPEAK:
         check(studio, texts, result)
         # Half a take is spoken again, and one that nobody knew of; one that was known is not.

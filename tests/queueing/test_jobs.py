@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from model_worker.app import Sender, make_app
 from model_worker.broker import lists
 from model_worker.messages import VERSION, Message, Priority, Queue, aside
-from speechmill.errors import Cancelled, GivenUp
+from speechmill.errors import Cancelled, EngineRefused, GivenUp
+from speechmill.lines import Doubt
 from speechmill.takes import Reason, Verdict
 from storage.catalog import BATCH, JobState, OrderState
 from tests.queueing.conftest import Studio
@@ -30,6 +31,32 @@ def test_workers_speak_a_job_and_a_second_run_finds_it_spoken(staffed: Studio) -
     assert staffed.speak([*TEXTS[:-1], "Otra cosa."], again).keys() == takes.keys()
     assert staffed.spoken()[len(TEXTS) :] == ["Otra cosa."]
     assert again.store.tally == {("speak", "made"): 1, ("speak", "reused"): len(TEXTS) - 1}
+
+
+def test_workers_translate_a_script_and_a_changed_line_is_all_that_is_asked_for_again(staffed: Studio) -> None:
+    translated = staffed.translating(TEXTS * 2).result()
+    assert [line.text for line in translated] == [f"(es) {text}" for text in TEXTS * 2]
+    assert len(staffed.spoken()) <= 24  # two passages may both ask for one text
+    staffed.spoken_file.write_text("")
+    changed = staffed.translating([*TEXTS, "Otra cosa.", *TEXTS[1:]]).result()
+    assert changed[12].text == "(es) Otra cosa."
+    assert staffed.spoken() == ["Otra cosa."]
+
+
+def test_lines_that_no_worker_can_translate_keep_their_text_and_say_so(staffed: Studio) -> None:
+    texts = [*TEXTS, *TEXTS[:4], "poison"]
+    test = staffed.translating(texts).result()
+    assert [line.text for line in test[:16]] == [f"(es) {text}" for text in texts[:16]]
+    assert (test[16].text, test[16].doubts) == ("poison", (Doubt.UNTRANSLATED,))
+    assert [event.kind for event in staffed.catalog.events(staffed.job.id)][-1] == "given-up"
+
+
+def test_workers_write_what_a_flow_asks_one_answer_after_the_other(staffed: Studio) -> None:
+    assert staffed.asking("Who?", "Why?").result() == ["Who? Yes, 1.", "Why? Yes, 1."]
+    assert staffed.asking("Who?", "When?").result() == ["Who? Yes, 1.", "When? Yes, 1."]
+    assert staffed.spoken() == ["Who?", "Why?", "When?"]
+    with pytest.raises(EngineRefused, match="there is no answer"):
+        staffed.asking("nonsense").result()
 
 
 def test_a_take_whose_bytes_are_gone_is_spoken_again(staffed: Studio) -> None:

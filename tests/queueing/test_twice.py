@@ -14,16 +14,19 @@ import sqlalchemy as sa
 from model_worker.app import make_app, task_name
 from model_worker.engines import registry
 from model_worker.messages import Message
-from speechmill.abilities import Ability
+from speechmill import abilities
+from speechmill.abilities import Ability, Phrase
 from speechmill.recipes import Digest
 from storage.artifacts import key_of
 from storage.catalog import Order, OrderState
 from storage.catalog.models import Base
+from tasks.answering import Answering, Question
 from tasks.media.extraction import Sound
 from tasks.queue import OPERATIONS, Station, register, station, work
 from tasks.speaking import Speaking
 from tasks.speech.activity import Chunk
 from tasks.transcribing import Hearing
+from tasks.translating import Passage, Translating
 from tests.keeping import keep_file
 from tests.queueing import engine as test_engine
 from tests.queueing.conftest import Studio
@@ -45,8 +48,26 @@ def to_hear(studio: Studio) -> Order:
     return Hearing(place, sound, chosen, "es").order(Chunk(0, 48_000))
 
 
-ORDER: dict[str, Callable[[Studio], Order]] = {Ability.SPEAK: to_speak, Ability.TRANSCRIBE: to_hear}
+def to_translate(studio: Studio) -> Order:
+    chosen = registry.engine(test_engine.NAME, studio.settings)
+    passage = Passage((Phrase("0001", "Good morning."), Phrase("0002", "The train.")), "en", "es", {"train": "tren"})
+    return Translating(studio.place(), "es", chosen).order(passage)
+
+
+def to_answer(studio: Studio) -> Order:
+    chosen = registry.engine(test_engine.NAME, studio.settings)
+    return Answering(studio.place(), chosen).order(Question((abilities.Message("user", "Are you there?"),), 1))
+
+
+ORDER: dict[str, Callable[[Studio], Order]] = {
+    Ability.SPEAK: to_speak,
+    Ability.TRANSCRIBE: to_hear,
+    Ability.TRANSLATE: to_translate,
+    Ability.WRITE: to_answer,
+}
 """An order of every kind; a task without one here fails its tests."""
+MADE = {Ability.TRANSLATE: {"translate together made": 1, "translate made": 2}}
+"""What comes of one order where it is more than one artifact."""
 
 
 @pytest.fixture
@@ -96,7 +117,7 @@ def test_a_task_run_by_eight_at_once_has_one_effect(studio: Studio, here: Statio
         list(pool.map(lambda _: work(here, kind, OPERATIONS[kind], message(order)), range(8)))
     assert studio.catalog.counts(ROUND)[OrderState.DONE] == 1
     assert len(begun) == 1
-    assert studio.catalog.tally(ROUND) == {f"{kind} made": 1}
+    assert studio.catalog.tally(ROUND) == MADE.get(kind, {f"{kind} made": 1})
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
@@ -129,7 +150,8 @@ def test_nothing_holds_a_connection_while_an_engine_works_or_objects_are_kept(
 
     monkeypatch.setattr(objects, "put_file", put)
     work(here, kind, OPERATIONS[kind], message(order))
-    assert held == [0, 0]
+    assert len(held) >= 2
+    assert set(held) == {0}
 
 
 def test_a_worker_of_another_version_of_an_engine_leaves_the_work_to_others(
