@@ -35,10 +35,6 @@ class Answering:
     language = ""  # whatever the conversation is in
 
     @property
-    def engine(self) -> str:
-        return self.chosen.name
-
-    @property
     def able(self) -> Writes:
         return writes_of(self.chosen)
 
@@ -56,7 +52,7 @@ class Answering:
         # No question is asked before the one before it is answered: its recipe is all the name that it has.
         key = OrderKey(self.place.job, self.kind, recipe[:12], 1, recipe)
         messages: list[Json] = [dict[str, Json](asdict(message)) for message in given.messages]
-        return Order(key, self.language, {"engine": self.engine, "messages": messages, "seed": given.seed})
+        return Order(key, self.language, {"engine": self.chosen.name, "messages": messages, "seed": given.seed})
 
     def recall(self, given: Sequence[Question], given_up: Mapping[OrderKey, str]) -> list[str]:
         """Raises ``EngineRefused`` for what went wrong too often."""

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, TypeVar
 
 from speechmill import programs
-from speechmill.abilities import ServesMany
+from speechmill.abilities import Engine, ServesMany
 from speechmill.errors import Cancelled
 from speechmill.recipes import Recipe
 from storage.catalog import Order, OrderKey
@@ -74,14 +74,14 @@ class Operation(Protocol[Taken, Result]):
     """A kind of work on many things."""
 
     @property
+    def chosen(self) -> Engine:
+        """The engine that does it: what a worker must have."""
+
+    @property
     def kind(self) -> str: ...
 
     @property
     def language(self) -> str: ...
-
-    @property
-    def engine(self) -> str:
-        """The name of the engine that does it: what a worker must have."""
 
     @property
     def able(self) -> object:
@@ -91,7 +91,7 @@ class Operation(Protocol[Taken, Result]):
         """Do it here, or find it done."""
 
     def keep(self, results: Sequence[Result]) -> None:
-        """Write down what was done here."""
+        """Write down what was done here; nothing, where it is artifacts and no more."""
 
     def recipe(self, given: Taken) -> Recipe:
         """The recipe that names what is made."""

@@ -167,10 +167,6 @@ class Speaking:
     kind = Ability.SPEAK
 
     @property
-    def engine(self) -> str:
-        return self.chosen.name
-
-    @property
     def able(self) -> Speaks:
         return speaks_of(self.chosen)
 
@@ -192,7 +188,7 @@ class Speaking:
             "reference": given.voice.reference,
         }
         payload: dict[str, Json] = {
-            "engine": self.engine,
+            "engine": self.chosen.name,
             "judge": self.judge.name if self.judge else None,
             "utterance": dict(asdict(given.utterance)),
             "voice": voice,

@@ -37,10 +37,6 @@ class Hearing:
     kind = Ability.TRANSCRIBE
 
     @property
-    def engine(self) -> str:
-        return self.chosen.name
-
-    @property
     def able(self) -> Transcribes:
         assert self.chosen.transcribes is not None
         return self.chosen.transcribes
@@ -61,7 +57,9 @@ class Hearing:
         sound, chunk = self.sound.digest, dict[str, Json](asdict(given))
         recipe = Recipe("cut", CUT_VERSION, inputs=[sound], **chunk)
         cut = self.place.store.get_or_make(recipe, lambda out: _cut(self.place.here, self.sound, given, out), ".wav")
-        return Order(key, self.language, {"engine": self.engine, "sound": sound, "chunk": chunk, "cut": cut.sha256})
+        return Order(
+            key, self.language, {"engine": self.chosen.name, "sound": sound, "chunk": chunk, "cut": cut.sha256}
+        )
 
     def recall(self, given: Sequence[Chunk], given_up: Mapping[OrderKey, str]) -> list[Heard]:
         """Raises ``GivenUp`` where a chunk is missing: what somebody says there would be lost."""

@@ -46,10 +46,6 @@ class Translating:
     kind = Ability.TRANSLATE
 
     @property
-    def engine(self) -> str:
-        return self.chosen.name
-
-    @property
     def able(self) -> Translates:
         return translates_of(self.chosen)
 
@@ -71,7 +67,7 @@ class Translating:
             "target": given.target,
             "terms": dict[str, Json](given.terms),
         }
-        return Order(key, self.language, {"engine": self.engine, "passage": passage})
+        return Order(key, self.language, {"engine": self.chosen.name, "passage": passage})
 
     def recall(self, given: Sequence[Passage], given_up: Mapping[OrderKey, str]) -> list[Translations]:
         """What went wrong too often is not translated; an event of the job says how each went wrong."""

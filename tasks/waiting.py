@@ -53,7 +53,7 @@ class OnQueue:
     ) -> list[Result]:
         if not given:
             return []
-        queue, priority = queue_of(operation.engine), self._priority()
+        queue, priority = queue_of(operation.chosen.name), self._priority()
         watch = Round(self._catalog, self._broker, self._sender, self._job, operation.kind, queue, priority)
         total = self._ordered(operation, given, watch.id, check)
         done(len(given) - total)
