@@ -35,6 +35,7 @@ from speechmill.takes import Take
 from storage.artifacts import ArtifactStore
 from storage.catalog import Catalog, Lease, Order, OrderKey
 from storage.catalog.leases import PAUSE_S
+from storage.catalog.products import OrderArtifacts, Products
 from storage.stores import object_store
 from tasks.answering import answer_ordered
 from tasks.speaking import speak_ordered
@@ -65,6 +66,7 @@ class Station:
     settings: Settings
     catalog: Catalog
     store: ArtifactStore
+    products: Products
     broker: Broker
     waker: Waker
     keeper: Keeper
@@ -84,7 +86,7 @@ def station(settings: Settings) -> Station:
         store = artifact_store(settings, catalog)
         keeper = Keeper(settings.lease_s, settings.work_timeout_s, stalled_s)
         opened.pop_all()
-    return Station(settings, catalog, store, broker, Waker(broker), keeper, worker_name())
+    return Station(settings, catalog, store, Products(), broker, Waker(broker), keeper, worker_name())
 
 
 def default_queues(settings: Settings) -> list[Queue]:
@@ -168,13 +170,13 @@ def work(here: Station, kind: str, operation: Operation, raw: dict[str, Any]) ->
 
 def _work(here: Station, operation: Operation, lease: Lease) -> None:
     key = lease.order.key
-    unmade = None if lease.is_made else key.recipe  # the lease has asked
-    store = here.store.apart(here.catalog.uses_of(key.job_id, unmade=unmade))
+    artifacts = OrderArtifacts(here.catalog.uses_of(key.job_id), key.recipe, here.products, is_made=lease.is_made)
+    store = here.store.apart(artifacts)
     try:
         with measured(key.kind, str(lease.order.payload.get("engine", ""))) as done:
             take = operation(here.settings, store, lease.order)
             tally = {f"{name} {how}": count for (name, how), count in store.tally.items()}
-            patiently(partial(lease.finish, take, tally))
+            patiently(partial(lease.finish, take, tally, artifacts.made))
             done(take)
     except LeaseLost as error:
         log.info("%s", error)

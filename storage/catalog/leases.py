@@ -20,7 +20,9 @@ from speechmill.recipes import Digest, Json
 from speechmill.takes import Take
 from storage.catalog.database import Database, now_s
 from storage.catalog.jobs import JobTables
-from storage.catalog.models import ArtifactRow, OrderRow, TakeRow
+from storage.catalog.models import ArtifactRow, Base, OrderRow, TakeRow
+from storage.catalog.products import Product
+from storage.catalog.results import artifact_values, remember, use, use_of
 from storage.catalog.states import OrderState
 from storage.catalog.takes import put_take, values_of
 
@@ -77,8 +79,11 @@ class Lease:
         self._held = _named(order.key) | {"a_fence": fence}
         self._over = False
 
-    def finish(self, take: Take | None = None, tally: Mapping[str, int] | None = None) -> None:
-        """The order is done; the take that came of it, where it is one, is written in the same transaction.
+    def finish(
+        self, take: Take | None = None, tally: Mapping[str, int] | None = None, made: Product | None = None
+    ) -> None:
+        """The order is done. The take that came of it, where it is one, and what its recipe has ``made``, where that is
+        not written down yet, are written in the same transaction.
 
         ``tally`` counts what was ``made`` and ``reused``. Raises ``LeaseLost`` where somebody else has the order now,
         or it is wanted otherwise.
@@ -88,16 +93,19 @@ class Lease:
             raise ValueError(f"this is not the take that was leased: {take.line_id} {take.number}")
         done = self._held | {"new_tally": dict(tally or {})}
         written = {} if take is None else values_of(key.job_id, self.order.language, take)
+        product = {} if made is None else artifact_values(key.recipe, made.operation, made.artifact)
         try:
-            if take is None or not self._database.is_sqlite:
-                statement = _FINISH if take is None else _finish_with_take()
+            if not self._database.is_sqlite:
                 # A value that had a column's own name would be taken for one that the UPDATE is to write.
-                new = {f"new_{name}": value for name, value in written.items()}
-                found = self._database.tell(statement, done | new)
+                new = {f"new_{name}": value for name, value in (written | product).items()}
+                found = self._database.tell(_finish(take=bool(written), product=bool(product)), done | new)
             else:
                 with self._database.changing() as connection:
                     found = connection.execute(_FINISH, done).one_or_none()
-                    if found is not None:
+                    if found is not None and product:
+                        connection.execute(remember(is_sqlite=True), product)
+                        connection.execute(use(is_sqlite=True), {"job_id": key.job_id, "recipe": key.recipe})
+                    if found is not None and written:
                         connection.execute(put_take(is_sqlite=True), written)
         except sa.exc.IntegrityError:
             raise self._lost() from None  # the take's line is gone
@@ -191,13 +199,25 @@ _FINISH = (
 
 
 @cache
-def _finish_with_take() -> sa.Executable:
-    """For PostgreSQL: the order is done and its take is written, by one statement and so one way to the server."""
+def _finish(take: bool, product: bool) -> sa.Executable:
+    """For PostgreSQL: the order is done, its take and its product are written, by one statement and so one way to the
+    server."""
     done = _FINISH.cte("done")
-    columns = TakeRow.__table__.c
-    names = list(columns.keys())
-    taken = sa.select(*(sa.bindparam(f"new_{name}", type_=columns[name].type) for name in names)).select_from(done)
-    return put_take(is_sqlite=False).from_select(names, taken).returning(TakeRow.number)
+
+    def new(table: type[Base]) -> tuple[list[str], sa.Select[Any]]:
+        columns = table.__table__.c
+        names = list(columns.keys())
+        told = (sa.bindparam(f"new_{name}", type_=columns[name].type) for name in names)
+        return names, sa.select(*told).select_from(done)
+
+    statement: Any = sa.select(done.c.number)
+    if take:
+        statement = put_take(is_sqlite=False).from_select(*new(TakeRow)).returning(TakeRow.number)
+    if product:
+        kept = remember(is_sqlite=False).from_select(*new(ArtifactRow)).returning(ArtifactRow.recipe).cte("kept")
+        statement = statement.add_cte(use_of(kept).cte("used"))
+    found: sa.Executable = statement
+    return found
 
 
 _RENEW = sa.update(OrderRow).where(*_HELD).values(lease_until_s=_UNTIL).returning(OrderRow.number)

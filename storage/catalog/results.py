@@ -33,32 +33,20 @@ class Results(JobTables):
 
     def remember(self, recipe: Digest, operation: str, artifact: Artifact, *, used_by: str | None = None) -> None:
         """A recipe made this artifact, which a job uses; what it made before is forgotten."""
-        values: dict[str, Any] = {
-            "recipe": recipe,
-            "operation": operation,
-            "sha256": artifact.sha256,
-            "size_bytes": artifact.size_bytes,
-            "made_at": datetime.now(UTC),
-        }
+        values = artifact_values(recipe, operation, artifact)
         if used_by is None:
-            self._database.tell(_remember(is_sqlite=self._database.is_sqlite), values)
+            self._database.tell(remember(is_sqlite=self._database.is_sqlite), values)
         elif not self._database.is_sqlite:
             self._database.tell(_remember_with_use(), values | {"a_job": used_by})
         else:
             with self._database.changing() as connection:
-                connection.execute(_remember(is_sqlite=True), values)
+                connection.execute(remember(is_sqlite=True), values)
                 connection.execute(use(is_sqlite=True), {"job_id": used_by, "recipe": recipe})
 
     def recall(self, recipe: Digest) -> Artifact | None:
         """What a recipe made."""
         found = self._database.ask(_RECALL, {"a_recipe": recipe})
         return None if found is None else Artifact(Digest(found.sha256), found.size_bytes)
-
-    def forget(self, recipe: Digest) -> None:
-        """Have a recipe made again when it is next asked for."""
-        with self._database.changing() as connection:
-            connection.execute(_FORGET_USES, {"a_recipe": recipe})
-            connection.execute(_FORGET, {"a_recipe": recipe})
 
     def settle(self) -> None:
         """Nothing: the catalog itself belongs to no job."""
@@ -99,7 +87,8 @@ def use(*, is_sqlite: bool) -> sa.Executable:
 
 
 @cache
-def _remember(*, is_sqlite: bool) -> sqlite.Insert | postgresql.Insert:
+def remember(*, is_sqlite: bool) -> sqlite.Insert | postgresql.Insert:
+    """A statement: a recipe made an artifact, whatever it made before."""
     insert = sqlite.insert(ArtifactRow) if is_sqlite else postgresql.insert(ArtifactRow)
     fresh = {name: insert.excluded[name] for name in ("operation", "sha256", "size_bytes", "made_at")}
     return insert.on_conflict_do_update(index_elements=["recipe"], set_=fresh)
@@ -110,14 +99,27 @@ def _remember_with_use() -> sa.Executable:
     """For PostgreSQL: both in one statement, and so in one way to the server."""
     columns = ArtifactRow.__table__.c
     named = {name: sa.bindparam(name, type_=columns[name].type) for name in columns.keys()}  # noqa: SIM118 (by key)
-    kept = _remember(is_sqlite=False).values(named).returning(ArtifactRow.recipe).cte("kept")
+    return use_of(remember(is_sqlite=False).values(named).returning(ArtifactRow.recipe).cte("kept"))
+
+
+def use_of(kept: sa.CTE) -> postgresql.Insert:
+    """For PostgreSQL: a job (``a_job``) uses the artifacts that another part of the statement writes."""
     used = sa.select(sa.bindparam("a_job", type_=sa.String()), kept.c.recipe, now_s(), sa.null())
     insert = postgresql.insert(UseRow).from_select(["job_id", "recipe", "used_at_s", "let_go_at_s"], used)
     return insert.on_conflict_do_update(index_elements=_USE, set_=_AGAIN)
 
 
+def artifact_values(recipe: Digest, operation: str, artifact: Artifact) -> dict[str, Any]:
+    """The columns of an artifact."""
+    return {
+        "recipe": recipe,
+        "operation": operation,
+        "sha256": artifact.sha256,
+        "size_bytes": artifact.size_bytes,
+        "made_at": datetime.now(UTC),
+    }
+
+
 _USE = ["job_id", "recipe"]
 _AGAIN: dict[str, Any] = {"used_at_s": now_s(), "let_go_at_s": None}
 _RECALL = sa.select(ArtifactRow.sha256, ArtifactRow.size_bytes).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))
-_FORGET_USES = sa.delete(UseRow).where(UseRow.recipe == sa.bindparam("a_recipe"))
-_FORGET = sa.delete(ArtifactRow).where(ArtifactRow.recipe == sa.bindparam("a_recipe"))

@@ -30,21 +30,16 @@ class JobUses:
     """The catalog's artifacts for one run of a job: an ``ArtifactIndex`` that writes down what the job needs.
 
     ``together`` is how many uses known from an earlier run are confirmed at a time. With 1 this is for a message, a
-    part of somebody's run; with more it is the run itself, which ends with ``settle``. Of ``unmade`` it is known that
-    it has made nothing: the first question is answered without asking.
+    part of somebody's run; with more it is the run itself, which ends with ``settle``.
     """
 
-    def __init__(self, catalog: Uses, database: Database, job_id: str, together: int, unmade: Digest | None) -> None:
+    def __init__(self, catalog: Uses, database: Database, job_id: str, together: int) -> None:
         self._catalog, self._database, self._job_id, self._together = catalog, database, job_id, together
-        self._unmade = unmade
         self._guard = threading.Lock()
         self._waiting: set[Digest] = set()
         self._began_s = math.inf if together == 1 else catalog.now_s()
 
     def recall(self, recipe: Digest) -> Artifact | None:
-        if recipe == self._unmade:
-            self._unmade = None
-            return None
         found = self._database.ask(_RECALL, {"a_job": self._job_id, "a_recipe": recipe})
         if found is None:
             return None
@@ -57,9 +52,6 @@ class JobUses:
 
     def remember(self, recipe: Digest, operation: str, artifact: Artifact) -> None:
         self._catalog.remember(recipe, operation, artifact, used_by=self._job_id)
-
-    def forget(self, recipe: Digest) -> None:
-        self._catalog.forget(recipe)
 
     def settle(self) -> None:
         """The run is complete: what the job used before and not in this run is let go of."""
@@ -108,9 +100,9 @@ class Grace:
 class Uses(Results):
     """The catalog's uses."""
 
-    def uses_of(self, job_id: str, *, together: int = 1, unmade: Digest | None = None) -> JobUses:
+    def uses_of(self, job_id: str, *, together: int = 1) -> JobUses:
         """The artifacts as one run of a job uses them; asked for when the run, or a message, begins."""
-        return JobUses(self, self._database, job_id, together, unmade)
+        return JobUses(self, self._database, job_id, together)
 
     def now_s(self) -> float:
         """The time by the database's clock, in seconds since 1970."""

@@ -22,7 +22,8 @@ from speechmill.abilities import Engine, Heard, Message, Phrase, Translation, Ut
 from speechmill.errors import EngineRefused, Unavailable
 from speechmill.settings import Settings
 from speechmill.voices import Speaker, Voice
-from storage.catalog import Catalog, Lease
+from storage.catalog import Lease
+from storage.catalog.products import OrderArtifacts
 
 NAME = "rehearsal"
 SLOW_S = 2.0
@@ -55,7 +56,7 @@ def die_half_way(out: Path) -> None:
 
 def make_mortal() -> None:
     """Have this process die where ``DIES_AT`` says, for the first line that it works on."""
-    remember, finish = Catalog.remember, Lease.finish
+    remember, finish = OrderArtifacts.remember, Lease.finish
 
     def remembering(*given: Any, **more: Any) -> Any:
         die_at("kept")
@@ -65,7 +66,7 @@ def make_mortal() -> None:
         finish(*given, **more)
         die_at("known")
 
-    Catalog.remember = remembering  # type: ignore[method-assign]
+    OrderArtifacts.remember = remembering  # type: ignore[method-assign]
     Lease.finish = finishing  # type: ignore[method-assign]
 
 

@@ -19,7 +19,7 @@ from tests.queueing.conftest import Studio
 from tests.queueing.test_twice import ORDER, ROUND, here, message
 
 __all__ = ["here"]
-OF_A_LINE = ["lease, and look for the artifact", "keep it, and its use", "finish, with the take"]
+OF_A_LINE = ["lease, and look for the artifact", "finish, with the artifact, its use, and the take"]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def statements() -> Iterator[list[str]]:
     sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
-def test_a_line_asks_postgres_three_things(studio: Studio, here: Any, statements: list[str]) -> None:
+def test_a_line_asks_postgres_two_things(studio: Studio, here: Any, statements: list[str]) -> None:
     order = ORDER[Ability.SPEAK](studio)
     studio.catalog.order(ROUND, studio.job.id, Ability.SPEAK, order.language, [order])
     statements.clear()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,12 @@ from speechmill import abilities
 from speechmill.abilities import Ability, Phrase
 from speechmill.recipes import Digest
 from storage.artifacts import key_of
-from storage.catalog import Order, OrderState
-from storage.catalog.models import Base
+from storage.catalog import JobState, Order, OrderState
+from storage.catalog.models import Base, UseRow
 from tasks.answering import Answering, Question
 from tasks.media.extraction import Sound
 from tasks.queue import OPERATIONS, Station, register, station, work
-from tasks.speaking import Speaking
+from tasks.speaking import Speaking, speak_ordered
 from tasks.speech.activity import Chunk
 from tasks.transcribing import Hearing
 from tasks.translating import Passage, Translating
@@ -163,6 +165,39 @@ def test_a_worker_of_another_version_of_an_engine_leaves_the_work_to_others(
     work(here, Ability.SPEAK, OPERATIONS[Ability.SPEAK], message(order))
     assert studio.catalog.counts(ROUND)[OrderState.ORDERED] == 1
     assert studio.spoken() == []
+
+
+def test_orders_of_two_jobs_for_the_same_take_make_it_once_and_both_have_it(studio: Studio, here: Station) -> None:
+    """Whether they come after each other or, in one worker, at the same time."""
+    orders = []
+    for number in range(4):
+        studio.job = studio.catalog.add_job("dub", {}, f"film {number}")
+        studio.catalog.move_job(studio.job.id, JobState.RUNNING)
+        orders.append(to_speak(studio))
+        studio.catalog.order(f"{number}", studio.job.id, Ability.SPEAK, "es", [orders[-1]])
+    begun = threading.Barrier(3, timeout=10)
+    lease = here.catalog.lease
+
+    def leased_together(*given: Any) -> Any:
+        found = lease(*given)
+        begun.wait()  # nobody has made anything yet
+        return found
+
+    here.catalog.lease = leased_together  # type: ignore[method-assign]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda order: work(here, Ability.SPEAK, speak_ordered, message(order)), orders[:3]))
+    here.catalog.lease = lease  # type: ignore[method-assign]
+    work(here, Ability.SPEAK, speak_ordered, message(orders[3]))
+    assert studio.spoken() == ["Buenos días."]
+    made = [studio.catalog.tally(f"{number}") for number in range(4)]
+    assert sorted(made, key=str) == [{"speak made": 1}, *[{"speak reused": 1}] * 3]
+    for order in orders:
+        (take,) = studio.catalog.takes(order.key.job_id, "es")
+        assert take.audio is not None
+        assert here.store.path(take.audio).exists()
+    with studio.catalog._database.reading() as session:
+        used = session.scalars(sa.select(UseRow.job_id).where(UseRow.recipe == orders[0].key.recipe)).all()
+    assert set(used) == {order.key.job_id for order in orders}
 
 
 def test_a_chunk_is_heard_where_the_film_that_it_is_of_is_not(studio: Studio, here: Station) -> None:

@@ -23,9 +23,6 @@ def test_recipes_are_remembered(catalog: Catalog) -> None:
     catalog.remember(recipe, "speak", Artifact(digest("a"), 5, made=True))
     catalog.remember(recipe, "speak", Artifact(digest("b"), 7 << 40, made=True))
     assert catalog.recall(recipe) == Artifact(digest("b"), 7 << 40)
-    catalog.forget(recipe)
-    catalog.forget(recipe)
-    assert catalog.recall(recipe) is None
 
 
 def test_a_delivery_replaces_the_one_before(catalog: Catalog, job: Job) -> None:
