@@ -67,6 +67,13 @@ class Proxy:
             link.lost = True
         return len(lost)
 
+    def cut(self) -> None:
+        """Pull the cable out of every connection."""
+        with self._guard:
+            links = list(self._links)
+        for link in links:
+            link.cut()
+
     def _accept(self) -> None:
         while True:
             try:
