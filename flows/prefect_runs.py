@@ -74,6 +74,7 @@ def prepare(chosen: Settings, *, logging: str = "CRITICAL") -> None:
         **({"PREFECT_API_URL": server} if server else {}),
         "PREFECT_HOME": str(home(chosen)),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": SERVER_STARTUP_S,
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "",  # of the temporary server, which no browser is to read
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",

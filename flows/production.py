@@ -52,6 +52,15 @@ def up() -> None:
     bring_up(settings(), _say)
 
 
+@click.command("serve-prefect", hidden=True)
+def serve_prefect() -> None:
+    """Run Prefect's server for this machine's browsers; `speechmill up` does this."""
+    from flows.prefect_server import serve_prefect as serve_server
+    from speechmill.settings import settings
+
+    serve_server(settings())
+
+
 @click.command("serve-reports", hidden=True)
 def serve_reports() -> None:
     """Serve the reports of this machine's jobs to its browsers; `speechmill up` does this."""
@@ -183,4 +192,4 @@ def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool,
     return EXIT_REVIEW if counts["failed"] or counts["cancelled"] or (strict and counts["review"]) else 0
 
 
-COMMANDS = (serve, up, serve_reports, ingest, batch, migrate, cancel, worker, gc)
+COMMANDS = (serve, up, serve_prefect, serve_reports, ingest, batch, migrate, cancel, worker, gc)

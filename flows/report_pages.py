@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.door import Door, behind
 from speechmill.errors import UnknownName
 from speechmill.settings import Settings
 from storage.catalog import WAITS_FOR, Catalog
@@ -52,4 +53,5 @@ def serve_reports(chosen: Settings, catalog: Catalog) -> None:
     """Serve reports on this machine, to this machine, until a signal ends it."""
     import uvicorn
 
-    uvicorn.run(application(catalog), host="127.0.0.1", port=chosen.reports_port, log_level="error")
+    pages = behind(Door(chosen.reports_url), application(catalog))
+    uvicorn.run(pages, host="127.0.0.1", port=chosen.reports_port, log_level="error")

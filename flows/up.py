@@ -20,11 +20,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.prefect_runs import address_file, answers, home
+from flows.prefect_runs import address_file, answers
+from flows.prefect_server import HOST, environment
 from speechmill.errors import Conflict, ToolFailed, Unavailable
 from speechmill.settings import Settings
 
-HOST = "127.0.0.1"
 REGISTERED = "deployments/name/batch/batch"  # the last one that `speechmill serve` registers
 READY_S = 180.0  # a fresh database takes over a minute on a busy machine
 LOOK_S = 0.5
@@ -107,7 +107,7 @@ def _up(chosen: Settings, say: Callable[[str], None]) -> None:
         else:
             port = _free_port(chosen.ui_port)
             api = f"http://{HOST}:{port}/api"
-            say(f"Prefect UI: http://{HOST}:{port} (starting)")
+            say(f"Prefect UI: {chosen.ui_url or f'http://{HOST}:{port}'} (starting)")
             services.append(_server(chosen, port))
         env["PREFECT_API_URL"] = api
         _start(services, say)
@@ -130,22 +130,8 @@ def _up(chosen: Settings, say: Callable[[str], None]) -> None:
 
 
 def _server(chosen: Settings, port: int) -> Service:
-    import prefect
-
-    env = {
-        "PREFECT_HOME": str(home(chosen)),
-        "PREFECT_API_URL": f"http://{HOST}:{port}/api",  # its UI asks there
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite has one writer; on a busy machine others wait
-        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-        "DO_NOT_TRACK": "1",
-    }
-    argv = [
-        sys.executable, "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parent.parent),
-        "--factory", "prefect.server.api.server:create_app",
-        "--host", HOST, "--port", str(port), "--log-level", "warning", "--lifespan", "on",
-    ]  # fmt: skip
-    return Service("server", argv, env, _log(chosen, "server"), vital=True)
+    argv = [sys.executable, "-m", "flows.cli", "serve-prefect"]
+    return Service("server", argv, environment(chosen, port), _log(chosen, "server"), vital=True)
 
 
 def _commands(chosen: Settings) -> list[tuple[str, list[str]]]:

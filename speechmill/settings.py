@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     llm_timeout_s: float = Field(default=300, gt=0, description="wall clock for one reply of the endpoint")
 
     ui_port: int = Field(default=4200, ge=1, le=65535, description="port of the Prefect UI of `speechmill up`")
+    ui_url: str = Field(default="", description="where a proxy shows that UI: https://studio.example")
     reports_port: int = Field(default=4280, ge=1, le=65535, description="port of the reports of `speechmill up`")
     reports_url: str = Field(default="", description="where reports are read, for links: http://host:4280")
     runs: int = Field(default=2, ge=1, description="jobs that `speechmill serve` runs at a time")
