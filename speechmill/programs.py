@@ -29,6 +29,12 @@ STDERR_TAIL_BYTES = 2_000
 TERMINATE_GRACE_S = 3.0
 LAUNCHER = re.compile(r"(\S*/)?(prlimit|unshare): ")  # how their complaints begin
 CPU_GRACE_S = 5  # between the signal that says why and the one that cannot be missed
+PASSED_ON = re.compile(
+    r"PATH|LD_LIBRARY_PATH|PYTHONPATH|PYTHONHOME|HOME|TMPDIR|XDG_\w+|LANG|LANGUAGE|LC_\w+|TZ|"
+    r"FONTCONFIG_\w+|ESPEAK_DATA_PATH|APERTIUM_\w+"
+)
+"""The variables that programs are told: where things are, and how people write here. The rest of ours gives access to
+databases, buckets and services, which is no business of a program that reads strangers' files."""
 
 PACKAGES = {
     "ffmpeg": "ffmpeg",
@@ -214,7 +220,8 @@ def start(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program whose pipes the caller feeds or reads; the caller ends it with ``kill`` if it must."""
+    """Start a program whose pipes the caller feeds or reads; the caller ends it with ``kill`` if it must. Of our
+    environment it is told ``PASSED_ON``, and ``environment`` besides."""
     program = find(argv[0])
     with _running.lock:
         raise_if_stopped()
@@ -224,11 +231,15 @@ def start(
             stdout=stdout,
             stderr=stderr,
             cwd=cwd,
-            env={**os.environ, **environment} if environment is not None else None,
+            env={**_passed_on(), **(environment or {})},
             start_new_session=True,
         )
         _running.programs.add(process)
     return process
+
+
+def _passed_on() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)}
 
 
 @contextmanager

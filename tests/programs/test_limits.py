@@ -47,6 +47,19 @@ def test_no_program_reaches_the_network() -> None:
             programs.run(call)
 
 
+def test_programs_are_not_told_what_gives_access_to_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ffmpeg reads strangers' files; what it is told by its environment, whoever takes it over is told."""
+    for name in ("AWS_SECRET_ACCESS_KEY", "SPEECHMILL_DATABASE_URL", "PREFECT_API_AUTH_STRING", "ANY_OTHERS_TOKEN"):
+        monkeypatch.setenv(name, f"{name}-planted")
+    monkeypatch.setenv("LC_CTYPE", "C.UTF-8")
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    told = programs.run(["env"], environment={"OMP_NUM_THREADS": "1"}).stdout.decode()
+    assert "planted" not in told
+    assert {"LC_CTYPE=C.UTF-8", "TMPDIR=/var/tmp", "OMP_NUM_THREADS=1", f"PATH={os.environ['PATH']}"} <= set(
+        told.splitlines()
+    )
+
+
 def test_a_program_and_its_children_end_at_the_deadline(tmp_path: Path) -> None:
     script = f"sleep 1000 & echo $! > {tmp_path}/child; exec sleep 1000"
     with pytest.raises(ToolFailed, match="did not end within 1 s"):
