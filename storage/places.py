@@ -58,8 +58,12 @@ class Place(Protocol):
 
 
 def place_at(where: str, settings: Settings) -> Place:
-    """The place that a user names: a folder that is there, or ``s3://bucket/prefix``."""
+    """The place that a user names: a folder that is there, or ``s3://bucket/prefix``. Raises ``BadInput`` for what is
+    none, also for the folder ``in/`` of one, in which nobody would find another."""
     scheme, separator, _ = where.partition("://")
+    above = where.rstrip("/").removesuffix("/in")
+    if above != where.rstrip("/"):
+        raise BadInput(f"“{where}” is where files are dropped in a drop folder", hint=f"name that: {above or '/'}")
     if separator and scheme == "s3":
         return BucketPlace(where, settings)
     if separator and scheme != "file":

@@ -11,8 +11,10 @@ import pytest
 
 from flows.ingest import noticed
 from flows.settling import settle_own
+from speechmill.errors import BadInput
 from speechmill.settings import settings
 from storage.catalog import JobState
+from storage.places import place_at
 from tests.ingest.conftest import JOB, Studio, listed
 
 
@@ -60,6 +62,16 @@ def test_a_film_with_its_sidecar_gets_a_job_and_then_lies_beside_its_delivery(
     # A retake finds the film where it is now.
     assert studio.catalog.job(job).request["source"] == str(done / "source" / "talk.wav")
     assert studio.catalog.job(job).request["script"] == str(done / "source" / "talk.en.vtt")
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [("s3://studio/in", "s3://studio"), ("s3://studio/in/", "s3://studio"), ("/srv/studio/in", "/srv/studio")],
+)
+def test_the_folder_that_files_are_dropped_into_is_not_taken_for_the_drop_folder(named: str, meant: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        place_at(named, settings())
+    assert caught.value.hint == f"name that: {meant}"
 
 
 def test_whoever_made_a_delivery_publishes_it(studio: Studio, drop: Path, tone: bytes) -> None:

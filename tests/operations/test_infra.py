@@ -24,6 +24,8 @@ from model_worker import metrics
 from model_worker.broker import lists
 from model_worker.messages import Queue
 from speechmill.settings import Settings
+from storage.places import place_at
+from tests.servers import S3Server
 
 INFRA = Path(__file__).parents[2] / "infra"
 CHART = INFRA / "helm/speechmill"
@@ -124,6 +126,20 @@ def test_every_variable_is_a_setting() -> None:
     texts += [(CHART / "values.yaml").read_text("utf-8"), *TEMPLATES.values()]
     for text in texts:
         assert settings_named(text) <= known
+
+
+@pytest.mark.parametrize(
+    "watched", [COMPOSE["services"]["ingest"]["command"][1], VALUES["ingest"]["where"]], ids=["compose", "chart"]
+)
+def test_a_film_in_the_folder_that_the_docs_name_is_seen(
+    watched: str, tmp_path: Path, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moto_server.reach(monkeypatch)
+    moto_server.client().create_bucket(Bucket="studio")
+    moto_server.client().put_object(Bucket="studio", Key="in/film.mp4", Body=b"film")
+    chosen = Settings(home=tmp_path, s3_endpoint_url=moto_server.url)
+    assert [found.key for found in place_at(watched, chosen).incoming()] == ["in/film.mp4"]
+    assert OURS["serve"]["environment"]["SPEECHMILL_DROP_FOLDER"] == COMPOSE["services"]["ingest"]["command"][1]
 
 
 def test_variables_of_prefect_are_its_settings() -> None:
