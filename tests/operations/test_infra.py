@@ -7,47 +7,31 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import promql_parser
 import pytest
 import yaml
 from prometheus_client.core import Metric
 
-from flows.cli import cli
 from model_worker import metrics
-from model_worker.broker import lists
-from model_worker.messages import Queue
 from speechmill.settings import Settings
 from storage.places import place_at
+from tests.operations.handed import INFRA, parse, settings_known
 from tests.servers import S3Server
 
-INFRA = Path(__file__).parents[2] / "infra"
-CHART = INFRA / "helm/speechmill"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text("utf-8"))
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
-TEMPLATES = {path.name: path.read_text("utf-8") for path in sorted((CHART / "templates").iterdir())}
+VALUES: dict[str, Any] = yaml.safe_load((INFRA / "helm/speechmill/values.yaml").read_text("utf-8"))
+HANDED = (
+    "compose.yaml",
+    "docker/Dockerfile",
+    *(f"helm/speechmill/{n}" for n in ("values.yaml", "templates/settings.yaml", "templates/workers.yaml")),
+)
 OTHERS = {"up", "process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("speechmill:")}
-
-
-def parse(words: list[str]) -> None:
-    """Parse a command line without running it; raises what a user would be told."""
-    command = cli.get_command(click.Context(cli), words[0])
-    assert command is not None, f"there is no command {words[0]}"
-    command.make_context(words[0], list(words[1:]))
-
-
-def settings_named(text: str) -> set[str]:
-    """Variables of ours in a text; one that ends in ``_FILE`` means the setting whose value the file holds."""
-    named = set(re.findall(r"\bSPEECHMILL_[A-Z0-9_]+\b", text))
-    known = {f"SPEECHMILL_{name.upper()}" for name in Settings.model_fields}
-    return {name if name in known else name.removesuffix("_FILE") for name in named}
 
 
 def known_figures() -> set[str]:
@@ -110,22 +94,11 @@ def test_services_run_commands_that_exist(name: str) -> None:
     parse(OURS[name]["command"])
 
 
-def test_pods_run_commands_that_exist() -> None:
-    args = re.findall(r"^\s+args: \[(.*)\]$", "\n".join(TEMPLATES.values()), re.MULTILINE)
-    assert len(args) == 4
-    for line in args:
-        for worker in VALUES["workers"].values() if "$worker" in line else [None]:
-            filled = line.replace("{{ $worker.queue }}", worker["queue"] if worker else "")
-            filled = filled.replace("{{ .Values.ingest.where | quote }}", VALUES["ingest"]["where"])
-            parse([word.strip() for word in filled.split(",")])
-
-
 def test_every_variable_is_a_setting() -> None:
-    known = {f"SPEECHMILL_{name.upper()}" for name in Settings.model_fields} | {"SPEECHMILL_MEDIA", "SPEECHMILL_MODELS"}
-    texts = [(INFRA / "compose.yaml").read_text("utf-8"), (INFRA / "docker/Dockerfile").read_text("utf-8")]
-    texts += [(CHART / "values.yaml").read_text("utf-8"), *TEMPLATES.values()]
-    for text in texts:
-        assert settings_named(text) <= known
+    known = settings_known() | {"SPEECHMILL_MEDIA", "SPEECHMILL_MODELS"}
+    for name in HANDED:
+        named = set(re.findall(r"\bSPEECHMILL_[A-Z0-9_]+\b", (INFRA / name).read_text("utf-8")))
+        assert named <= known, name
 
 
 @pytest.mark.parametrize(
@@ -145,23 +118,19 @@ def test_a_film_in_the_folder_that_the_docs_name_is_seen(
 def test_variables_of_prefect_are_its_settings() -> None:
     import prefect.settings
 
-    for text in ((INFRA / "compose.yaml").read_text("utf-8"), *TEMPLATES.values()):
-        for name in re.findall(r"\bPREFECT_[A-Z0-9_]+\b", text):
+    for handed in HANDED:
+        for name in re.findall(r"\bPREFECT_[A-Z0-9_]+\b", (INFRA / handed).read_text("utf-8")):
             assert hasattr(prefect.settings, name) or name.startswith("PREFECT_REDIS_"), name
 
 
 def test_settings_of_containers_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The values in compose and chart are values that the settings take."""
+    """The values in compose are values that the settings take."""
     for service in OURS.values():
         with monkeypatch.context() as patch:
             for name, value in service["environment"].items():
                 if name.startswith("SPEECHMILL_") and not name.endswith("_FILE"):
                     patch.setenv(name, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
             assert Settings(home=tmp_path).source_roots == ("s3://studio/", "/media")
-    with monkeypatch.context() as patch:
-        for name, value in VALUES["settings"].items():
-            patch.setenv(name, value)
-        assert Settings(home=tmp_path).objects_url == "s3://studio/objects"
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
@@ -185,12 +154,10 @@ def test_whoever_reads_strangers_files_can_call_nobody_else(name: str) -> None:
 
 
 def test_no_service_is_killed_within_its_own_time_to_stop() -> None:
-    shutdown_s = Settings.model_fields["shutdown_s"].default
     for service in OURS.values():
         assert int(service["stop_grace_period"].removesuffix("s")) > float(
             service["environment"]["SPEECHMILL_SHUTDOWN_S"]
         )
-    assert VALUES["terminationGraceSeconds"] > shutdown_s
 
 
 def test_no_secret_is_written_in_the_files() -> None:
@@ -214,36 +181,3 @@ def test_secrets_are_made_once_and_only_their_owner_finds_them(tmp_path: Path) -
     assert len(password) == 48
     assert password in before["database_url"].decode()
     json.loads(before["s3_identities"])
-
-
-def test_workers_are_scaled_by_the_lists_that_hold_their_messages() -> None:
-    steps = re.search(r"range \$list := list (.*) }}", TEMPLATES["scaling.yaml"])
-    assert steps is not None
-    endings = [json.loads(word) for word in steps.group(1).split()]
-    for queue in Queue:
-        scaled = {f"speechmill:{queue}{ending}" for ending in endings}
-        assert scaled == {name for name in lists(queue) if ".v" not in name.removeprefix(f"speechmill:{queue}")}
-    for worker in VALUES["workers"].values():
-        assert worker["queue"] in list(Queue)
-
-
-def test_templates_use_values_that_there_are() -> None:
-    for text in TEMPLATES.values():
-        for path in re.findall(r"\.Values\.([A-Za-z.]+)", text):
-            at: Any = VALUES
-            for part in path.split("."):
-                assert part in at, path
-                at = at[part]
-        for part in re.findall(r"\$worker\.([A-Za-z]+)", text):
-            assert all(part in worker for worker in VALUES["workers"].values()), part
-
-
-def test_the_chart_renders(tmp_path: Path) -> None:
-    helm = shutil.which("helm")
-    if helm is None:
-        pytest.skip("helm is not installed on this machine: the chart's templates are not rendered here")
-    env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    subprocess.run([helm, "lint", "--strict", CHART], check=True, env=env)
-    rendered = subprocess.run([helm, "template", "mill", CHART], check=True, env=env, capture_output=True, text=True)
-    kinds = {document["kind"] for document in yaml.safe_load_all(rendered.stdout) if document}
-    assert {"Deployment", "ScaledObject", "NetworkPolicy", "PodDisruptionBudget", "Job", "ConfigMap"} <= kinds
