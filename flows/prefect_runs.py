@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from flows.kinds import runner
 from flows.steps import Question
 from speechmill.errors import Cancelled, SpeechmillError
-from speechmill.settings import Settings
+from speechmill.settings import Settings, in_file
 from storage.catalog import Catalog
 from tasks.stages import Progress
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
+LOGIN = "PREFECT_API_AUTH_STRING"  # Prefect's own; of us it may be in a file, as any secret
 SERVER_STARTUP_S = "120"  # a fresh database takes 12 s on a quick machine, over a minute on a slow one
 ANSWERS_S = 2.0  # a server that stands beside us and does not answer in this time is not there
 
@@ -69,9 +70,10 @@ def lasting_server(chosen: Settings) -> str | None:
 
 def prepare(chosen: Settings, *, logging: str = "CRITICAL") -> None:
     """Prefect reads its settings when it is imported, so this comes first."""
-    server = lasting_server(chosen)
+    server, login = lasting_server(chosen), in_file(LOGIN)
     defaults = {
         **({"PREFECT_API_URL": server} if server else {}),
+        **({LOGIN: login} if login else {}),
         "PREFECT_HOME": str(home(chosen)),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": SERVER_STARTUP_S,
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "",  # of the temporary server, which no browser is to read

@@ -10,13 +10,14 @@ mkdir -p "$folder"
 write() { cat >"$folder/$1"; chmod 644 "$folder/$1"; }
 new() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-postgres=$(new) broker=$(new) key=$(new) secret=$(new) grafana=$(new)
+postgres=$(new) broker=$(new) key=$(new) secret=$(new) grafana=$(new) prefect=$(new)
 printf '%s' "$postgres" | write postgres_password
 printf '%s' "postgresql+psycopg://speechmill:$postgres@postgres/speechmill" | write database_url
 printf '%s' "postgresql+asyncpg://speechmill:$postgres@postgres/prefect" | write prefect_database_url
 printf '%s\n' "user default on >$broker ~* &* +@all" | write broker_acl
 printf '%s' "$broker" | write broker_password
 printf '%s' "redis://:$broker@broker:6379/0" | write broker_url
+printf '%s' "speechmill:$prefect" | write prefect_login
 printf '%s' "$grafana" | write grafana_password
 write s3_credentials <<EOF
 [default]

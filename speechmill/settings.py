@@ -151,7 +151,7 @@ class Settings(BaseSettings):
             with suppress(ValueError):
                 password = urlsplit(url).password or ""
                 values |= {password, unquote(password)}
-        values |= {os.environ.get(name, "") for name in OTHERS_SECRETS}
+        values |= {os.environ.get(name) or in_file(name) or "" for name in OTHERS_SECRETS}
         return values - {""}
 
     @property
@@ -169,18 +169,22 @@ class FromFiles(PydanticBaseSettingsSource):
     """Values out of the files that ``SPEECHMILL_…_FILE`` name, less the newline at their end."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        variable = f"SPEECHMILL_{field_name.upper()}_FILE"
-        named = os.environ.get(variable)
-        if not named:
-            return None, field_name, False
-        try:
-            return Path(named).read_text("utf-8").rstrip("\r\n"), field_name, False
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"the file that {variable} names cannot be read ({error})", hint="correct it") from None
+        return in_file(f"SPEECHMILL_{field_name.upper()}"), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def in_file(variable: str) -> str | None:
+    """The value of a variable out of the file that ``…_FILE`` names, if that is set; raises ``BadInput`` naming it."""
+    named = os.environ.get(f"{variable}_FILE")
+    if not named:
+        return None
+    try:
+        return Path(named).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"the file that {variable}_FILE names cannot be read ({error})", hint="correct it") from None
 
 
 @cache
