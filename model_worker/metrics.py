@@ -24,6 +24,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from model_worker.messages import Queue, queue_of
 from speechmill.errors import LeaseLost, SpeechmillError
 from speechmill.lines import seconds
 from speechmill.takes import Take
@@ -51,6 +52,9 @@ WORK = Histogram(
 )
 FAILED = Counter("speechmill_attempts_failed", "Attempts on orders that failed.", ["kind", "code"], registry=REGISTRY)
 LOST = Counter("speechmill_leases_lost", "Leases that were lost to others while work went on.", registry=REGISTRY)
+TAKEN = Counter("speechmill_orders_taken", "Orders that workers have begun with.", ["queue"], registry=REGISTRY)
+for queue in Queue:
+    TAKEN.labels(queue)  # from nothing on: the first one is an increase
 AT_WORK = Gauge("speechmill_at_work", "Orders that this worker works on now.", registry=REGISTRY)
 
 
@@ -72,6 +76,7 @@ def measured(kind: str, engine: str) -> Iterator[Callable[[Take | None], None]]:
         if take.measured is not None:
             AUDIO.labels(engine).inc(seconds(take.measured.length_samples))
 
+    TAKEN.labels(queue_of(engine)).inc()
     AT_WORK.inc()
     try:
         yield done
@@ -116,7 +121,9 @@ def _catalog_families(census: Census | None) -> Iterator[Metric]:
     orders = GaugeMetricFamily("speechmill_orders", "Orders for workers, by state.", labels=["state"])
     drops = GaugeMetricFamily("speechmill_drops", "Files in drop folders, by state.", labels=["state"])
     lag = GaugeMetricFamily("speechmill_outbox_lag_seconds", "How long the oldest accepted job waits to be handed on.")
-    oldest = GaugeMetricFamily("speechmill_oldest_order_seconds", "How long the oldest order waits for a worker.")
+    oldest = GaugeMetricFamily(
+        "speechmill_oldest_order_seconds", "How long the oldest order waits for a worker.", labels=["queue"]
+    )
     if census is not None:
         for state, count in census.jobs.items():
             jobs.add_metric([state], count)
@@ -125,7 +132,11 @@ def _catalog_families(census: Census | None) -> Iterator[Metric]:
         for drop_state, count in census.drops.items():
             drops.add_metric([drop_state], count)
         lag.add_metric([], census.outbox_lag_s)
-        oldest.add_metric([], census.oldest_order_s)
+        waits = dict.fromkeys(Queue, 0.0)
+        for engine, oldest_s in census.oldest_order_s.items():
+            waits[queue_of(engine)] = max(waits[queue_of(engine)], oldest_s)
+        for queue, oldest_s in waits.items():
+            oldest.add_metric([queue], oldest_s)
     yield from (jobs, orders, drops, lag, oldest)
 
 

@@ -21,8 +21,8 @@ class Census:
     jobs: Mapping[JobState, int]
     orders: Mapping[OrderState, int]
     drops: Mapping[DropState, int]
-    outbox_lag_s: float  # how long the oldest accepted job has waited to be handed to whoever runs it
-    oldest_order_s: float  # how long the oldest order has waited that nobody works on; 0 where none waits
+    outbox_lag_s: float  # how long the oldest accepted job has waited to be handed on, where none of its place is run
+    oldest_order_s: Mapping[str, float]  # by engine, how long the oldest order has waited; none where none waits
 
 
 class Counting(JobTables):
@@ -40,18 +40,30 @@ class Counting(JobTables):
             orders = dict(session.execute(_ORDERS).all())
             drops = dict(session.execute(_DROPS).all())
             lag_s = session.scalar(_LAG)
-            oldest_s = session.scalar(_OLDEST)
+            oldest = session.execute(_OLDEST).all()
         return Census(
             {state: jobs.get(state, 0) for state in JobState},
             {state: orders.get(state, 0) for state in OrderState},
             {state: drops.get(state, 0) for state in DropState},
             max(0.0, lag_s or 0.0),
-            max(0.0, oldest_s or 0.0),
+            {row.engine or "": max(0.0, row.oldest_s) for row in oldest},
         )
 
 
 _JOBS = sa.select(JobRow.state, sa.func.count()).group_by(JobRow.state)
 _ORDERS = sa.select(OrderRow.state, sa.func.count()).group_by(OrderRow.state)
 _DROPS = sa.select(DropRow.state, sa.func.count()).group_by(DropRow.state)
-_LAG = sa.select(now_s() - sa.func.min(OutboxRow.not_before_s)).where(OutboxRow.handed_at_s.is_(None))
-_OLDEST = sa.select(now_s() - sa.func.min(OrderRow.ordered_s)).where(OrderRow.state == OrderState.ORDERED)
+_HANDED = OutboxRow.handed_at_s.is_not(None)
+# Of one place only so many jobs are under way at a time: those that wait for others to end are not forgotten.
+_BUSY = (
+    sa.select(OutboxRow.place)
+    .join(JobRow, JobRow.id == OutboxRow.job_id)
+    .where(sa.or_(JobRow.state == JobState.RUNNING, sa.and_(JobRow.state == JobState.QUEUED, _HANDED)))
+)
+_LAG = sa.select(now_s() - sa.func.min(OutboxRow.since_s)).where(~_HANDED, OutboxRow.place.not_in(_BUSY))
+_ENGINE = OrderRow.payload["engine"].as_string().label("engine")
+_OLDEST = (
+    sa.select(_ENGINE, (now_s() - sa.func.min(OrderRow.ordered_s)).label("oldest_s"))
+    .where(OrderRow.state == OrderState.ORDERED)
+    .group_by(_ENGINE)
+)

@@ -297,6 +297,7 @@ class Drops(JobTables):
                         place=each.started_by or each.drop.place,
                         name=each.drop.name,
                         attempts=1,
+                        since_s=now_s(),
                         not_before_s=0.0,
                         handed_at_s=None,
                         owner=None,

@@ -253,6 +253,7 @@ class OutboxRow(Base):
     place: Mapped[str]
     name: Mapped[str]  # whoever starts the job twice by this name starts it once
     attempts: Mapped[int]
+    since_s: Mapped[float]  # since when it waits to be handed on: seconds since 1970 on the database's clock
     not_before_s: Mapped[float]  # seconds since 1970 on the database's clock
     handed_at_s: Mapped[float | None]
     owner: Mapped[str | None]

@@ -84,6 +84,7 @@ class Outbox(JobTables):
                 change.values(
                     handed_at_s=None,
                     attempts=OutboxRow.attempts + 1,
+                    since_s=now_s() + wait_s,
                     not_before_s=now_s() + wait_s,
                     owner=None,
                     lease_until_s=None,

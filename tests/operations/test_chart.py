@@ -24,6 +24,7 @@ OLDEST = re.search(r">=(\d+\.\d+\.\d+)", (CHART / "Chart.yaml").read_text("utf-8
 CHOICES: dict[str, dict[str, Any]] = {
     "as it comes": {},
     "as little as may be": {"keda": {"enabled": False}, "ingest": {"enabled": False}, "serve": {"replicas": 0}},
+    "with everything": {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}},
     "on Amazon": {"settings": {"SPEECHMILL_S3_ENDPOINT_URL": "", "SPEECHMILL_OBJECTS_URL": "s3://bucket/objects"}},
 }
 """What operators may choose."""
@@ -127,6 +128,20 @@ def test_no_pod_is_killed_within_its_own_time_to_stop() -> None:
     for name, pod in pods(rendered()):
         if "terminationGracePeriodSeconds" in pod["spec"]:
             assert pod["spec"]["terminationGracePeriodSeconds"] > Settings.model_fields["shutdown_s"].default, name
+
+
+def test_prometheus_asks_every_service_and_has_the_alerts_that_fit() -> None:
+    manifests = rendered(monitoring={"enabled": True}, ingest={"enabled": False})
+    (asked,) = (found["spec"] for found in manifests if found["kind"] == "PodMonitor")
+    (endpoint,) = asked["podMetricsEndpoints"]
+    for name, pod in pods(manifests):
+        shows = any(port["name"] == endpoint["port"] for made in containers(pod) for port in made.get("ports", ()))
+        assert shows is ("migrate" not in name)
+        assert asked["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    (rules,) = (found["spec"]["groups"] for found in manifests if found["kind"] == "PrometheusRule")
+    given = yaml.safe_load((CHART / "alerts.yaml").read_text("utf-8"))["groups"]
+    assert [rule for rule in given[0]["rules"] if rule["alert"] != "SpeechmillNobodyWatches"] == rules[0]["rules"]
+    assert len(rules[0]["rules"]) == len(given[0]["rules"]) - 1, "nobody is missed who was not to be there"
 
 
 def test_workers_are_scaled_by_the_lists_that_hold_their_messages() -> None:
