@@ -92,7 +92,9 @@ def cancel(job_id: str, as_json: bool) -> None:
 
 @click.command()
 @click.option("--queue", "queues", multiple=True, type=click.Choice(QUEUES), help="Queue to serve; repeatable.")
-@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Lines worked on at a time.")
+@click.option(
+    "--threads", type=click.IntRange(1, 1024), metavar="N", help="Lines at a time; default: what the engine serves."
+)
 @click.option("--events", is_flag=True, help="Tell Celery's monitors what is done.")
 def worker(queues: tuple[str, ...], threads: int | None, events: bool) -> int:
     """Work on what jobs put on the queue, until told to stop."""
@@ -108,7 +110,7 @@ def worker(queues: tuple[str, ...], threads: int | None, events: bool) -> int:
     if not chosen.broker_url:
         raise BadInput("there is no queue to work on", hint="set SPEECHMILL_BROKER_URL to redis://host:6379/0")
     named = [Queue(name) for name in queues] or default_queues(chosen)
-    return work(chosen, named, threads=threads or chosen.threads, events=events)
+    return work(chosen, named, threads=threads, events=events)
 
 
 @click.command()

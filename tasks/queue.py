@@ -26,7 +26,7 @@ from model_worker.keeper import Keeper
 from model_worker.messages import MOST_VERSION, QUEUE_OF_ENGINE, VERSION, Message, Queue, aside, queue_of
 from model_worker.metrics import REGISTRY, measured, stalled_s
 from model_worker.worker import run_worker, worker_name
-from speechmill.abilities import Ability
+from speechmill.abilities import Ability, Engine, ServesMany
 from speechmill.errors import LeaseLost, SpeechmillError, Unavailable
 from speechmill.logs import about
 from speechmill.recipes import Digest
@@ -94,8 +94,8 @@ def default_queues(settings: Settings) -> list[Queue]:
     return [queue_of(settings.engine)]
 
 
-def serve(settings: Settings, queues: list[Queue], *, threads: int, events: bool = False) -> int:
-    """Work until told to stop; returns the exit code."""
+def serve(settings: Settings, queues: list[Queue], *, threads: int | None = None, events: bool = False) -> int:
+    """Work until told to stop, on as much at a time as ``threads`` says or is worth it; returns the exit code."""
     app = make_app(settings)
     here = station(settings)
     loading = Loading("the engine")
@@ -107,9 +107,10 @@ def serve(settings: Settings, queues: list[Queue], *, threads: int, events: bool
     }
     try:
         with shown(settings, REGISTRY, checks):
-            load_engines(settings, queues, here.catalog)
+            loaded = load_engines(settings, queues, here.catalog)
             loading.done.set()
             register(app, here)
+            threads = threads or worth_at_once(loaded, settings)
             return run_worker(app, here.keeper, queues, threads=threads, shutdown_s=settings.shutdown_s, events=events)
     finally:
         here.broker.close()
@@ -122,9 +123,10 @@ def _steps() -> None:
         raise Unavailable(f"the engine has made no step for {for_s:.0f} s")
 
 
-def load_engines(settings: Settings, queues: list[Queue], catalog: Catalog) -> None:
+def load_engines(settings: Settings, queues: list[Queue], catalog: Catalog) -> list[Engine]:
     """Make the engines of the queues ready, so that the first message finds them so. Those that flows may not have
     are announced before they are loaded, which takes long."""
+    loaded = []
     named = {name for name, queue in QUEUE_OF_ENGINE.items() if queue in queues}
     if queue_of(settings.engine) in queues:
         named.add(settings.engine)
@@ -137,6 +139,14 @@ def load_engines(settings: Settings, queues: list[Queue], catalog: Catalog) -> N
             announce(found, catalog)
         if found.load is not None:
             found.load()
+        loaded.append(found)
+    return loaded
+
+
+def worth_at_once(engines: list[Engine], settings: Settings) -> int:
+    """How much is worth working on at a time: what an engine serves at once, or one line for each core."""
+    ables: list[object] = [able for found in engines for able in (found.speaks, found.transcribes)]
+    return max([settings.threads, *(able.at_once for able in ables if isinstance(able, ServesMany))])
 
 
 def register(app: Celery, here: Station) -> None:

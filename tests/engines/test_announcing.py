@@ -18,7 +18,9 @@ from speechmill.errors import Unavailable, UnsupportedLanguage
 from speechmill.settings import Settings
 from speechmill.voices import Speaker
 from storage.catalog import Catalog
+from tasks.queue import default_queues, load_engines, worth_at_once
 
+from .mimo import tiny_settings
 from .test_contract import ENGINES, Case
 
 KINDS: dict[str, type] = {
@@ -110,3 +112,12 @@ def test_nothing_but_facts_of_the_engine_is_announced(tmp_path: Path, catalog: C
     assert str(tmp_path) not in told
     assert "data/mimo" not in told
     assert set(found.told) == {"transcribes", "translates", "speaks", "writes"}
+
+
+@pytest.mark.parametrize(("engine", "given"), [("mimo", 5), ("offline", 2)])
+def test_a_worker_begins_with_as_much_at_a_time_as_its_engine_serves(
+    tmp_path: Path, catalog: Catalog, engine: str, given: int
+) -> None:
+    """A machine of two cores feeds a GPU's slots, not one line for each core."""
+    settings = tiny_settings(tmp_path).model_copy(update={"engine": engine, "mimo_slots": 5, "workers": 2})
+    assert worth_at_once(load_engines(settings, default_queues(settings), catalog), settings) == given
