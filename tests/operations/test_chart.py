@@ -84,6 +84,13 @@ def test_pods_run_commands_that_exist() -> None:
             parse(container["args"])
 
 
+def test_no_worker_meets_tables_of_another_version() -> None:
+    """Those of `serve` and `ingest` bring them up to date themselves."""
+    for name, pod in pods(rendered()):
+        started = [container["args"][0] for container in containers(pod)]
+        assert started in (["serve"], ["ingest"], ["migrate", "worker"]), name
+
+
 def test_no_pod_has_more_rights_than_it_needs() -> None:
     for name, pod in pods(rendered()):
         assert pod["spec"]["automountServiceAccountToken"] is False
@@ -136,7 +143,7 @@ def test_prometheus_asks_every_service_and_has_the_alerts_that_fit() -> None:
     (endpoint,) = asked["podMetricsEndpoints"]
     for name, pod in pods(manifests):
         shows = any(port["name"] == endpoint["port"] for made in containers(pod) for port in made.get("ports", ()))
-        assert shows is ("migrate" not in name)
+        assert shows, name
         assert asked["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     (rules,) = (found["spec"]["groups"] for found in manifests if found["kind"] == "PrometheusRule")
     given = yaml.safe_load((CHART / "alerts.yaml").read_text("utf-8"))["groups"]
