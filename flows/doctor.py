@@ -118,8 +118,8 @@ def _ffmpeg(_: Settings) -> str | Warned:
 def _sandbox(_: Settings) -> str | Warned:
     if not programs.without_network():
         return Warned(
-            "external programs have the network of this machine, which refuses them one of their own",
-            "run workers where nothing can be reached, as infra/compose.yaml does, or allow user namespaces",
+            "external programs have the network of this machine, which refuses to take it from them",
+            "run workers where nothing can be reached, as infra/compose.yaml does, or allow seccomp or user namespaces",
         )
     if os.geteuid() == 0:
         return Warned("external programs have no network, but the rights of root", "run as a user of its own")

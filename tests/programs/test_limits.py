@@ -8,12 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from model_worker.engines.offline.apertium import Apertium
 from speechmill import programs
+from speechmill.abilities import Phrase
 from speechmill.errors import Cancelled, DiskFull, MissingTool, ToolFailed, Unavailable
 from speechmill.programs import Limits
 from tasks.media import ffmpeg
@@ -37,13 +40,67 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_no_program_reaches_the_network() -> None:
-    if not programs.without_network():
-        pytest.skip("this machine does not allow an empty network to anybody")
+@pytest.fixture
+def no_empty_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine that gives nobody an empty network, as most containers."""
+    monkeypatch.setattr(programs, "EMPTY_NETWORK", ())
+    programs.without_network.cache_clear()
+    yield
+    programs.without_network.cache_clear()
+
+
+@pytest.mark.usefixtures("no_empty_network")
+def test_where_there_is_no_empty_network_no_program_makes_a_socket() -> None:
+    assert programs.without_network()[-1] == programs.SECRETS
     with socket.create_server(("127.0.0.1", 0)) as server:
         call = [sys.executable, "-c", CALL, str(server.getsockname()[1])]
         assert programs.run(call, limits=Limits(network=True)).returncode == 0
-        with pytest.raises(ToolFailed, match="unreachable"):
+        with pytest.raises(ToolFailed, match="Permission denied"):
+            programs.run(call)
+        below = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)"
+        with pytest.raises(ToolFailed, match="Permission denied"):
+            programs.run([sys.executable, "-c", below, *call[1:]])
+
+
+@pytest.mark.usefixtures("no_empty_network")
+def test_where_there_is_no_empty_network_programs_work_as_ever(tmp_path: Path) -> None:
+    made = tmp_path / "a.wav"
+    programs.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=0.1", f"file:{made}"])
+    assert ffmpeg.probe(made)["streams"][0]["codec_type"] == "audio"
+    assert Apertium().translate([Phrase("1", "The house is big.")], "en", "es", {})["1"].text == "La casa es grande."
+    copied = ["dd", "if=/dev/zero", f"of={tmp_path}/b", "bs=64k", "count=100"]
+    with pytest.raises(DiskFull):
+        programs.run(copied, limits=Limits(file_bytes=1 << 20))
+
+
+def test_secrets_that_are_mounted_cannot_be_opened_by_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything beside them can, and other processes can be neither looked into nor ended."""
+    secrets = tmp_path / "run/secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "database_url").write_text("postgresql://mill:horse@db/mill")
+    (tmp_path / "run/film").write_text("film")
+    confined = (*programs.CONFINED[0][:-1], str(secrets))
+    monkeypatch.setattr(programs, "CONFINED", (confined,))
+    monkeypatch.setattr(programs, "SECRETS", str(secrets))
+    programs.without_network.cache_clear()
+    try:
+        assert programs.run(["cat", str(tmp_path / "run/film")]).stdout == b"film"
+        for forbidden in (["cat", str(secrets / "database_url")], ["ls", str(secrets)], ["kill", str(os.getpid())]):
+            with pytest.raises(ToolFailed, match=r"Permission denied|not permitted"):
+                programs.run(forbidden)
+        with pytest.raises(ToolFailed, match="Permission denied"):
+            programs.run(["readlink", "-v", f"/proc/{os.getpid()}/root"])
+    finally:
+        programs.without_network.cache_clear()
+
+
+def test_no_program_reaches_the_network() -> None:
+    if not programs.without_network():
+        pytest.skip("this machine takes the network from nobody")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = [sys.executable, "-c", CALL, str(server.getsockname()[1])]
+        assert programs.run(call, limits=Limits(network=True)).returncode == 0
+        with pytest.raises(ToolFailed, match=r"unreachable|Permission denied"):
             programs.run(call)
 
 
