@@ -16,13 +16,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows.prefect_runs import answers, lasting_server, prepare
+from flows.schedules import schedules
 from speechmill.errors import Unavailable
 from speechmill.settings import Settings
 from tasks.workplace import open_catalog
 
 if TYPE_CHECKING:
     from prefect.automations import AutomationCore
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.deployments.runner import RunnerDeployment
     from prefect.runner import Runner
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 POLL_S = 2  # a person who pressed “Run” waits for this; Prefect's own default is 10
 SETTLE_S = 10.0
 AUTOMATION = "speechmill: lost runs have crashed"
-SCHEDULE = "drop-folder"  # the slug of our own schedule of ``ingest``
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
@@ -82,39 +81,10 @@ def _registered(deployed: Deployed, chosen: Settings) -> RunnerDeployment:
         tags=[TAG, *deployed.tags],
         concurrency_limit=ConcurrencyLimitConfig(limit=deployed.most_runs, collision_strategy=on_collision),
         entrypoint_type=EntrypointType.MODULE_PATH,
-        schedules=_schedules(deployed.name, chosen) if deployed.name == "ingest" else None,
+        schedules=schedules(deployed.name, chosen),
     )
     assert isinstance(registered, RunnerDeployment)  # a coroutine only inside an event loop
     return registered
-
-
-def _schedules(name: str, chosen: Settings) -> list[DeploymentScheduleCreate] | None:
-    """The schedules that a deployment is to have: what people gave it, and ours, by the setting. ``None`` where it has
-    these: schedules that are written anew lose the runs that were planned by them."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.schedules import IntervalSchedule
-    from prefect.exceptions import ObjectNotFound
-
-    with get_client(sync_client=True) as client:
-        try:
-            there = client.read_deployment_by_name(f"{name}/{name}").schedules
-        except ObjectNotFound:
-            there = []
-    has = [(each.active, getattr(each.schedule, "interval", None)) for each in there if each.slug == SCHEDULE]
-    every = timedelta(seconds=chosen.drop_schedule_s)
-    if has == [(True, every)] if chosen.drop_schedule_on else not any(active for active, _ in has):
-        return None
-    kept = [
-        DeploymentScheduleCreate(schedule=each.schedule, active=each.active, parameters=each.parameters, slug=each.slug)
-        for each in there
-        if each.slug != SCHEDULE
-    ]
-    # One that is off stays, switched off: a list without any is taken for one that was not given.
-    ours = DeploymentScheduleCreate(
-        schedule=IntervalSchedule(interval=every or timedelta(hours=1)), active=chosen.drop_schedule_on, slug=SCHEDULE
-    )
-    return [*kept, ours]
 
 
 def server_answers(chosen: Settings) -> str:

@@ -101,6 +101,10 @@ class Settings(BaseSettings):
     drop_attempts: int = Field(default=3, ge=1, description="times a drop's job is started before it is given up")
     drop_jobs: int = Field(default=8, ge=1, description="jobs of one drop folder or batch that are under way at a time")
 
+    batch_manifest: str = Field(default="", description="manifest that the deployment batch makes by a schedule")
+    batch_cron: str = Field(default="", description="when, in cron's words: 0 2 * * * is two o'clock at night")
+    batch_timezone: str = Field(default="UTC", description="whose clock that is: Europe/Madrid")
+
     source_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="folders and s3:// prefixes that requests from outside may name, with commas between"
     )

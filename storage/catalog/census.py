@@ -36,9 +36,9 @@ class Counting(JobTables):
     def census(self) -> Census:
         """Count everything; every state is there, also where nothing is in it."""
         with self._database.reading() as session:
-            jobs = dict(session.execute(_JOBS).all())
-            orders = dict(session.execute(_ORDERS).all())
-            drops = dict(session.execute(_DROPS).all())
+            jobs = dict(session.execute(_JOBS).tuples().all())
+            orders = dict(session.execute(_ORDERS).tuples().all())
+            drops = dict(session.execute(_DROPS).tuples().all())
             lag_s = session.scalar(_LAG)
             oldest = session.execute(_OLDEST).all()
         return Census(

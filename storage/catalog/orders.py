@@ -108,7 +108,7 @@ class Orders(Leases):
     def counts(self, round_id: str) -> dict[OrderState, int]:
         """How many orders of a round are in each state: the join of work on a queue."""
         with self._database.reading() as session:
-            found = dict(session.execute(_COUNT, {"a_round": round_id}).all())
+            found = dict(session.execute(_COUNT, {"a_round": round_id}).tuples().all())
         return {state: found.get(state, 0) for state in OrderState}
 
     def given_up(self, round_id: str) -> dict[OrderKey, str]:

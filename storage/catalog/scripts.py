@@ -97,7 +97,7 @@ class Scripts(JobTables):
         """The seed of each line, by line id."""
         query = sa.select(LineRow.line_id, LineRow.seed).where(LineRow.job_id == job_id, LineRow.language == language)
         with self._database.reading() as session:
-            return dict(session.execute(query).all())
+            return dict(session.execute(query).tuples().all())
 
     def put_cast(self, job_id: str, language: str, cast: Cast) -> None:
         """Make this the cast of a job in a language."""

@@ -12,7 +12,7 @@ import yaml
 
 from flows.admission import admit_place
 from flows.forms import BatchForm, DigestForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
-from flows.serving import SCHEDULE
+from flows.schedules import SLUGS
 from model_worker.engines.registry import engines
 from speechmill import profiles
 from speechmill.errors import ForbiddenSource
@@ -69,7 +69,7 @@ def test_prefect_yaml_deploys_what_serve_serves() -> None:
     ]
     assert written == served
     examples = [schedule for each in schedules for schedule in each]
-    assert [schedule["slug"] for schedule in examples] == ["daily", SCHEDULE, "nightly"]
+    assert [schedule["slug"] for schedule in examples] == ["daily", SLUGS["ingest"], SLUGS["batch"]]
     assert not any(schedule["active"] for schedule in examples)  # until somebody has named what they are to work on
     DigestForm.model_validate(examples[0]["parameters"]["request"])
     BatchForm.model_validate(examples[2]["parameters"]["request"])
