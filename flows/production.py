@@ -123,12 +123,18 @@ def worker(queues: tuple[str, ...], threads: int | None, events: bool) -> int:
     "--finished", "finished_days", type=click.FloatRange(min=0), metavar="DAYS",
     help="Also what only jobs need that were completed so long ago; deliveries stay, a retake makes all again.",
 )  # fmt: skip
+@click.option(
+    "--forget", "forget_days", type=click.FloatRange(min=0), metavar="DAYS",
+    help="Also forget jobs that ended so long ago: they are listed no more, and cannot be retaken; deliveries stay.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def gc(grace_days: float, finished_days: float | None, dry_run: bool, as_json: bool) -> None:
+def gc(grace_days: float, finished_days: float | None, forget_days: float | None, dry_run: bool, as_json: bool) -> None:
     """Remove artifacts that nothing refers to, never one that a job needs."""
     from flows import clearing
 
-    cleared = clearing.clear(grace_days=grace_days, finished_days=finished_days, dry_run=dry_run)
+    cleared = clearing.clear(
+        grace_days=grace_days, finished_days=finished_days, forget_days=forget_days, dry_run=dry_run
+    )
     if as_json:
         click.echo(json.dumps(clearing.as_json(cleared, dry_run=dry_run)))
     else:

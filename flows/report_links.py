@@ -10,6 +10,7 @@ from storage.catalog import Job
 from storage.stores import object_store
 
 REPORT = "report.html"
+REPORTS = "reports/"  # where objects are that only links lead to
 LINK_S = 7 * 86_400  # the longest that S3 allows
 
 
@@ -29,6 +30,6 @@ def _link(job_id: str, report: Path, path: str, chosen: Settings) -> str:
     if not chosen.objects_url.startswith("s3://"):
         return report.absolute().as_uri()
     store = object_store(chosen.objects_url, chosen)
-    key = f"reports/{job_id}/{path}"
+    key = f"{REPORTS}{job_id}/{path}"
     store.put_file(key, report)  # one file that needs no other
     return store.link(key, expires_s=LINK_S, name=REPORT)

@@ -1,9 +1,10 @@
-"""Clearing up: artifacts that no job needs any more, objects that the catalog does not know, and what killed processes
-have left. What a job needs is not touched, however often this runs and whatever runs meanwhile."""
+"""Clearing up: artifacts that no job needs any more, objects that the catalog does not know, what killed processes have
+left and, where that is asked for, jobs that ended long ago. What a job needs is not touched, however often this runs
+and whatever runs meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -26,8 +27,11 @@ BATCH = 500  # objects that the catalog is asked about at a time
 class Cleared:
     """What was removed, or in a dry run would be."""
 
+    jobs: int  # that ended long ago
+    drops: int  # rows of what was dropped long ago
     artifacts: int  # that no job needs
     orphans: int  # objects that the catalog does not know
+    passed: int  # objects that had their time
     freed_bytes: int
     uploads: int  # that were cut off
     scratch: int  # folders of processes that were killed
@@ -40,22 +44,47 @@ def clear_up(
     *,
     grace: timedelta,
     finished: timedelta | None = None,
+    forget: timedelta | None = None,
+    passing: Mapping[str, timedelta] | None = None,
     dry_run: bool = False,
 ) -> Cleared:
     """Remove what nothing has referred to for ``grace``. With ``finished``, jobs that were completed that long ago
-    need nothing any more: a retake of one makes everything again."""
+    need nothing any more: a retake of one makes everything again. With ``forget``, jobs that ended that long ago are
+    not known any more. ``passing`` are beginnings of keys whose objects are of use for so long only."""
     now = datetime.now(UTC)
+    jobs, drops = (0, 0) if forget is None else _forget(catalog, now - forget, dry_run=dry_run)
     store = ArtifactStore(objects, catalog, scratch)
     mercy = Grace(now - grace, catalog.now_s() - grace.total_seconds(), None if finished is None else now - finished)
     artifacts, freed_bytes = _clear_artifacts(catalog, objects, store, mercy, dry_run=dry_run)
     orphans, orphaned_bytes = _clear_orphans(catalog, objects, store, now - max(grace, WRITING), dry_run=dry_run)
+    passed, passed_bytes = _clear_passed(objects, passing or {}, now, dry_run=dry_run)
     return Cleared(
+        jobs,
+        drops,
         artifacts,
         orphans,
-        freed_bytes + orphaned_bytes,
+        passed,
+        freed_bytes + orphaned_bytes + passed_bytes,
         objects.clear_unfinished(now - max(grace, UPLOADING), dry_run=dry_run),
         Scratch(scratch).clear_dead(dry_run=dry_run),
     )
+
+
+def _forget(catalog: Catalog, before: datetime, *, dry_run: bool) -> tuple[int, int]:
+    old = catalog.old_jobs(before)
+    jobs = len(old) if dry_run else sum(catalog.forget_job(job_id, before) for job_id in old)
+    return jobs, catalog.forget_drops(before, dry_run=dry_run)
+
+
+def _clear_passed(
+    objects: ObjectStore, passing: Mapping[str, timedelta], now: datetime, *, dry_run: bool
+) -> tuple[int, int]:
+    old = [
+        found for prefix, lasts in passing.items() for found in objects.list(prefix) if found.modified_at < now - lasts
+    ]
+    for found in [] if dry_run else old:
+        objects.delete(found.key)
+    return len(old), sum(found.size_bytes for found in old)
 
 
 def _clear_artifacts(

@@ -8,6 +8,7 @@ from storage.catalog.announcements import Announcements
 from storage.catalog.census import Counting
 from storage.catalog.database import Database
 from storage.catalog.drops import Drops
+from storage.catalog.forgetting import Forgetting
 from storage.catalog.jobs import Jobs
 from storage.catalog.orders import Orders
 from storage.catalog.outbox import Outbox
@@ -17,7 +18,7 @@ from storage.catalog.uses import Uses
 from storage.migrations import bring_up_to_date
 
 
-class Catalog(Jobs, Scripts, Takes, Orders, Uses, Announcements, Drops, Outbox, Counting):
+class Catalog(Jobs, Scripts, Takes, Orders, Uses, Announcements, Drops, Outbox, Forgetting, Counting):
     """Jobs and events, lines, casts and takes, orders and leases, artifacts and uses, what engines workers have,
     deliveries, drops, the outbox."""
 

@@ -24,7 +24,10 @@ OLDEST = re.search(r">=(\d+\.\d+\.\d+)", (CHART / "Chart.yaml").read_text("utf-8
 CHOICES: dict[str, dict[str, Any]] = {
     "as it comes": {},
     "as little as may be": {"keda": {"enabled": False}, "ingest": {"enabled": False}, "serve": {"replicas": 0}},
-    "with everything": {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "with everything": {
+        "gc": {"schedule": "0 4 * * *", "arguments": ["--forget", "180"]},
+        "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
+    },
     "on Amazon": {"settings": {"SPEECHMILL_S3_ENDPOINT_URL": "", "SPEECHMILL_OBJECTS_URL": "s3://bucket/objects"}},
 }
 """What operators may choose."""
@@ -78,17 +81,18 @@ def test_values_that_cannot_be_meant_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_pods_run_commands_that_exist() -> None:
-    for name, pod in pods(rendered()):
-        for container in containers(pod):
-            assert "command" not in container, f"{name} starts what the image starts"
-            parse(container["args"])
+    for choice in CHOICES.values():
+        for name, pod in pods(rendered(**choice)):
+            for container in containers(pod):
+                assert "command" not in container, f"{name} starts what the image starts"
+                parse(container["args"])
 
 
 def test_no_worker_meets_tables_of_another_version() -> None:
     """Those of `serve` and `ingest` bring them up to date themselves."""
     for name, pod in pods(rendered()):
         started = [container["args"][0] for container in containers(pod)]
-        assert started in (["serve"], ["ingest"], ["migrate", "worker"]), name
+        assert started in (["serve"], ["ingest"], ["gc"], ["migrate", "worker"]), name
 
 
 def test_no_pod_has_more_rights_than_it_needs() -> None:
@@ -143,7 +147,7 @@ def test_prometheus_asks_every_service_and_has_the_alerts_that_fit() -> None:
     (endpoint,) = asked["podMetricsEndpoints"]
     for name, pod in pods(manifests):
         shows = any(port["name"] == endpoint["port"] for made in containers(pod) for port in made.get("ports", ()))
-        assert shows, name
+        assert shows is ("-gc" not in name)
         assert asked["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     (rules,) = (found["spec"]["groups"] for found in manifests if found["kind"] == "PrometheusRule")
     given = yaml.safe_load((CHART / "alerts.yaml").read_text("utf-8"))["groups"]

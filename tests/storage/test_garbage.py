@@ -123,7 +123,7 @@ def test_nothing_is_removed_within_its_grace_time(studio: Studio) -> None:
     job = studio.job()
     studio.run(job, "good bye")
     studio.run(job, "so long")
-    assert studio.clear(grace=DAY) == Cleared(0, 0, 0, 0, 0)
+    assert studio.clear(grace=DAY) == Cleared(0, 0, 0, 0, 0, 0, 0, 0)
     assert len(studio.kept()) == 2
 
 
@@ -135,6 +135,30 @@ def test_jobs_that_were_finished_long_ago_need_nothing_where_that_is_asked_for(s
     assert studio.clear().artifacts == studio.clear(finished=DAY).artifacts == 0
     assert studio.clear(finished=NONE).artifacts == 1
     assert studio.kept() == {needed}
+
+
+def test_a_forgotten_job_needs_nothing_any_more(studio: Studio) -> None:
+    done, running = studio.job(), studio.job()
+    studio.run(done, "done")
+    (needed,) = studio.run(running, "running")
+    studio.catalog.move_job(done, JobState.COMPLETED)
+    assert studio.clear(forget=DAY).jobs == 0
+    found = studio.clear(forget=NONE, dry_run=True)
+    assert (found.jobs, found.artifacts) == (1, 0), "what it needed is counted once it is forgotten"
+    cleared = studio.clear(forget=NONE)
+    assert (cleared.jobs, cleared.artifacts, cleared.freed_bytes) == (1, 1, len("done"))
+    assert studio.kept() == {needed}
+    assert [job.id for job in studio.catalog.jobs()] == [running]
+
+
+def test_what_only_links_lead_to_goes_when_they_have_run_out(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "report").write_text("report")
+    for key in ("reports/one/report.html", "films/mine.mp4"):
+        studio.objects.put_file(key, tmp_path / "report")
+    assert studio.clear(passing={"reports/": DAY}).passed == 0
+    assert studio.clear(passing={"reports/": NONE}, dry_run=True).passed == 1
+    assert studio.clear(passing={"reports/": NONE}).passed == 1
+    assert [found.key for found in studio.objects.list()] == ["films/mine.mp4"]
 
 
 def test_bytes_that_two_recipes_made_stay_while_one_is_needed(studio: Studio) -> None:
