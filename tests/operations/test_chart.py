@@ -122,6 +122,25 @@ def test_every_pod_is_under_the_network_policy_and_of_one_deployment() -> None:
             assert chosen == [found["metadata"]["name"]]
 
 
+@pytest.mark.parametrize(("endpoint", "outside"), [("", [443]), ("http://s3.studio:8333", [])])
+def test_pods_call_the_services_that_the_settings_name_and_nobody_else(endpoint: str, outside: list[int]) -> None:
+    (policy,) = (
+        found["spec"]
+        for found in rendered(settings={"SPEECHMILL_S3_ENDPOINT_URL": endpoint})
+        if found["kind"] == "NetworkPolicy"
+    )
+    called = [
+        (port["port"], where["ipBlock"]["cidr"])
+        for rule in policy["egress"]
+        for where in rule["to"]
+        if "ipBlock" in where
+        for port in rule["ports"]
+    ]
+    assert [port for port, cidr in called if cidr == "0.0.0.0/0"] == outside
+    assert {port for port, _ in called} - {443} == {53, 5432, 6379, 8333, 4200}
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
 def test_settings_of_pods_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifests = rendered()
     (held,) = (found["data"] for found in manifests if found["kind"] == "ConfigMap")
