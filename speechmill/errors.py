@@ -1,6 +1,6 @@
 """What nobody planned, as one tree.
 
-SpeechmillError              code, hint, retryable, exit_code
+SpeechmillError              code, hint, retryable, exit_code; by itself exit 1: a fault of ours
 ├── BadInput                 exit 3: the user's file, text or option; never retried
 │   ├── UnreadableMedia      no such file, not media, a playlist, a picture, no audio track
 │   ├── TruncatedMedia       evidence: claimed_s, decoded_s
