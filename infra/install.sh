@@ -10,7 +10,7 @@ packages=(ffmpeg espeak-ng espeak-ng-data apertium apertium-eng-spa flite fonts-
 extras=""
 if [ "$what" = test ]; then
   packages+=(chromium redis-server postgresql sox prometheus)
-  extras="[dev,mimo]"
+  extras="[dev,mimo,server]"
 fi
 
 missing=()

@@ -32,7 +32,11 @@ HANDED = (
     *(f"helm/speechmill/{n}" for n in ("values.yaml", "templates/settings.yaml", "templates/workers.yaml")),
 )
 OTHERS = {"up", "process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total"}
-OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("speechmill:")}
+OURS = {
+    name: service
+    for name, service in COMPOSE["services"].items()
+    if "SPEECHMILL_ENGINE" in service.get("environment", ())
+}
 
 
 def known_figures() -> set[str]:

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -39,6 +40,7 @@ class Server:
     url: str
     secrets: Path
     folder: Path  # what stands for the container's /tmp
+    messages: str  # the URL of the Redis that its processes talk by
 
     def ask(self, path: str, body: Any = None, *, login: bool = True) -> tuple[int, Any]:
         request = urllib.request.Request(f"{self.url}{path}", None if body is None else json.dumps(body).encode())
@@ -57,14 +59,13 @@ class Server:
             return 0, None
 
     def variables(self, service: str) -> dict[str, str]:
-        """The environment of a service, with paths of this machine. What other servers it would use is left out."""
+        """The environment of a service that is Prefect's, with paths and servers of this machine."""
         found = COMPOSE["services"][service]["environment"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SPEECHMILL_"))}
-        return kept | {
-            name: self.here(value)
-            for name, value in found.items()
-            if name.startswith("PREFECT_") and "redis" not in f"{name}{value}".lower()
-        }
+        kept |= {name: self.here(value) for name, value in found.items() if name.startswith("PREFECT_")}
+        messages = urlsplit(self.messages)
+        there = {"PREFECT_REDIS_MESSAGING_HOST": messages.hostname, "PREFECT_REDIS_MESSAGING_PORT": str(messages.port)}
+        return kept | {name: value for name, value in there.items() if value}
 
     def here(self, words: str) -> str:
         there = {"/run/secrets/": f"{self.secrets}/", "/tmp/": f"{self.folder}/", "$$": "$"}
@@ -73,7 +74,8 @@ class Server:
     @contextmanager
     def started(self, service: str, log: Path, **variables: str) -> Iterator[None]:
         """A service of Compose that runs here, until the end of the context."""
-        words = [self.here(word) for word in COMPOSE["services"][service]["command"]]
+        told = COMPOSE["services"][service]
+        words = [*told.get("entrypoint", ()), *(self.here(word) for word in told["command"])]
         if service == "serve":
             words = [sys.executable, "-m", "flows.cli", *words]
         else:
@@ -118,10 +120,10 @@ def wait(good: Callable[[], Any], log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, postgres: str, redis: str) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("prefect")
     subprocess.run([INFRA / "secrets.sh", folder / "secrets"], check=True, capture_output=True)
-    made = Server(f"http://127.0.0.1:{free_port()}", folder / "secrets", folder)
+    made = Server(f"http://127.0.0.1:{free_port()}", folder / "secrets", folder, redis)
     with ExitStack() as stack:
         database = make_url(stack.enter_context(new_database(postgres))).set(drivername="postgresql+asyncpg")
         (folder / "secrets/prefect_database_url").write_text(database.render_as_string(hide_password=False))
