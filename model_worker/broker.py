@@ -87,20 +87,27 @@ class Waker:
         self._broker = broker
         self._guard = threading.Lock()
         self._jobs: set[str] = set()
+        self._timer: threading.Timer | None = None
 
     def wake(self, job: str) -> None:
         """Hint that something of a job is done, within ``MOMENT_S``."""
         with self._guard:
-            first = not self._jobs
             self._jobs.add(job)
-        if first:
-            timer = threading.Timer(MOMENT_S, self._tell)
-            timer.daemon = True
-            timer.start()
+            if self._timer is None:
+                self._timer = threading.Timer(MOMENT_S, self._tell)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def close(self) -> None:
+        """Say what is still to be said."""
+        with self._guard:
+            timer = self._timer
+        if timer is not None:
+            timer.join()
 
     def _tell(self) -> None:
         with self._guard:
-            jobs, self._jobs = self._jobs, set()
+            jobs, self._jobs, self._timer = self._jobs, set(), None
         try:
             self._broker.wake(*jobs)
         except Unavailable as error:  # only a hint

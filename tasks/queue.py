@@ -113,6 +113,7 @@ def serve(settings: Settings, queues: list[Queue], *, threads: int | None = None
             threads = threads or worth_at_once(loaded, settings)
             return run_worker(app, here.keeper, queues, threads=threads, shutdown_s=settings.shutdown_s, events=events)
     finally:
+        here.waker.close()
         here.broker.close()
         here.catalog.close()
 

@@ -64,7 +64,7 @@ def test_a_film_in_s3_becomes_a_dubbed_film_and_no_machine_makes_it_twice(
     assert (out / "Señor talk.es.mp4").exists()
     assert ran.report["source"]["name"] == "Señor talk.mp4"
     assert not (speechmill.home / "objects").exists()
-    assert made_in_bucket(speechmill, rgw, bucket) == {"speak", "translate"}  # not the film decoded, nor its master
+    assert made_in_bucket(speechmill, rgw, bucket) == {"speak", "translate", "translate together"}  # not its sound
     assert not list((speechmill.home / "scratch").glob("run-*"))
 
     shutil.rmtree(speechmill.home / "cache")  # as on another machine

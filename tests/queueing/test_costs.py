@@ -9,6 +9,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+from model_worker import broker as module
 from model_worker.app import Sender, make_app
 from model_worker.broker import Broker, Waker
 from model_worker.messages import Message, Priority, Queue
@@ -43,18 +44,20 @@ def test_a_line_asks_postgres_two_things(studio: Studio, here: Any, statements: 
     assert len(statements) == len(OF_A_LINE), "\n\n".join(statements)
 
 
-def test_lines_that_end_in_one_moment_wake_the_flow_once(studio: Studio) -> None:
+def test_lines_that_end_in_one_moment_wake_the_flow_once(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOMENT_S", 1.0)
     broker = Broker(studio.settings)
     waker = Waker(broker)
     for _ in range(20):
         waker.wake("film")
     waker.wake("talk")
-    client = redis.Redis.from_url(studio.settings.broker_url)
-    studio.until(lambda: client.llen("speechmill:done:talk") == 1)
-    assert client.llen("speechmill:done:film") == 1
-    waker.wake("film")  # the next moment
-    studio.until(lambda: client.llen("speechmill:done:film") == 2)
-    client.delete("speechmill:done:film", "speechmill:done:talk")
+    waker.close()
+    with redis.Redis.from_url(studio.settings.broker_url) as client:
+        assert (client.llen("speechmill:done:talk"), client.llen("speechmill:done:film")) == (1, 1)
+        waker.wake("film")  # the next moment
+        waker.close()
+        assert client.llen("speechmill:done:film") == 2
+        client.delete("speechmill:done:film", "speechmill:done:talk")
     broker.close()
 
 

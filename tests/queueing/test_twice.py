@@ -76,6 +76,7 @@ MADE = {Ability.TRANSLATE: {"translate together made": 1, "translate made": 2}}
 def here(studio: Studio) -> Iterator[Station]:
     made = station(studio.settings)
     yield made
+    made.waker.close()
     made.broker.close()
     made.catalog.close()
 
