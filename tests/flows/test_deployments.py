@@ -63,7 +63,7 @@ def test_prefect_yaml_deploys_what_serve_serves() -> None:
             "concurrency_limit": {"limit": deployed.most_runs, "collision_strategy": "CANCEL_NEW"}
             if deployed.skips
             else deployed.most_runs,
-            "work_pool": {"name": TAG, "work_queue_name": "looking-after" if deployed.looks_after else "default"},
+            "work_pool": {"name": TAG, "work_queue_name": "looking-after" if deployed.looks_after else "cpu.media"},
         }
         for deployed in DEPLOYMENTS
     ]
