@@ -4,10 +4,11 @@ A turn of its loop takes in what has arrived, encodes its recordings, reads its 
 step for every running request, and hands out what has ended; a freed row is filled in the next turn. Nothing else
 touches the device. A request that cannot be served fails alone:
 
-* out of memory: the batch's width is halved and everything starts again; what fails alone is refused (a recording
-  or a wave, at its second try, after what can be spared was given back);
+* out of memory: the batch's width is halved and everything starts again; what does not fit even alone is tried once
+  more, after what can be spared was given back, and then refused;
 * any other failure of a step is narrowed down the same way, so that one bad request does not take others along;
-* a failure of the device itself closes the engine, since nothing can be computed on it any more.
+* a failure of the device itself closes the engine, since nothing can be computed on it any more. Nobody waits for ever:
+  whatever ends the engine's thread, every request that is not finished is refused.
 
 A request that starts again gives the same result: its noise depends on its seed only.
 """
@@ -16,9 +17,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -27,14 +29,15 @@ from torch import Tensor
 
 from .batch import Batch, Ended
 from .codec import Seams
-from .errors import Cancelled, DeadlineOver, EngineClosed, EngineError, MimoError, OutOfMemory
+from .errors import Cancelled, DeadlineOver, EngineClosed, EngineError
+from .failures import Failed, attempt, refusal
 from .model import Model
 from .prompts import TASKS
-from .request import Asked, Order, Recording, Request, Ticket, compose, prepared, recordings_in
+from .request import Asked, Order, Request, Ticket, compose, prepared, recordings_in
+from .sounds import Sounds
 from .takes import Answer, Take, Timing, answer, judge
 
 WIDEN_AFTER = 64  # good steps before a narrowed batch may grow again; doubled by every failure
-KEPT_RECORDINGS = 256  # recordings whose codes are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,18 @@ class Engine:
             prefix_bytes=self.settings.prefix_bytes,
             steady=coarse if self.settings.steady is None else self.settings.steady,
         )
+        self._sounds = Sounds(
+            model.codec,
+            model.lm.config.channels,
+            self.settings.seams,
+            together=self.settings.steady is False,
+            spare=self.batch.spare,
+        )
         self.width = self.settings.slots  # requests that may run at once; smaller after a failure
         self.steps = 0
         self._good_steps = 0
         self._widen_after = WIDEN_AFTER
-        self._codes: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._open: set[Asked] = set()  # whose tickets have no end yet, wherever they are
         self._arrived: deque[Asked] = deque()
         self._waiting: deque[Order] = deque()
         self._lock = threading.Condition()
@@ -106,6 +116,7 @@ class Engine:
         with self._lock:
             if self._closed is not None:
                 raise self._closed
+            self._open.add(asked)
             self._arrived.append(asked)
             self._lock.notify_all()
         return asked.ticket
@@ -153,15 +164,16 @@ class Engine:
                 while self._wait_for_work():
                     self._turn()
                     self._progress_s = time.monotonic()
-        except Exception as error:
+        except BaseException as error:
             self._broken = True
-            self._end(EngineClosed(f"the engine failed: {type(error).__name__}: {error}", hint="start it again"))
+            closed = EngineClosed(f"the engine failed: {type(error).__name__}: {error}", hint="start it again")
+            closed.__cause__ = error
+            self._end(closed)
         finally:
             why = self._closed or EngineClosed("the engine's thread ended")
             self._end(why)
-            left = [order.asked for order in (*self._waiting, *self.batch.running)]
-            for asked in (*self._arrived, *left):
-                _refuse(asked, why)
+            for asked in tuple(self._open):
+                self._settle(asked, why)
 
     def _wait_for_work(self) -> bool:
         with self._lock:
@@ -193,43 +205,24 @@ class Engine:
             arrived = list(self._arrived)
         if not arrived:
             return
-        parts = {part.digest: part for asked in arrived for part in recordings_in(asked.given)}
-        unknown = [part for digest, part in parts.items() if digest not in self._codes]
-        refused = self._encode(unknown) if unknown else {}
+        codes = self._sounds.codes([part for asked in arrived for part in recordings_in(asked.given)])
         for asked in arrived:
-            try:
-                for part in recordings_in(asked.given):
-                    if part.digest in refused:
-                        raise refused[part.digest]
-                    self._codes.move_to_end(part.digest)
-                self._waiting.append(compose(asked, self.model.prompts, self._codes, self.context))
-            except Exception as error:
-                _refuse(asked, error)
+            order = self._composed(asked, codes)
+            if isinstance(order, Failed):
+                self._settle(asked, order)
+            else:
+                self._waiting.append(order)
             with self._lock:
                 self._arrived.popleft()
-        while len(self._codes) > KEPT_RECORDINGS:
-            self._codes.popitem(last=False)
 
-    def _encode(self, parts: list[Recording], *, again: bool = False) -> dict[bytes, Exception]:
-        """Encode recordings, in one batch unless bits count or that fails; returns those that cannot be encoded."""
-        channels = self.model.lm.config.channels
-        refused: dict[bytes, Exception] = {}
-        if len(parts) > 1 and self.settings.steady is not False:
-            for part in parts:
-                refused |= self._encode([part])
-            return refused
-        try:
-            codes = self.model.codec.encode([part.wave for part in parts], channels, self.settings.seams)
-            self._codes.update(zip((part.digest for part in parts), codes, strict=True))
-        except Exception as error:
-            if len(parts) == 1 and not again and _out_of_memory(error):
-                self.batch.spare()
-                return self._encode(parts, again=True)
-            if len(parts) == 1:
-                return {parts[0].digest: error}
-            for part in parts:
-                refused |= self._encode([part])
-        return refused
+    def _composed(self, asked: Asked, codes: Mapping[bytes, Tensor | Failed]) -> Order | Failed:
+        known: dict[bytes, Tensor] = {}
+        for part in recordings_in(asked.given):
+            made = codes[part.digest]
+            if isinstance(made, Failed):
+                return made
+            known[part.digest] = made
+        return attempt(partial(compose, asked, self.model.prompts, known, self.context))
 
     def _drop_overdue(self) -> None:
         """End what was cancelled or whose time is over, waiting or running."""
@@ -250,7 +243,7 @@ class Engine:
                 self.batch.drop(order)
             else:
                 self._waiting.remove(order)
-            _refuse(asked, error)
+            self._settle(asked, error)
 
     def _admit(self) -> None:
         """Read waiting prompts into the free rows."""
@@ -261,16 +254,14 @@ class Engine:
         now = time.monotonic()
         for order in chosen:
             order.started_s = now
-        try:
-            self.batch.admit(chosen)
-        except Exception as error:
-            self._narrow(error, chosen)
+        failed = attempt(partial(self.batch.admit, chosen))
+        if isinstance(failed, Failed):
+            self._start_again(failed, chosen)
 
     def _step(self) -> None:
-        try:
-            self.batch.launch()
-        except Exception as error:
-            self._narrow(error, [])
+        failed = attempt(self.batch.launch)
+        if isinstance(failed, Failed):
+            self._start_again(failed, [])
             return
         self.steps += 1
         self._good_steps += 1
@@ -278,50 +269,43 @@ class Engine:
             self._good_steps = 0
             self.width = min(self.settings.slots, 2 * self.width)
 
-    def _narrow(self, error: Exception, admitted: list[Order]) -> None:
-        """After a failure: start everything again in half the width, or refuse what failed alone."""
-        if self.batch.cuda and not _out_of_memory(error):
-            raise error  # the device cannot be used any more
+    def _start_again(self, failed: Failed, admitted: list[Order]) -> None:
+        """After a failure: run everything again in half the width, or refuse what failed alone."""
         orders = self.batch.clear() + admitted
         self._good_steps = 0
         self._widen_after *= 2  # else a batch that is too wide would start over for ever
         if len(orders) == 1:
-            _refuse(orders[0].asked, error)
-        else:
-            self.width = max(1, len(orders) // 2)
-            self._waiting.extendleft(reversed(orders))
+            if orders[0].tried or not failed.out_of_memory:
+                self._settle(orders[0].asked, failed)
+                return
+            orders[0].tried = True  # what was given back may be enough
+        self.width = max(1, len(orders) // 2)
+        self._waiting.extendleft(reversed(orders))
 
     def _hand_out(self, ended: list[Ended]) -> None:
-        """Decode what ended in one batch and give out the takes."""
+        """Decode what ended and give out the takes; what cannot be read or decoded fails alone."""
         model = self.model
-        answers = [answer(one.groups, model.text, model.lm.config, stopped=one.stopped) for one in ended]
-        spoken = [
-            index
-            for index, (one, said) in enumerate(zip(ended, answers, strict=True))
-            if one.order.asked.request.decode and said.codes.shape[1]
-        ]
-        waves = self._decode([answers[index].codes for index in spoken])
-        heard = dict(zip(spoken, waves, strict=True))
-        for index, (one, said) in enumerate(zip(ended, answers, strict=True)):
-            wave = heard.get(index, torch.zeros(0))
-            if isinstance(wave, Exception):
-                _refuse(one.order.asked, wave)
+        answers: list[tuple[Ended, Answer]] = []
+        for one in ended:
+            said = attempt(partial(answer, one.groups, model.text, model.lm.config, stopped=one.stopped))
+            if isinstance(said, Failed):
+                self._settle(one.order.asked, said)
             else:
-                one.order.asked.ticket.set_result(self._take(one, said, wave))
+                answers.append((one, said))
+        waves = iter(self._sounds.waves([said.codes for one, said in answers if _is_heard(one, said)]))
+        for one, said in answers:
+            wave = next(waves) if _is_heard(one, said) else torch.zeros(0)
+            take = wave if isinstance(wave, Failed) else attempt(partial(self._take, one, said, wave))
+            self._settle(one.order.asked, take)
 
-    def _decode(self, items: list[Tensor], *, again: bool = False) -> list[Tensor | Exception]:
-        """Waves of code frames, in one batch unless bits count or that fails."""
-        if len(items) > 1 and self.settings.steady is not False:
-            return [wave for item in items for wave in self._decode([item])]
-        try:
-            return list(self.model.codec.decode(items, self.settings.seams)) if items else []
-        except Exception as error:
-            if len(items) == 1 and not again and _out_of_memory(error):
-                self.batch.spare()
-                return self._decode(items, again=True)
-            if len(items) == 1:
-                return [error]
-            return [wave for item in items for wave in self._decode([item])]
+    def _settle(self, asked: Asked, end: Take | Failed | EngineError) -> None:
+        """End a ticket with its take, or with an error of this package."""
+        with self._lock:
+            self._open.discard(asked)
+        if isinstance(end, Take):
+            asked.ticket.set_result(end)
+        else:
+            asked.ticket.set_exception(refusal(end.error) if isinstance(end, Failed) else end)
 
     def _take(self, one: Ended, said: Answer, wave: Tensor) -> Take:
         order = one.order
@@ -344,20 +328,5 @@ class Engine:
         )
 
 
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
-
-
-def _refuse(asked: Asked, error: Exception) -> None:
-    """End a ticket with an error of this package."""
-    if _out_of_memory(error):
-        error = OutOfMemory("the request does not fit into memory", hint="give shorter recordings or less text")
-    elif not isinstance(error, MimoError):
-        error = EngineError(f"the request failed: {type(error).__name__}: {error}")
-    if not asked.ticket.done():
-        asked.ticket.set_exception(error)
-
-
-def answer_all(engine: Engine, requests: Iterable[Request]) -> list[Take]:
-    """Submit all and wait for all, in order; the first error is raised."""
-    return [ticket.result() for ticket in [engine.submit(request) for request in requests]]
+def _is_heard(one: Ended, said: Answer) -> bool:
+    return one.order.asked.request.decode and said.codes.shape[1] > 0

@@ -102,6 +102,7 @@ class Order:
     started_s: float = 0.0
     first_group_s: float = 0.0
     cached: int = 0  # groups of the prompt that came from the prefix cache
+    tried: bool = False  # it found no memory although it was alone
 
 
 def prepared(request: Request, codec: Codec) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,10 +31,14 @@ from model_worker.mimo import (
     Sampling,
     Sound,
     Take,
+    TextTokenizer,
     read_wav,
 )
+from model_worker.mimo.batch import Batch
+from model_worker.mimo.failures import is_broken, is_out_of_memory
 from model_worker.mimo.plain import generate
-from model_worker.mimo.step import Stepper
+from model_worker.mimo.slots import Slots
+from model_worker.mimo.step import Plan, Stepper
 
 SENTENCES = [
     "The train leaves at nine.",
@@ -215,6 +220,53 @@ def test_what_does_not_fit_even_alone_is_refused_and_the_others_are_served(
 
 
 @pytest.mark.parametrize("fails", [1, 2])
+@pytest.mark.parametrize("part", ["read", "step"])
+def test_a_request_alone_that_finds_no_memory_is_tried_once_more(
+    strict: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch, part: str, fails: int
+) -> None:
+    work, left = getattr(Stepper, part), [fails]
+
+    def short(self: Stepper, *given: object) -> None:
+        if self is strict.batch.stepper and left[0]:
+            left[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        work(self, *given)
+
+    monkeypatch.setattr(Stepper, part, short)
+    asked = requests(3)[2]
+    if fails == 1:
+        assert equal(strict.run(asked), engine.run(asked))
+    else:
+        with pytest.raises(OutOfMemory):
+            strict.run(asked)
+        assert equal(strict.run(asked), engine.run(asked))
+
+
+def test_what_a_failed_try_made_is_given_back_before_the_next(strict: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a second try has less room than the first had."""
+    step, made, alive = Stepper.step, [], []
+
+    def short(self: Stepper, plan: Plan) -> None:
+        if not made:
+            activations = torch.zeros(1000)
+            made.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        alive.append(made[0]() is not None)
+        step(self, plan)
+
+    spare = Batch.spare
+
+    def watched(self: Batch) -> None:
+        alive.append(made[0]() is not None)
+        spare(self)
+
+    monkeypatch.setattr(Stepper, "step", short)
+    monkeypatch.setattr(Batch, "spare", watched)
+    assert len(strict.run(requests(1)[0]).groups)
+    assert not any(alive)
+
+
+@pytest.mark.parametrize("fails", [1, 2])
 @pytest.mark.parametrize("part", ["encode", "decode"])
 def test_the_audio_tokenizer_tries_again_when_memory_is_short(
     strict: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, part: str, fails: int
@@ -256,6 +308,39 @@ def test_prompts_that_do_not_fit_together_are_read_a_few_at_a_time(
     assert all(map(equal, [ticket.result(60) for ticket in [strict.submit(one) for one in requests(4)]], wanted))
 
 
+@pytest.mark.parametrize("part", ["read", "step", "history"])
+def test_nobody_waits_for_ever_when_the_device_breaks(model: Model, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """While prompts are read, in a step, or as an answer is fetched: wherever a request was just then."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(Slots if part == "history" else Stepper, part, broken)
+    with Engine(model, EngineSettings(slots=2, groups=256)) as engine:
+        tickets = [engine.submit(request) for request in requests(4)]
+        for ticket in tickets:
+            with pytest.raises(EngineClosed, match="device-side assert"):
+                ticket.result(20)
+        assert engine.stalled_s() == float("inf")
+        with pytest.raises(EngineClosed):
+            engine.submit(requests(1)[0])
+
+
+def test_an_answer_that_cannot_be_read_fails_alone(strict: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = TextTokenizer.decode
+
+    def failing(self: TextTokenizer, ids: list[int]) -> str:
+        if len(ids) == 5:
+            raise ValueError("these ids make no text")
+        return decode(self, ids)
+
+    monkeypatch.setattr(TextTokenizer, "decode", failing)
+    tickets = [strict.submit(endless(seed, groups)) for seed, groups in enumerate((4, 5, 6))]
+    with pytest.raises(EngineError, match="make no text"):
+        tickets[1].result(20)
+    assert [len(tickets[index].result(20).groups) for index in (0, 2)] == [4, 6]
+
+
 def test_an_engine_that_broke_says_so_to_its_watchdog(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Engine) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -266,6 +351,20 @@ def test_an_engine_that_broke_says_so_to_its_watchdog(model: Model, monkeypatch:
             engine.run(requests(1)[0])
         assert engine.stalled_s() == float("inf")
     assert Engine(model, EngineSettings(slots=2, groups=256)).stalled_s() == 0
+
+
+def test_memory_that_is_short_and_a_device_that_broke_are_told_apart() -> None:
+    with pytest.raises(RuntimeError) as short:
+        torch.empty(1 << 46)  # more than any machine has
+    assert is_out_of_memory(short.value)
+    for said in ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"):
+        assert is_out_of_memory(torch.AcceleratorError(said))
+        assert not is_broken(torch.AcceleratorError(said))
+    for said in ("CUDA error: device-side assert triggered", "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"):
+        assert is_broken(RuntimeError(said))
+        assert not is_out_of_memory(RuntimeError(said))
+    assert is_broken(torch.AcceleratorError("an illegal memory access was encountered"))
+    assert not is_broken(ValueError("a request that says CUDA error"))
 
 
 def test_one_bad_request_does_not_take_others_along(strict: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
