@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         DeadlineOver,
+        DeviceError,
         EngineClosed,
         EngineError,
         MimoError,
@@ -44,8 +45,8 @@ _HOMES = {
     "config": ("CodecConfig", "LmConfig"),
     "engine": ("Engine", "EngineSettings"),
     "errors": (
-        "AudioError", "Cancelled", "CheckpointError", "ConfigError", "DeadlineOver", "EngineClosed", "EngineError",
-        "MimoError", "OutOfMemory", "PromptError",
+        "AudioError", "Cancelled", "CheckpointError", "ConfigError", "DeadlineOver", "DeviceError", "EngineClosed",
+        "EngineError", "MimoError", "OutOfMemory", "PromptError",
     ),
     "lm": ("SpeechLm",),
     "model": ("Model",),
@@ -60,9 +61,9 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 (in the order of the table above)
     "Codec", "Seams", "StreamingDecoder", "CodecConfig", "LmConfig", "Engine", "EngineSettings", "AudioError",
-    "Cancelled", "CheckpointError", "ConfigError", "DeadlineOver", "EngineClosed", "EngineError", "MimoError",
-    "OutOfMemory", "PromptError", "SpeechLm", "Model", "TASKS", "Prompt", "Request", "Ticket", "GREEDY", "Sampling",
-    "Failure", "Take", "Timing", "TextTokenizer", "Sound", "read_wav",
+    "Cancelled", "CheckpointError", "ConfigError", "DeadlineOver", "DeviceError", "EngineClosed", "EngineError",
+    "MimoError", "OutOfMemory", "PromptError", "SpeechLm", "Model", "TASKS", "Prompt", "Request", "Ticket", "GREEDY",
+    "Sampling", "Failure", "Take", "Timing", "TextTokenizer", "Sound", "read_wav",
 ]  # fmt: skip
 
 

@@ -1,20 +1,19 @@
 """The running batch: admits prompts into free rows, steps all rows at once, and tells which have ended.
 
-Used by the engine's thread only. On a GPU a step's results are looked at while the next one runs; a row that has
-ended makes one group too many then, which nobody reads.
+Used by the engine's thread only. On a device with a queue a step's results are looked at while the next one runs; a
+row that has ended makes one group too many then, which nobody reads.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from .graphs import graphs_for
+from .device import Coming, Device
 from .groups import Groups
 from .lm import SpeechLm
 from .prefix import FEWEST_GROUPS, PrefixCache
@@ -31,8 +30,7 @@ class Flight:
     """A step whose results have not been looked at: what its rows were when it was launched."""
 
     orders: list[Order]
-    ids: Tensor  # [rows] on the host, perhaps still being copied
-    copied: torch.cuda.Event | None
+    ids: Coming  # [rows]
     stops: NDArray[np.int64]  # [rows, stop ids]
     counts: NDArray[np.int64]  # [4, rows]: position, made, min_new, max_new after the step
 
@@ -50,13 +48,12 @@ class Batch:
     """Up to ``count`` running requests of up to ``groups`` groups each."""
 
     def __init__(
-        self, lm: SpeechLm, empty_id: int, *, count: int, groups: int, prefix_bytes: int, steady: bool
+        self, lm: SpeechLm, device: Device, empty_id: int, *, count: int, groups: int, prefix_bytes: int, steady: bool
     ) -> None:
-        self.lm, self.steady = lm, steady
+        self.device, self.steady = device, steady
         self.slots = Slots(lm, count, groups)
-        self.cuda = lm.device.type == "cuda"
-        self.stepper = Stepper(lm, self.slots, empty_id, static=self.cuda or steady)
-        self.graphs = graphs_for(lm.device)
+        self.graphs = device.graphs()
+        self.stepper = Stepper(lm, self.slots, empty_id, static=device.queues or steady)
         self.prefixes = PrefixCache(prefix_bytes)
         self.running: list[Order] = []
         self.flights: deque[Flight] = deque()
@@ -95,40 +92,27 @@ class Batch:
         self.stepper.read(row, [prefix], [0])
         self.prefixes.keep(prefix, self.slots.prefix(row, len(prefix)))
 
-    def launch(self) -> None:
-        """Start one step for all running rows."""
-        rows = len(self.running)
-        plan = self._plan(rows)
-        if self.graphs.recorder is None:
-            self.stepper.step(plan)
-        else:
-            self.graphs.run(plan, lambda: self.stepper.step(plan))
-        slots = self.slots
+    def launch(self, width: int) -> None:
+        """Start one step for all running rows, of which there are ``width`` at most."""
+        slots, rows = self.slots, len(self.running)
+        plan = self._plan(rows, width)
+        self.graphs.run(plan, partial(self.stepper.step, plan))
         slots.host_counts[:2, :rows] += 1
-        latest = slots.latest[:rows]
-        copied = None
-        if self.cuda:
-            ids = torch.empty(rows, dtype=latest.dtype, pin_memory=True)
-            ids.copy_(latest, non_blocking=True)
-            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            copied.record()
-        else:
-            ids = latest.clone()
         stops, counts = slots.host_stops[:rows].copy(), slots.host_counts[:, :rows].copy()
-        self.flights.append(Flight(list(self.running), ids, copied, stops, counts))
+        self.flights.append(Flight(list(self.running), self.device.fetch(slots.latest[:rows]), stops, counts))
 
-    def _plan(self, running: int) -> Plan:
+    def _plan(self, running: int, width: int) -> Plan:
         slots, rows = self.slots, running
-        step = LENGTH_STEP_GPU if self.cuda else LENGTH_STEP_CPU
+        step = LENGTH_STEP_GPU if self.device.queues else LENGTH_STEP_CPU
         longest = int(slots.host_counts[0, :running].max()) + 1
         length = min(-(-longest // step) * step, slots.groups + 1)
-        if self.cuda:  # few different plans: powers of two
+        if self.device.queues:  # few different plans: powers of two
             while length & (length - 1) and length <= slots.groups:
                 length = min(length + (length & -length), slots.groups + 1)
         if self.steady:
-            rows = slots.count
-        elif self.cuda:
-            rows = min(1 << (rows - 1).bit_length(), slots.count)
+            rows = width
+        elif self.device.queues:
+            rows = min(1 << (rows - 1).bit_length(), width)
         return Plan(
             rows,
             length,
@@ -140,9 +124,7 @@ class Batch:
     def land(self) -> tuple[list[Order], list[Ended]]:
         """Look at the oldest step: which requests made their first group, and which have ended."""
         flight = self.flights.popleft()
-        if flight.copied is not None:
-            flight.copied.synchronize()
-        ids = flight.ids.numpy()
+        ids = flight.ids.wait().numpy()
         _, made, least, most = flight.counts
         stopped = (ids[:, None] == flight.stops).any(1) & (made >= least)
         first = [flight.orders[row] for row in np.flatnonzero(made == 1)]
@@ -174,8 +156,7 @@ class Batch:
     def spare(self) -> None:
         """Give back the memory that what runs can do without."""
         self.prefixes.clear()
-        if self.cuda:
-            torch.cuda.empty_cache()
+        self.device.spare()
 
 
 def _own(order: Order) -> int:

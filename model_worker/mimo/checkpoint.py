@@ -19,6 +19,7 @@ from torch import nn
 
 from .errors import CheckpointError
 from .files import weight_files
+from .gate import GATE
 
 Parts = Iterator[tuple[str, torch.Tensor]]
 
@@ -87,7 +88,8 @@ class Checkpoint:
     def fill(self, module: nn.Module, prefix: str = "") -> None:
         """Copy every tensor that ``module`` needs, and that ``check`` found; other tensors are ignored."""
         for key, view in parts_of(module, prefix):
-            view.copy_(self._where[key].get_tensor(key))
+            with GATE.at_work():  # tensor by tensor: who records a graph meanwhile need not wait for the whole model
+                view.copy_(self._where[key].get_tensor(key))
 
 
 def parts_of(module: nn.Module, prefix: str = "") -> Parts:

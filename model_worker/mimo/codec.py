@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from .checkpoint import Checkpoint, settle
 from .config import CodecConfig
 from .decoder import Decoded, Decoder
+from .device import settled
 from .encoder import Encoder
 from .errors import AudioError, CheckpointError
+from .gate import GATE
 from .mel import MelFrontEnd
 from .quantizer import Quantizer
 
@@ -83,14 +85,15 @@ class Codec(nn.Module):
     @classmethod
     def empty(cls, config: CodecConfig, device: torch.device | str, dtype: torch.dtype) -> Self:
         """All parameters in place, uninitialised."""
-        device = torch.device(device)
+        device = settled(device)
         with torch.device("meta"):
             codec = cls(config)
-        settle(codec.encoder, device, dtype)
-        settle(codec.decoder, device, dtype)
-        settle(codec.decoder.vocoder, device, torch.float32)
-        settle(codec.quantizer, device, torch.float32)
-        codec.mel = MelFrontEnd(config, device)
+        with GATE.at_work():
+            settle(codec.encoder, device, dtype)
+            settle(codec.decoder, device, dtype)
+            settle(codec.decoder.vocoder, device, torch.float32)
+            settle(codec.quantizer, device, torch.float32)
+            codec.mel = MelFrontEnd(config, device)
         return codec.eval()
 
     @property

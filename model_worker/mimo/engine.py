@@ -4,8 +4,8 @@ A turn of its loop takes in what has arrived, encodes its recordings, reads its 
 step for every running request, and hands out what has ended; a freed row is filled in the next turn. Nothing else
 touches the device. A request that cannot be served fails alone:
 
-* out of memory: the batch's width is halved and everything starts again; what does not fit even alone is tried once
-  more, after what can be spared was given back, and then refused;
+* out of memory: recorded steps are given up, then half of the batch's width, and everything starts again; what does not
+  fit even alone is tried once more, after what can be spared was given back, and then refused;
 * any other failure of a step is narrowed down the same way, so that one bad request does not take others along;
 * a failure of the device itself closes the engine, since nothing can be computed on it any more. Nobody waits for ever:
   whatever ends the engine's thread, every request that is not finished is refused.
@@ -28,16 +28,17 @@ import torch
 from torch import Tensor
 
 from .batch import Batch, Ended
+from .caution import Caution
 from .codec import Seams
+from .device import Device, device_for
 from .errors import Cancelled, DeadlineOver, EngineClosed, EngineError
 from .failures import Failed, attempt, refusal
+from .graphs import SWITCH
 from .model import Model
 from .prompts import TASKS
 from .request import Asked, Order, Request, Ticket, compose, prepared, recordings_in
 from .sounds import Sounds
 from .takes import Answer, Take, Timing, answer, judge
-
-WIDEN_AFTER = 64  # good steps before a narrowed batch may grow again; doubled by every failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class EngineSettings:
     ``steady`` lets a request meet the same kernels alone and in any company, so that its take is equal bit for bit:
     every recording is encoded and every wave decoded on its own, every prompt read alone, every step made at full
     width. None: steps and prompts only where rounding is coarse (not float32), since in float32 the choices are equal
-    anyway. False: everything is batched; waves then differ in their last bits.
+    anyway. False: everything is batched; waves then differ in their last bits. After a lack of memory the width is
+    smaller for a while, and bits are those of that width.
     """
 
     slots: int = 16  # requests that run at once
@@ -60,20 +62,24 @@ class EngineSettings:
 class Engine:
     """Serves requests to one loaded model. Safe to use from any thread; close it, or use it with ``with``."""
 
-    def __init__(self, model: Model, settings: EngineSettings | None = None) -> None:
+    def __init__(self, model: Model, settings: EngineSettings | None = None, device: Device | None = None) -> None:
         self.model = model
         self.settings = settings or EngineSettings()
+        self.device = device or device_for(model.lm.device)
         model.lm.lay_out()
         self.context = min(self.settings.groups, model.lm.config.context_groups)
-        coarse = model.lm.dtype != torch.float32
-        self.batch = Batch(
-            model.lm,
-            model.text.empty,
-            count=self.settings.slots,
-            groups=self.context,
-            prefix_bytes=self.settings.prefix_bytes,
-            steady=coarse if self.settings.steady is None else self.settings.steady,
-        )
+        steady = model.lm.dtype != torch.float32 if self.settings.steady is None else self.settings.steady
+        with self.device.at_work():
+            self.batch = Batch(
+                model.lm,
+                self.device,
+                model.text.empty,
+                count=self.settings.slots,
+                groups=self.context,
+                prefix_bytes=self.settings.prefix_bytes,
+                steady=steady,
+            )
+        self.caution = Caution(self.settings.slots, self.batch.graphs, steady=steady)
         self._sounds = Sounds(
             model.codec,
             model.lm.config.channels,
@@ -81,10 +87,7 @@ class Engine:
             together=self.settings.steady is False,
             spare=self.batch.spare,
         )
-        self.width = self.settings.slots  # requests that may run at once; smaller after a failure
         self.steps = 0
-        self._good_steps = 0
-        self._widen_after = WIDEN_AFTER
         self._open: set[Asked] = set()  # whose tickets have no end yet, wherever they are
         self._arrived: deque[Asked] = deque()
         self._waiting: deque[Order] = deque()
@@ -160,13 +163,18 @@ class Engine:
 
     def _serve(self) -> None:
         try:
+            self.device.claim()
             with torch.inference_mode():
                 while self._wait_for_work():
-                    self._turn()
+                    with self.device.at_work():
+                        self._turn()
                     self._progress_s = time.monotonic()
         except BaseException as error:
             self._broken = True
-            closed = EngineClosed(f"the engine failed: {type(error).__name__}: {error}", hint="start it again")
+            hint = "start it again"
+            if self.batch.graphs.on:
+                hint += f"; if it breaks again, {SWITCH}=0 in the environment does without CUDA graphs"
+            closed = EngineClosed(f"the engine failed: {type(error).__name__}: {error}", hint=hint)
             closed.__cause__ = error
             self._end(closed)
         finally:
@@ -190,8 +198,8 @@ class Engine:
         if batch.running:
             self._step()
         ended: list[Ended] = []
-        # on a GPU one step stays in flight, so that the device does not wait for the host
-        while len(batch.flights) > (1 if batch.cuda and batch.running else 0):
+        # where there is a queue one step stays in flight, so that the device does not wait for the host
+        while len(batch.flights) > (1 if self.device.queues and batch.running else 0):
             first, done = batch.land()
             for order in first:
                 order.first_group_s = time.monotonic()
@@ -247,7 +255,7 @@ class Engine:
 
     def _admit(self) -> None:
         """Read waiting prompts into the free rows."""
-        free = self.width - len(self.batch.running)
+        free = self.caution.width - len(self.batch.running)
         chosen = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
         if not chosen:
             return
@@ -259,27 +267,22 @@ class Engine:
             self._start_again(failed, chosen)
 
     def _step(self) -> None:
-        failed = attempt(self.batch.launch)
+        failed = attempt(partial(self.batch.launch, self.caution.width))
         if isinstance(failed, Failed):
             self._start_again(failed, [])
             return
         self.steps += 1
-        self._good_steps += 1
-        if self._good_steps >= self._widen_after:
-            self._good_steps = 0
-            self.width = min(self.settings.slots, 2 * self.width)
+        self.caution.went_well()
 
     def _start_again(self, failed: Failed, admitted: list[Order]) -> None:
-        """After a failure: run everything again in half the width, or refuse what failed alone."""
+        """After a failure: run everything again with more caution, or refuse what failed alone."""
         orders = self.batch.clear() + admitted
-        self._good_steps = 0
-        self._widen_after *= 2  # else a batch that is too wide would start over for ever
-        if len(orders) == 1:
-            if orders[0].tried or not failed.out_of_memory:
-                self._settle(orders[0].asked, failed)
+        if not self.caution.step_back(len(orders), out_of_memory=failed.out_of_memory):
+            [alone] = orders
+            if alone.tried or not failed.out_of_memory:
+                self._settle(alone.asked, failed)
                 return
-            orders[0].tried = True  # what was given back may be enough
-        self.width = max(1, len(orders) // 2)
+            alone.tried = True  # what was given back may be enough
         self._waiting.extendleft(reversed(orders))
 
     def _hand_out(self, ended: list[Ended]) -> None:

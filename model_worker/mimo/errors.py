@@ -5,6 +5,7 @@
     MimoError              code, hint, retryable
     ├── ConfigError        a config field is missing, of the wrong kind, or not something this code can run
     ├── CheckpointError    a weight file is missing, truncated, or does not fit the config
+    ├── DeviceError        the device that was asked for is not there
     ├── AudioError         a recording cannot be used: empty, too short, too long, not finite
     ├── PromptError        a request cannot be put to the model: unknown task, missing piece, longer than the context
     └── EngineError        the engine could not finish a request
@@ -52,6 +53,12 @@ class CheckpointError(MimoError):
     def __init__(self, path: Path, problem: str, *, hint: str = "download this folder again") -> None:
         super().__init__(f"{path}: {problem}", hint=hint)
         self.path = path
+
+
+class DeviceError(MimoError):
+    """A device cannot be used on this machine."""
+
+    code = "mimo-device"
 
 
 class AudioError(MimoError):

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from .checkpoint import Checkpoint, Parts, parts_of, settle
 from .config import LmConfig
+from .device import settled
+from .gate import GATE
 from .local import LocalDecoder
 from .projection import Projection, lay_out
 from .qwen import QwenStack, Within
@@ -60,14 +62,15 @@ class SpeechLm(nn.Module):
     @classmethod
     def empty(cls, config: LmConfig, device: torch.device | str, dtype: torch.dtype) -> Self:
         """All parameters in place, uninitialised."""
-        device = torch.device(device)
+        device = settled(device)
         with torch.device("meta"):
             model = cls(config)
-        settle(model, device, dtype)
-        for part in (model.backbone, model.patch_encoder, model.local):
-            part.make_tables(device, dtype)
-        model.offsets = torch.tensor([0, *config.speech_vocab[:-1]], device=device).cumsum(0)
-        model.empty_codes = torch.tensor(config.speech_empty, device=device)
+        with GATE.at_work():
+            settle(model, device, dtype)
+            for part in (model.backbone, model.patch_encoder, model.local):
+                part.make_tables(device, dtype)
+            model.offsets = torch.tensor([0, *config.speech_vocab[:-1]], device=device).cumsum(0)
+            model.empty_codes = torch.tensor(config.speech_empty, device=device)
         return model.eval()
 
     def parts(self, prefix: str) -> Parts:
@@ -84,7 +87,8 @@ class SpeechLm(nn.Module):
 
     def mask_empty(self) -> None:
         """Zero the embedding of every channel's empty id: it counts as nothing, whatever the file holds there."""
-        self.speech_table.data[self.offsets + self.empty_codes] = 0
+        with GATE.at_work():
+            self.speech_table.data[self.offsets + self.empty_codes] = 0
 
     def lay_out(self) -> None:
         """Bring the weights into the order in which steps read them fastest; a second time does nothing."""

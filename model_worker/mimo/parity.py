@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .codec import SEGMENT_MEL, Codec, Piece, StreamingDecoder
+from .device import settled
 from .errors import MimoError
 from .golden_prompts import task_of
 from .groups import Groups
@@ -84,7 +85,7 @@ class Goldens:
         """``laid_out``: with the weights as an engine has them."""
         self.folder = folder
         self.index = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
-        self.device, self.dtype = torch.device(device), dtype
+        self.device, self.dtype = settled(device), dtype
         self.text = TextTokenizer(folder / "lm")
         self.codec = Codec.load(folder / "tokenizer", device, dtype)
         self.lm = SpeechLm.load(folder / "lm", device, dtype)

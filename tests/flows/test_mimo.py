@@ -130,6 +130,7 @@ def test_a_document_becomes_an_episode(speechmill: Speechmill, tmp_path: Path) -
         (TINY, ["--to", "es"], 3, ["unsupported-language", "offline"]),
         (TINY, ["--to", "zh", "--from", "de"], 3, ["unsupported-language", "German"]),
         ({**TINY, "SPEECHMILL_MIMO_DEVICE": "tpu"}, ["--to", "zh"], 3, ["SPEECHMILL_MIMO_DEVICE"]),
+        ({**TINY, "SPEECHMILL_MIMO_DEVICE": "cuda:99"}, ["--to", "zh"], 4, ["no device cuda:99", "MIMO_DEVICE"]),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_any_work(

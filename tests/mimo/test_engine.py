@@ -194,11 +194,11 @@ def test_out_of_memory_narrows_the_batch_and_loses_nothing(
         step(self, plan)  # type: ignore[arg-type]
 
     wanted = [engine.run(request) for request in requests(5)]
-    monkeypatch.setattr(strict, "_widen_after", 10**9)
+    monkeypatch.setattr(strict.caution, "_needed", 10**9)
     monkeypatch.setattr(Stepper, "step", limited)
     takes = [ticket.result(60) for ticket in [strict.submit(request) for request in requests(5)]]
     assert all(map(equal, takes, wanted))
-    assert strict.width <= 2
+    assert strict.caution.width <= 2
 
 
 def test_what_does_not_fit_even_alone_is_refused_and_the_others_are_served(

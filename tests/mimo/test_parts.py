@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model_worker.mimo import AudioError, Failure, Model, Sampling, Sound, read_wav
-from model_worker.mimo.graphs import Graphs, graphs_for
+from model_worker.mimo.graphs import Graphs
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.pages import LargePages
 from model_worker.mimo.prefix import PrefixCache
@@ -20,20 +20,11 @@ from model_worker.mimo.slots import Settings, Slots
 from model_worker.mimo.step import Plan, Stepper
 from model_worker.mimo.takes import answer, judge, peak_loudness_dbfs
 
-
-class Tape:
-    """Records work without running it, as a CUDA graph does."""
-
-    def __init__(self, work) -> None:
-        self.work, self.replays = work, 0
-
-    def replay(self) -> None:
-        self.replays += 1
-        self.work()
+from .queueing import Tape
 
 
 def test_work_runs_as_it_is_then_is_recorded_and_replayed_once_per_call() -> None:
-    graphs, done = Graphs(Tape), []
+    graphs, done = Graphs(lambda: Tape), []
     for _ in range(4):
         graphs.run("plan", lambda: done.append(1))
     assert len(done) == 4
@@ -43,12 +34,6 @@ def test_work_runs_as_it_is_then_is_recorded_and_replayed_once_per_call() -> Non
     assert "other plan" not in graphs.recordings
     graphs.forget()
     assert not graphs.recordings
-
-
-def test_graphs_can_be_switched_off_and_need_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert graphs_for(torch.device("cpu")).recorder is None
-    monkeypatch.setenv("MIMO_CUDA_GRAPHS", "0")
-    assert graphs_for(torch.device("cuda")).recorder is None
 
 
 def test_a_static_step_computes_what_a_branching_one_does(model: Model) -> None:

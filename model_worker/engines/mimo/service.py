@@ -77,6 +77,18 @@ class Service:
             for repository, engine in tuple(self._engines.items())
         }
 
+    def check(self) -> None:
+        """Raises where MiMo-Audio cannot run on this machine, before anything is loaded."""
+        self.weights.check()
+        if self._settings.mimo_device.startswith("cuda"):
+            from model_worker.mimo.device import settled
+            from model_worker.mimo.errors import DeviceError
+
+            try:
+                settled(self._settings.mimo_device)
+            except DeviceError as error:
+                raise Unavailable(str(error), hint=f"{error.hint}; or correct SPEECHMILL_MIMO_DEVICE") from None
+
     def load(self) -> None:
         """Load the instruct model now, rather than with the first request."""
         self._engine(INSTRUCT)
@@ -178,8 +190,9 @@ class Service:
     def _load(self, repository: Repository) -> Engine:
         from model_worker.mimo import Engine, EngineSettings, Model
         from model_worker.mimo.errors import CheckpointError, ConfigError
+        from model_worker.mimo.failures import is_out_of_memory
 
-        self.weights.check()
+        self.check()
         device, dtype_name = self._device()
         import torch
 
@@ -192,7 +205,9 @@ class Service:
             return Engine(model, EngineSettings(slots=self.at_once, groups=self.groups))
         except (CheckpointError, ConfigError) as error:
             raise MissingWeights(str(error), hint=error.hint) from None
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise Unavailable(
                 f"{repository.name} does not fit into the memory of {device}",
                 hint="lower SPEECHMILL_MIMO_SLOTS or SPEECHMILL_MIMO_GROUPS, or use a larger machine",
@@ -229,7 +244,10 @@ def _refusal(error: Exception) -> EngineRefused:
 
     assert isinstance(error, MimoError)
     if isinstance(error, EngineClosed):
-        raise Unavailable(f"MiMo-Audio stopped: {error}", hint="run the same command again") from error
+        hint = "run the same command again"
+        raise Unavailable(
+            f"MiMo-Audio stopped: {error}", hint=f"{hint} ({error.hint})" if error.hint else hint
+        ) from error
     return EngineRefused(str(error), hint=error.hint)
 
 

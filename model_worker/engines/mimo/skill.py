@@ -26,7 +26,7 @@ class Skill:
 
     @property
     def languages(self) -> frozenset[str]:
-        self._service.weights.check()
+        self._service.check()
         return LANGUAGES
 
     @property

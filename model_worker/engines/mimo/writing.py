@@ -28,7 +28,7 @@ class Translator(Skill):
 
     @property
     def pairs(self) -> frozenset[tuple[str, str]]:
-        self._service.weights.check()
+        self._service.check()
         return frozenset((a, b) for a in LANGUAGES for b in LANGUAGES if a != b)
 
     def translate(

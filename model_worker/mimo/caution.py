@@ -1,0 +1,41 @@
+"""How much the engine dares to do at once: less after every failure, more again when nothing went wrong for a while."""
+
+from __future__ import annotations
+
+from .graphs import Graphs
+
+GOOD_STEPS = 64  # before it dares more again; doubled by every failure, else too wide a batch would start for ever
+
+
+class Caution:
+    """First recorded steps are given up, whose memory is considerable; then half of the rows, and half of those."""
+
+    def __init__(self, most: int, graphs: Graphs, *, steady: bool) -> None:
+        """``steady``: a step takes the same memory however few requests run."""
+        self.width = self._most = most  # requests that may run at once
+        self._graphs, self._steady = graphs, steady
+        self._good_steps, self._needed = 0, GOOD_STEPS
+
+    def step_back(self, running: int, *, out_of_memory: bool) -> bool:
+        """After a failure of so many requests together; False where nothing is left that could be given up."""
+        self._good_steps = 0
+        self._needed *= 2
+        if out_of_memory and self._graphs.on:
+            self._graphs.rest()
+            return True
+        rows = self.width if out_of_memory and self._steady else running
+        if rows == 1:
+            return False
+        self.width = rows // 2
+        return True
+
+    def went_well(self) -> None:
+        """After a step."""
+        self._good_steps += 1
+        if self._good_steps < self._needed:
+            return
+        self._good_steps = 0
+        if self.width < self._most:
+            self.width = min(self._most, 2 * self.width)
+        else:
+            self._graphs.resume()

@@ -1,0 +1,235 @@
+"""What an engine does on a device with a queue: late results, recorded steps, little memory, others beside it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_worker.mimo import DeviceError, Engine, EngineClosed, EngineSettings, Model, OutOfMemory, Request, Take
+from model_worker.mimo.device import Device, settled
+from model_worker.mimo.gate import Gate
+from model_worker.mimo.graphs import SWITCH, Graphs, graphs_for
+from model_worker.mimo.step import Plan, Stepper
+
+from .queueing import Queueing, Tape
+
+TEXTS = ["The train leaves at nine.", "Hello.", "今天天气真好", "Bring me the blue bowl, please.", "One, two, three."]
+
+
+def asked(count: int) -> list[Request]:
+    return [Request("speak", {"text": TEXTS[seed % 5]}, seed=seed, max_new=8 + 5 * seed) for seed in range(count)]
+
+
+def takes(engine: Engine, requests: list[Request]) -> list[Take]:
+    return [ticket.result(60) for ticket in [engine.submit(request) for request in requests]]
+
+
+def equal(one: Take, other: Take) -> bool:
+    return torch.equal(one.groups.text, other.groups.text) and torch.equal(one.groups.codes, other.groups.codes)
+
+
+@pytest.fixture(scope="module")
+def wanted(model: Model) -> Iterator[list[Take]]:
+    """What five requests get on a processor, one after the other."""
+    with Engine(model, EngineSettings(slots=1, groups=256)) as engine:
+        yield [engine.run(request) for request in asked(5)]
+
+
+def queued(model: Model, device: Device, *, slots: int = 4, steady: bool = False) -> Engine:
+    return Engine(model, EngineSettings(slots=slots, groups=256, steady=steady), device)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_late_results_and_recorded_steps_change_no_take(
+    model: Model, wanted: list[Take], slots: int, steady: bool
+) -> None:
+    device = Queueing()
+    with queued(model, device, slots=slots, steady=steady) as engine:
+        for _ in range(2):
+            assert all(map(equal, takes(engine, asked(5)), wanted))
+        assert sum(tape.replays for tape in engine.batch.graphs.recordings.values()) > 20
+        assert device.owner is engine._thread
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, rows: int) -> list[Plan]:
+    """Steps of more rows find no memory; the plans of those that do."""
+    step, went = Stepper.step, list[Plan]()
+
+    def short(self: Stepper, plan: Plan) -> None:
+        if plan.rows > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        went.append(plan)
+        step(self, plan)
+
+    monkeypatch.setattr(Stepper, "step", short)
+    return went
+
+
+def test_a_steady_engine_narrows_its_steps_when_memory_is_short(
+    model: Model, wanted: list[Take], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its steps have as many rows as there may ever be, so running fewer requests alone would give nothing back."""
+    went = limited(monkeypatch, 2)
+    with queued(model, Queueing(), steady=True) as engine:
+        assert all(map(equal, takes(engine, asked(5)), wanted))
+        assert engine.caution.width == 2
+        assert not engine.batch.graphs.on
+    assert {plan.rows for plan in went} == {2}
+
+
+def test_what_finds_no_memory_in_the_narrowest_step_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited(monkeypatch, 0)
+    with queued(model, Queueing(), steady=True) as engine, pytest.raises(OutOfMemory):
+        takes(engine, asked(2))
+
+
+def test_recorded_steps_are_given_up_before_rows_are(model: Model, wanted: list[Take]) -> None:
+    """Their memory may be all that is missing; they are recorded again when all went well for a while."""
+    tapes: list[Tape] = []
+
+    def record(work: Callable[[], None]) -> Tape:
+        if not tapes:
+            tapes.append(Tape(work))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Tape(work)
+
+    device = Queueing(record)
+    with queued(model, device) as engine:
+        assert all(map(equal, takes(engine, asked(5)), wanted))
+        assert engine.caution.width == 4
+        assert not engine.batch.graphs.on
+        engine.caution._needed = 10
+        assert all(map(equal, takes(engine, asked(5)), wanted))
+        assert engine.batch.graphs.recordings
+        assert device.recorders == 2  # the pool of the first recordings went with them
+
+
+def test_a_step_that_cannot_be_recorded_runs_as_it_is(
+    model: Model, wanted: list[Take], caplog: pytest.LogCaptureFixture
+) -> None:
+    def record(_: Callable[[], None]) -> Tape:
+        raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
+
+    with queued(model, Queueing(record)) as engine:
+        assert all(map(equal, takes(engine, asked(5)), wanted))
+        assert not engine.batch.graphs.on
+    [told] = caplog.records
+    assert f"{SWITCH}=0" in told.getMessage()
+
+
+def test_an_engine_that_broke_names_the_switch_of_its_recordings(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Tape) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Tape, "replay", broken)
+    with queued(model, Queueing()) as engine, pytest.raises(EngineClosed, match="illegal memory") as refused:
+        takes(engine, asked(2))
+    assert f"{SWITCH}=0" in refused.value.hint
+
+
+def test_recordings_get_a_new_pool_once_they_were_dropped() -> None:
+    made: list[object] = []
+
+    def recorder() -> Callable[[Callable[[], None]], Tape]:
+        made.append(object())
+        return Tape
+
+    graphs = Graphs(recorder)
+    for _ in range(2):
+        for key in "ab":
+            for _ in range(3):
+                graphs.run(key, lambda: None)
+        graphs.forget()
+    assert len(made) == 2
+
+
+def test_graphs_can_be_switched_off_and_need_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not graphs_for(torch.device("cpu")).on
+    assert graphs_for(torch.device("cuda", 0)).on
+    monkeypatch.setenv(SWITCH, "0")
+    assert not graphs_for(torch.device("cuda", 0)).on
+
+
+def test_nobody_works_while_somebody_records(model: Model, wanted: list[Take], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two engines in one process, as the instruct and the base model are: CUDA would spoil the recording."""
+    step, gate = Stepper.step, Gate()
+    busy, seen = set[Stepper](), list[int]()
+
+    def watched(self: Stepper, plan: Plan) -> None:
+        busy.add(self)
+        time.sleep(0.001)
+        step(self, plan)
+        busy.discard(self)
+
+    def record(work: Callable[[], None]) -> Tape:
+        for _ in range(5):
+            time.sleep(0.001)
+            seen.append(len(busy))
+        return Tape(work)
+
+    monkeypatch.setattr(Stepper, "step", watched)
+    with (
+        queued(model, Queueing(record, gate)) as first,
+        queued(model, Queueing(record, gate), slots=2) as second,
+    ):
+        tickets = [engine.submit(request) for request in asked(5) for engine in (first, second)]
+        found = [ticket.result(60) for ticket in tickets]
+    assert all(map(equal, found[::2], wanted))
+    assert all(map(equal, found[1::2], wanted))
+    assert len(seen) >= 10
+    assert not any(seen)
+
+
+def test_a_gate_lets_one_in_alone_and_all_others_together() -> None:
+    gate, inside, alone = Gate(), set[int](), list[set[int]]()
+    together = threading.Barrier(4, timeout=20)
+
+    def work(number: int) -> None:
+        with gate.at_work():
+            together.wait()  # four are in at a time
+        for _ in range(50):
+            with gate.at_work():
+                inside.add(number)
+                if number % 2:
+                    inside.discard(number)
+                    with gate.alone():
+                        alone.append(set(inside))
+                else:
+                    time.sleep(0.0001)
+                    inside.discard(number)
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert alone == [set()] * 100
+
+
+def test_a_device_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two engines on ``cuda`` and ``cuda:0`` are on the same one."""
+    assert settled("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert settled("cuda") == torch.device("cuda", 1)
+    assert settled("cuda:0") == torch.device("cuda", 0)
+    with pytest.raises(DeviceError, match="cuda:2: this machine has 2"):
+        settled("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("cuda", "has no CUDA"), ("cuda:1", "has no CUDA"), ("gpu", "no device")]
+)
+def test_a_device_that_is_not_there_is_named(folder: Path, name: str, problem: str) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(DeviceError, match=problem):
+        Model.load(folder / "lm", folder / "tokenizer", name)
