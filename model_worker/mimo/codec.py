@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .checkpoint import Checkpoint, settle
 from .config import CodecConfig
 from .decoder import Decoded, Decoder
-from .device import settled
+from .device import exact, settled
 from .encoder import Encoder
 from .errors import AudioError, CheckpointError
 from .gate import GATE
@@ -86,6 +86,7 @@ class Codec(nn.Module):
     def empty(cls, config: CodecConfig, device: torch.device | str, dtype: torch.dtype) -> Self:
         """All parameters in place, uninitialised."""
         device = settled(device)
+        exact(device)
         with torch.device("meta"):
             codec = cls(config)
         with GATE.at_work():

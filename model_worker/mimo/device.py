@@ -100,6 +100,17 @@ def device_for(device: torch.device) -> Device:
     return Cuda(device) if device.type == "cuda" else Device(device)
 
 
+def exact(device: torch.device) -> None:
+    """Have work on a GPU, in this whole process, done with all its bits and by kernels that depend on shapes alone.
+
+    PyTorch's own choice is to compute convolutions of float32 with ten bits (TF32), and to let cuDNN decide for itself
+    how it splits the keys of an attention.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def settled(device: torch.device | str) -> torch.device:
     """The device by its one name, ``cuda`` being the thread's current one; raises :class:`DeviceError`."""
     try:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from .checkpoint import Checkpoint, Parts, parts_of, settle
 from .config import LmConfig
-from .device import settled
+from .device import exact, settled
 from .gate import GATE
 from .local import LocalDecoder
 from .projection import Projection, lay_out
@@ -63,6 +63,7 @@ class SpeechLm(nn.Module):
     def empty(cls, config: LmConfig, device: torch.device | str, dtype: torch.dtype) -> Self:
         """All parameters in place, uninitialised."""
         device = settled(device)
+        exact(device)
         with torch.device("meta"):
             model = cls(config)
         with GATE.at_work():

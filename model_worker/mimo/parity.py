@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -96,7 +97,7 @@ class Goldens:
     def rows(self) -> Iterator[Row]:
         """Run every case."""
         if (self.folder / "cases" / "text_tokens.json").is_file():
-            yield Row("text_tokens", "text", self._text_tokens())
+            yield _row("text_tokens", "text", self._text_tokens)
         for case in self.index["cases"]:
             yield self.row(case)
 
@@ -105,12 +106,7 @@ class Goldens:
         run = KINDS.get(kind)
         if run is None:
             return Row(name, kind, [], "this kind is not known")
-        tensors = load_file(self.folder / case["file"])
-        try:
-            with torch.inference_mode():
-                return Row(name, kind, list(run(self, case, tensors)))
-        except (MimoError, KeyError, RuntimeError, IndexError) as error:
-            return Row(name, kind, [], f"{type(error).__name__}: {error}")
+        return _row(name, kind, lambda: run(self, case, load_file(self.folder / case["file"])))
 
     def wave(self, path: str) -> Tensor:
         """A wav file, mono at the tokenizer's rate."""
@@ -123,9 +119,10 @@ class Goldens:
     def groups(self, tensors: Tensors, name: str = "input_ids") -> Groups:
         return Groups.from_matrix(tensors[name], self.lm.config)
 
-    def _text_tokens(self) -> list[Check]:
+    def _text_tokens(self) -> Iterator[Check]:
         cases = json.loads((self.folder / "cases" / "text_tokens.json").read_text(encoding="utf-8"))
-        return [same(self.text.encode(case["text"]) == case["ids"]) for case in cases]
+        for case in cases:
+            yield same(self.text.encode(case["text"]) == case["ids"])
 
     # one method per kind of case
 
@@ -238,10 +235,10 @@ class Goldens:
                 yield distance(torch.stack(seen[int(name.removeprefix("logits_channel"))], 1), wanted, LOGITS)
 
     def sampler(self, case: Case, tensors: Tensors) -> Iterator[Check]:
-        scores = tensors["scores"]
+        scores = tensors["scores"].to(self.device)
         for index, settings in enumerate(case["settings"]):
             how = SamplingRows.of([Sampling(**settings)] * len(scores), scores.device)
-            got, wanted = filtered(scores, how), tensors[f"out{index}"]
+            got, wanted = filtered(scores, how).cpu(), tensors[f"out{index}"]
             yield same(torch.equal(got.isinf(), wanted.isinf()))
             yield distance(got.nan_to_num(neginf=0), wanted.nan_to_num(neginf=0), 1e-5)
 
@@ -282,6 +279,15 @@ KINDS: dict[str, Callable[[Goldens, Case, Tensors], Iterator[Check]]] = {
         Goldens.end_to_end,
     )
 }  # fmt: skip
+
+
+def _row(name: str, kind: str, run: Callable[[], Iterator[Check]]) -> Row:
+    """What ``run`` finds; a case that cannot be read or computed fails by the error's name."""
+    try:
+        with torch.inference_mode():
+            return Row(name, kind, list(run()))
+    except (MimoError, SafetensorError, OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        return Row(name, kind, [], " ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def distance(got: Tensor, wanted: Tensor, tolerance: float) -> Check:
@@ -329,7 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append(row)
             verdict = "passed" if row.passed else f"FAILED {row.problem}".rstrip()
             _say(f"{row.name:48} {row.kind:23} {row.worst.difference:10.2g} {row.worst.tolerance:10.2g}  {verdict}")
-    except (MimoError, OSError, ValueError) as error:
+    except (MimoError, OSError, LookupError, TypeError, ValueError) as error:
         sys.stderr.write(f"parity: {error}\n")
         return 1
     failed = sum(not row.passed for row in rows)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from model_worker.mimo import DeviceError, Engine, EngineClosed, EngineSettings, Model, OutOfMemory, Request, Take
-from model_worker.mimo.device import Device, settled
+from model_worker.mimo.device import Device, exact, settled
 from model_worker.mimo.gate import Gate
 from model_worker.mimo.graphs import SWITCH, Graphs, graphs_for
 from model_worker.mimo.step import Plan, Stepper
@@ -211,6 +211,17 @@ def test_a_gate_lets_one_in_alone_and_all_others_together() -> None:
         thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
     assert alone == [set()] * 100
+
+
+def test_float32_is_float32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    exact(torch.device("cpu"))
+    assert torch.backends.cudnn.allow_tf32
+    attention = torch.backends.cuda.cudnn_sdp_enabled()
+    exact(torch.device("cuda", 0))
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.enable_cudnn_sdp(attention)
 
 
 def test_a_device_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:

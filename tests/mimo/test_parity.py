@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from model_worker.mimo.parity import Goldens, main
 
@@ -50,14 +53,37 @@ def test_the_command_prints_a_table_and_succeeds(small: Path, capsys: pytest.Cap
 
 
 def test_a_difference_fails_the_command(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from safetensors.torch import load_file, save_file
-
     path = small / "cases" / "decode_T1.safetensors"
     tensors = load_file(path)
     tensors["wav"][..., 100] += 0.01
     save_file(tensors, path)
     assert main([str(small)]) == 1
     assert "FAILED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["gone", "truncated", "other tensors", "other shapes", "no file named"])
+def test_a_damaged_case_fails_by_name_and_the_others_are_run(
+    small: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    path = small / "cases" / "decode_T1.safetensors"
+    if damage == "gone":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "no file named":
+        index = json.loads((small / "cases.json").read_text(encoding="utf-8"))
+        index["cases"] = [
+            {k: v for k, v in case.items() if k != "file" or case["name"] != "decode_T1"} for case in index["cases"]
+        ]
+        (small / "cases.json").write_text(json.dumps(index), encoding="utf-8")
+    else:
+        tensors = {"something": torch.zeros(3)} if damage == "other tensors" else {"codes": torch.zeros(2)}
+        save_file(tensors, path)
+    assert main([str(small)]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"decode_T1 .*FAILED \w+", out)
+    assert "1 of 2 passed" in out
+    assert "Traceback" not in out + err
 
 
 def test_a_kind_nobody_knows_fails_the_command(small: Path) -> None:
