@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from .device import Coming, Device
 from .groups import Groups
 from .lm import SpeechLm
+from .orders import Order
 from .prefix import FEWEST_GROUPS, PrefixCache
-from .request import Order
 from .sampler import Uses
 from .slots import Slots
 from .step import Plan, Stepper

@@ -113,6 +113,14 @@ class Codec(nn.Module):
                 hint="cut it at silences first",
             )
 
+    def frames(self, samples: int, seams: Seams) -> int:
+        """How many code frames :meth:`encode` makes of a recording of so many samples."""
+        mel = samples // self.config.hop_length + 1
+        overlap = OVERLAP_FRAMES if seams is Seams.SMOOTH else 0
+        starts = _window_starts(mel, SEGMENT_MEL, overlap * self.config.mel_per_frame)
+        made = sum(self.encoder.frames(min(SEGMENT_MEL, mel - start)) for start in starts)
+        return made - overlap * (len(starts) - 1)
+
     @torch.inference_mode()
     def encode(self, waves: list[Tensor], codebooks: int, seams: Seams = Seams.REFERENCE) -> list[Tensor]:
         """Code ids [codebooks, frames] of each wave [samples] float32 at the tokenizer's rate."""

@@ -35,8 +35,10 @@ from .errors import Cancelled, DeadlineOver, EngineClosed, EngineError
 from .failures import Failed, attempt, refusal
 from .graphs import SWITCH
 from .model import Model
+from .orders import Asked, Composer, Order
 from .prompts import TASKS
-from .request import Asked, Order, Request, Ticket, compose, prepared, recordings_in
+from .recording import recordings_in
+from .request import Request, Ticket
 from .sounds import Sounds
 from .takes import Answer, Take, Timing, answer, judge
 
@@ -80,6 +82,7 @@ class Engine:
                 steady=steady,
             )
         self.caution = Caution(self.settings.slots, self.batch.graphs, steady=steady)
+        self._composer = Composer(model, self.context, self.settings.seams)
         self._sounds = Sounds(
             model.codec,
             model.lm.config.channels,
@@ -112,10 +115,7 @@ class Engine:
 
         Raises at once what can be known at once: PromptError, AudioError, EngineClosed.
         """
-        given = prepared(request, self.model.codec)
-        now = time.monotonic()
-        deadline = float("inf") if request.deadline_s is None else now + request.deadline_s
-        asked = Asked(request, Ticket(self._nudge), given, now, deadline)
+        asked = self._composer.asked(request, Ticket(self._nudge), time.monotonic())
         with self._lock:
             if self._closed is not None:
                 raise self._closed
@@ -230,7 +230,7 @@ class Engine:
             if isinstance(made, Failed):
                 return made
             known[part.digest] = made
-        return attempt(partial(compose, asked, self.model.prompts, known, self.context))
+        return attempt(partial(self._composer.order, asked, known))
 
     def _drop_overdue(self) -> None:
         """End what was cancelled or whose time is over, waiting or running."""

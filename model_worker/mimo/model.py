@@ -69,6 +69,6 @@ class Model:
         if not fits:
             problem = f"is {list(sizes)}, which the {config.channels} channels of {model_folder} cannot hold"
             raise ConfigError(tokenizer_folder / "config.json", "codebook_size", problem)
-        if self.text.empty >= config.vocab_size:
-            problem = f"is {config.vocab_size}, but the text tokenizer has the id {self.text.empty}"
+        if self.text.largest >= config.vocab_size:
+            problem = f"is {config.vocab_size}, but the text tokenizer has the id {self.text.largest}"
             raise ConfigError(model_folder / "config.json", "vocab_size", problem)

@@ -218,16 +218,19 @@ class PromptBuilder:
             case str():
                 return [self._text(piece.format_map(_Given(given)))]
             case Audio(name, framed):
-                audio = self._audio(_need(given, name))
+                audio = self._audio(_need(given, name), name)
                 return [self._mark(SOSP), audio, self._mark(EOSP)] if framed else [audio]
             case Spoken(text, audio):
-                return self._interleaved(_need(given, text), _need(given, audio))
+                return self._interleaved(str(_need(given, text)), self._audio(_need(given, audio), audio))
             case When(name, pieces, first_only):
                 wanted = _is_given(given.get(name.removeprefix("!"))) is not name.startswith("!")
                 return self._pieces(pieces, given, first=first) if wanted and (first or not first_only) else []
             case Each(name, by_role):
                 groups = []
-                for number, entry in enumerate(_need(given, name)):
+                entries = _need(given, name)
+                if not isinstance(entries, Sequence) or not all(isinstance(entry, Mapping) for entry in entries):
+                    raise PromptError(f"'{name}' must be a list, each entry with names and values")
+                for number, entry in enumerate(entries):
                     role = entry.get("role", "")
                     if role not in by_role:
                         raise PromptError(f"a turn has the role '{role}'", hint=f"roles: {', '.join(by_role)}")
@@ -241,12 +244,17 @@ class PromptBuilder:
     def _mark(self, token: str) -> Groups:
         return Groups.of_text([self.text.id(token)], self.config)
 
-    def _audio(self, codes: Tensor) -> Groups:
+    def _audio(self, codes: Tensor, name: str) -> Groups:
+        wanted = self.config.channels
+        if not isinstance(codes, Tensor) or codes.dim() != 2 or len(codes) < wanted or not codes.shape[1]:
+            raise PromptError(f"'{name}' must be a recording, or codes of {wanted} codebooks")
+        if codes.is_floating_point() or codes.is_complex():
+            raise PromptError(f"'{name}' must have whole numbers as codes")
         return Groups.of_audio(codes, self.config, self.text.empty)
 
-    def _interleaved(self, text: str, codes: Tensor) -> list[Groups]:
+    def _interleaved(self, text: str, audio: Groups) -> list[Groups]:
         """Five text ids, five audio groups, and so on; what is left of one stream follows when the other has ended."""
-        ids, audio = self.text.encode(text), self._audio(codes)
+        ids = self.text.encode(text)
         texts = [ids[start : start + SPEAK_TEXTS] for start in range(0, len(ids), SPEAK_TEXTS)] or [[]]
         texts[-1] = [*texts[-1], self.text.id(EOT)]
         sounds = [audio[start : start + SPEAK_TEXTS] for start in range(0, len(audio), SPEAK_TEXTS)]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .codec import Codec, Seams
 from .failures import Failed, attempt
-from .request import Recording
+from .recording import Recording
 
 KEPT_RECORDINGS = 256  # recordings whose codes are remembered
 

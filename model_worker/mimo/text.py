@@ -31,6 +31,7 @@ class TextTokenizer:
         missing = [token for token in ADDED if self._tokenizer.token_to_id(token) is None]
         self._tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in missing])
         self.empty = self.id(EMPTY)
+        self.largest = max(self._tokenizer.get_vocab(with_added_tokens=True).values())  # of all ids
         self.eos = self._eos(folder)
 
     def id(self, token: str) -> int:

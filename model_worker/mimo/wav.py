@@ -23,11 +23,14 @@ class Sound:
 
     def mono(self) -> NDArray[np.float32]:
         """Mean over channels; raises :class:`AudioError` for what holds no sound or no numbers."""
-        samples = np.asarray(self.samples, dtype=np.float32)
+        try:
+            samples = np.asarray(self.samples, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise AudioError("a recording holds samples that are not numbers", hint="give an array of them") from None
         if samples.ndim == 2:
             samples = samples.mean(0, dtype=np.float32)
         if samples.ndim != 1 or not samples.size:
-            raise AudioError(f"a recording must be [samples] or [channels, samples], but is {list(self.samples.shape)}")
+            raise AudioError(f"a recording must be [samples] or [channels, samples], but is {list(samples.shape)}")
         if not np.isfinite(samples).all():
             raise AudioError("a recording holds samples that are not numbers (NaN or infinity)", hint="export it again")
         return samples

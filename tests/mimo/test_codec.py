@@ -14,7 +14,7 @@ from model_worker.mimo import AudioError, Codec, Model, Seams, Sound, StreamingD
 from model_worker.mimo import codec as codec_module
 from model_worker.mimo.codec import Piece
 from model_worker.mimo.mel import resample
-from model_worker.mimo.request import Recording
+from model_worker.mimo.recording import Recording
 
 
 def noise(seconds: float, seed: int = 0) -> torch.Tensor:
@@ -141,11 +141,32 @@ def test_an_hour_in_one_call_is_refused_before_any_work(codec: Codec) -> None:
         (np.array([0.0, np.inf] * 9000, np.float32), "not numbers"),
         (np.zeros((1, 2, 3), np.float32), "must be"),
         (np.zeros(480, np.float32), "no speech"),
+        (np.array(["a", "b"]), "not numbers"),
     ],
 )
 def test_a_recording_that_holds_no_sound_is_refused(codec: Codec, samples: np.ndarray, problem: str) -> None:
     with pytest.raises(AudioError, match=problem):
         Recording.of(Sound(samples, 24_000), codec)
+
+
+@pytest.mark.parametrize("rate_hz", [0, -24_000, 24_000.5, "24000", None])
+def test_a_sample_rate_that_means_nothing_is_refused(codec: Codec, rate_hz: object) -> None:
+    """Of a long recording, too: how long it is cannot be said."""
+    for samples in (1000, 60_000):
+        with pytest.raises(AudioError, match="means nothing"):
+            Recording.of(Sound(np.zeros(samples, np.float32), rate_hz), codec)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seams", Seams)
+@settings(max_examples=15, deadline=None)
+@given(samples=st.integers(481, 12 * 24_000))
+def test_how_many_frames_a_recording_has_is_known_before_it_is_encoded(
+    codec: Codec, samples: int, seams: Seams
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec_module, "SEGMENT_MEL", 400)
+        patch.setattr(codec_module, "OVERLAP_FRAMES", 20)
+        assert codec.encode([torch.zeros(samples)], 1, seams)[0].shape[1] == codec.frames(samples, seams)
 
 
 def test_codes_outside_their_codebooks_are_refused(codec: Codec) -> None:

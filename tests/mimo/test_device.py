@@ -16,21 +16,16 @@ from model_worker.mimo.gate import Gate
 from model_worker.mimo.graphs import SWITCH, Graphs, graphs_for
 from model_worker.mimo.step import Plan, Stepper
 
+from .asking import SENTENCES, equal
 from .queueing import Queueing, Tape
-
-TEXTS = ["The train leaves at nine.", "Hello.", "今天天气真好", "Bring me the blue bowl, please.", "One, two, three."]
 
 
 def asked(count: int) -> list[Request]:
-    return [Request("speak", {"text": TEXTS[seed % 5]}, seed=seed, max_new=8 + 5 * seed) for seed in range(count)]
+    return [Request("speak", {"text": SENTENCES[seed % 5]}, seed=seed, max_new=8 + 5 * seed) for seed in range(count)]
 
 
 def takes(engine: Engine, requests: list[Request]) -> list[Take]:
     return [ticket.result(60) for ticket in [engine.submit(request) for request in requests]]
-
-
-def equal(one: Take, other: Take) -> bool:
-    return torch.equal(one.groups.text, other.groups.text) and torch.equal(one.groups.codes, other.groups.codes)
 
 
 @pytest.fixture(scope="module")

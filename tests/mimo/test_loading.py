@@ -235,6 +235,20 @@ def test_folders_that_do_not_belong_together_are_told_apart(folder: Path, codec_
         Model.load(folder / "lm", codec_folder)
 
 
+def test_a_text_tokenizer_with_more_ids_than_the_model_is_named(folder: Path, lm_folder: Path) -> None:
+    """Any of them could stand in a text, not only the last ones."""
+    path = lm_folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["added_tokens"].append({**content["added_tokens"][-1], "id": 1040, "content": "<|one too many|>"})
+    path.write_text(json.dumps(content), encoding="utf-8")
+    for number in range(1030, 1040):  # the library numbers added tokens without gaps
+        content["added_tokens"].insert(-1, {**content["added_tokens"][-1], "id": number, "content": f"<|{number}|>"})
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match="is 1040, but the text tokenizer has the id 1040") as refused:
+        Model.load(lm_folder, folder / "tokenizer")
+    assert refused.value.field == "vocab_size"
+
+
 def test_whoever_has_no_weights_is_told_what_to_download(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder") as refused:
         Model.load(tmp_path / "none", folder / "tokenizer")

@@ -252,10 +252,11 @@ def _refusal(error: Exception) -> EngineRefused:
 
 
 def recording(audio: Path) -> Sound:
-    """One chunk of sound as the model takes it; raises ``EngineRefused`` for another form, or more than 30 s."""
+    """One chunk of sound as the model takes it; raises ``EngineRefused`` for another form, NaN, or more than 30 s."""
     from model_worker.mimo import Sound
 
     samples = read_mono(audio, CHUNK_S * RATE_HZ)
     if not np.isfinite(samples).all():
-        raise EngineRefused("the sound holds samples that are not numbers (NaN or infinity)", hint="export it again")
+        what = "holds samples that are not numbers (NaN or infinity)"
+        raise EngineRefused(f"the sound {audio.name} {what}", hint="export it again")
     return Sound(samples, RATE_HZ)
