@@ -17,7 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from .errors import CheckpointError
+from .config import Family
+from .errors import CheckpointError, ConfigError
 from .files import weight_files
 from .gate import GATE
 
@@ -64,6 +65,16 @@ class Checkpoint:
     ) -> None:
         for handle in self._open:
             handle.__exit__(kind, error, trace)
+
+    def check_counts(self, families: tuple[Family, ...]) -> None:
+        """See whether the files hold more of something than the config asks for: a model of fewer layers runs, and
+        says nonsense. Raises :class:`ConfigError` naming the field."""
+        for key in self._where:
+            for family in families:
+                number = key.removeprefix(family.prefix).partition(".")[0]
+                if key.startswith(family.prefix) and number.isdecimal() and int(number) >= family.count:
+                    problem = f"is {family.count}, but the weights have '{key}'"
+                    raise ConfigError(self.folder / "config.json", family.field, problem)
 
     def check(self, module: nn.Module, prefix: str = "") -> None:
         """See whether every tensor that ``module`` needs is there in its shape, before memory is taken for it: the

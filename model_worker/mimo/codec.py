@@ -66,6 +66,7 @@ class Codec(nn.Module):
         """
         config = CodecConfig.read(folder)
         with Checkpoint(folder) as checkpoint:
+            checkpoint.check_counts(config.families)
             with torch.device("meta"):
                 for part, prefix in cls(config)._parts():
                     checkpoint.check(part, prefix)

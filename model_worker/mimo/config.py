@@ -6,101 +6,19 @@ a missing shape is an error, and only what the reference itself gives a default 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .errors import ConfigError
-
-MOST = 1 << 20  # sizes, lengths and counts: several times those of any such model, and no memory is lost in trying
-MOST_LAYERS, MOST_STEPS = 1024, 64  # of one stack; frames of a group, and of a delay
+from .fields import MOST_LAYERS, MOST_STEPS, Fields
 
 
-class Fields:
-    """Typed reading of one JSON object, so that a wrong field is named together with its file."""
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Tensors that a file numbers from 0 on behind ``prefix``, and the field that says how many there are."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(path, "*", "cannot be read: there is no such file") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ConfigError(path, "*", f"cannot be read: {error}") from error
-        if not isinstance(raw, Mapping):
-            raise ConfigError(path, "*", "cannot be read: the file does not hold a JSON object")
-        self.raw: Mapping[str, Any] = raw
-
-    def wrong(self, name: str, problem: str) -> ConfigError:
-        return ConfigError(self.path, name, problem)
-
-    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int = MOST) -> int:
-        """A whole number from ``least`` to ``most``."""
-        value = self.raw.get(name)
-        if value is None:
-            value = default
-        if value is None:
-            raise self.wrong(name, "is missing")
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.wrong(name, f"must be a whole number of at least {least}, but is {value!r}")
-        if value > most:
-            raise self.wrong(name, f"must be at most {most}, but is {value}")
-        return value
-
-    def number(self, name: str, default: float | None = None) -> float:
-        value = self.raw.get(name)
-        if value is None:
-            value = default
-        if value is None:
-            raise self.wrong(name, "is missing")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(name, f"must be a number, but is {value!r}")
-        return float(value)
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self.raw.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.wrong(name, f"must be true or false, but is {value!r}")
-        return value
-
-    def only(self, name: str, *allowed: object) -> None:
-        """Refuse a value that would change the computation in a way this code does not know."""
-        value = self.raw.get(name)
-        if value is not None and value not in allowed:
-            raise self.wrong(name, f"is {value!r}; this code can run {', '.join(map(repr, allowed))}")
-
-    def per_channel(self, name: str, default: str, channels: int, *, most: int = MOST) -> tuple[int, ...]:
-        """A dash list (``"1025-1025-129"``), a JSON list, or one number for all channels."""
-        value = self.raw.get(name)
-        if value is None:
-            value = default
-        pieces = value if isinstance(value, list) else str(value).split("-")
-        try:
-            numbers = tuple(int(piece) for piece in pieces)
-        except (TypeError, ValueError):
-            raise self.wrong(name, f"must be numbers joined by dashes, but is {value!r}") from None
-        if len(numbers) == 1:
-            numbers *= channels
-        if len(numbers) < channels or min(numbers) < 0:
-            raise self.wrong(
-                name, f"must have {channels} numbers of at least 0, one for each audio channel, but is {value!r}"
-            )
-        if max(numbers) > most:
-            raise self.wrong(name, f"must have numbers of at most {most}, but is {value!r}")
-        return numbers[:channels]
-
-    def window(self, name: str, default: tuple[int, int]) -> tuple[int, int]:
-        """How many positions to the left and to the right may be seen; -1 is all of them."""
-        value = self.raw.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, list) or len(value) != 2 or not all(isinstance(side, int) for side in value):
-            raise self.wrong(name, f"must be two whole numbers, but is {value!r}")
-        return (value[0], value[1])
+    prefix: str
+    field: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +54,16 @@ class LmConfig:
     def local_steps(self) -> int:
         """Passes of the local decoder for one group."""
         return self.group_size + max(self.delays)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        return (
+            Family("model.layers.", "num_hidden_layers", self.layers),
+            Family("local_transformer.layers.", "local_layers", self.local_layers),
+            Family("input_local_transformer.layers.", "input_local_layers", self.input_layers),
+            Family("local_transformer_lm_heads.", "audio_channels", self.channels),
+            Family("speech_embeddings.", "audio_channels", self.channels),
+        )
 
     @classmethod
     def read(cls, folder: Path) -> LmConfig:
@@ -181,10 +109,14 @@ class LmConfig:
     def _check(self, fields: Fields) -> None:
         if self.heads % self.kv_heads:
             raise fields.wrong("num_key_value_heads", f"is {self.kv_heads}, which does not divide {self.heads} heads")
+        if self.head_dim % 2:
+            raise fields.wrong("head_dim", f"is {self.head_dim}, which cannot be turned in pairs")
         for name, width in (("local_dim", self.local_dim), ("input_local_dim", self.input_dim)):
             if width % (2 * self.local_heads):
                 raise fields.wrong(name, f"is {width}, which {self.local_heads} heads of even size cannot share")
         for channel, (empty, vocab) in enumerate(zip(self.speech_empty, self.speech_vocab, strict=True)):
+            if vocab < 2:
+                raise fields.wrong("speech_vocab_size", f"of channel {channel} is {vocab}, which leaves nothing to say")
             if empty >= vocab:
                 raise fields.wrong("speech_zeroemb_idx", f"of channel {channel} is {empty}, outside its {vocab} ids")
 
@@ -225,6 +157,15 @@ class CodecConfig:
     rope_theta: float
 
     @property
+    def families(self) -> tuple[Family, ...]:
+        return (
+            Family("encoder.layers.", "encoder_layers", self.encoder_layers),
+            Family("encoder.quantizer.vq.layers.", "num_quantizers", len(self.codebook_sizes)),
+            Family("decoder.layers.", "decoder_layers", self.decoder_layers),
+            Family("decoder.vocoder.layers.", "vocoder_num_layers", self.vocoder_layers),
+        )
+
+    @property
     def mel_per_frame(self) -> int:
         """Mel frames behind one code frame."""
         return self.stride * self.pool
@@ -244,7 +185,6 @@ class CodecConfig:
         fields.only("rope_type", "default")
         fields.only("vocoder_padding", "same")
         rate = fields.count("sampling_rate", 24_000)
-        fmax = fields.raw.get("fmax")
         skip = fields.raw.get("encoder_skip_layer_id")
         config = cls(
             sampling_rate_hz=rate,
@@ -252,8 +192,8 @@ class CodecConfig:
             window_size=fields.count("window_size"),
             hop_length=fields.count("hop_length"),
             n_mels=fields.count("n_mels"),
-            fmin_hz=fields.number("fmin", 0.0),
-            fmax_hz=rate / 2 if fmax is None else fields.number("fmax"),
+            fmin_hz=fields.number("fmin", 0.0, least=0),
+            fmax_hz=fields.number("fmax", rate / 2),
             max_audio_s=fields.number("max_audio_seconds", 1800),
             d_model=fields.count("d_model"),
             kernel_size=fields.count("kernel_size"),
@@ -282,8 +222,18 @@ class CodecConfig:
         return config
 
     def _check(self, fields: Fields) -> None:
-        if self.window_size > self.nfft:
-            raise fields.wrong("window_size", f"is {self.window_size}, longer than nfft {self.nfft}")
+        if not self.fmin_hz < self.fmax_hz <= self.sampling_rate_hz / 2:
+            hz = f"{self.fmin_hz:g} Hz, and up to half of the sampling rate"
+            raise fields.wrong("fmax", f"is {self.fmax_hz:g}, which is not above fmin, {hz}")
+        if self.nfft % 2:
+            raise fields.wrong("nfft", f"is {self.nfft}, which is not even")
+        if self.window_size != self.nfft:
+            raise fields.wrong("window_size", f"is {self.window_size}; this code can run {self.nfft} (nfft)")
+        if 2 * self.hop_length > self.nfft:
+            raise fields.wrong("hop_length", f"is {self.hop_length}, more than half of nfft {self.nfft}")
+        if self.decoder_kernel_size < self.decoder_stride:
+            stride = f"decoder_stride_size {self.decoder_stride}"
+            raise fields.wrong("decoder_kernel_size", f"is {self.decoder_kernel_size}, less than {stride}")
         if self.encoder_skip_layer is not None and self.encoder_skip_layer > self.encoder_layers:
             raise fields.wrong("encoder_skip_layer_id", f"is {self.encoder_skip_layer} of {self.encoder_layers} layers")
         for name, width, heads in (

@@ -52,6 +52,7 @@ class SpeechLm(nn.Module):
         """Load the official folder; raises ConfigError or CheckpointError naming the file, field or tensor."""
         config = LmConfig.read(folder)
         with Checkpoint(folder) as checkpoint:
+            checkpoint.check_counts(config.families)
             with torch.device("meta"):
                 checkpoint.check(cls(config))
             model = cls.empty(config, device, dtype)

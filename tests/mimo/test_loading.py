@@ -70,6 +70,13 @@ def test_all_public_names_are_there() -> None:
         ("max_position_embeddings", 10**9, "at most"),
         ("group_size", 10**9, "at most"),
         ("delay_pattern", str(10**9), "at most"),
+        ("rope_theta", 0, "above 0"),
+        ("rope_theta", -1, "above 0"),
+        ("rope_theta", float("inf"), "must be a number"),
+        ("rms_norm_eps", float("nan"), "must be a number"),
+        ("rms_norm_eps", -1e-6, "above 0"),
+        ("head_dim", 7, "pairs"),
+        ("speech_vocab_size", "1", "nothing to say"),
     ],
 )
 def test_a_field_that_cannot_be_used_is_named(lm_folder: Path, field: str, value: object, problem: str) -> None:
@@ -83,7 +90,9 @@ def test_a_field_that_cannot_be_used_is_named(lm_folder: Path, field: str, value
 @pytest.mark.parametrize(
     ("field", "value"),
     [("d_model", None), ("codebook_size", [0]), ("vocoder_attn_window_size", [1]), ("ln_type", "RMSNorm"),
-     ("encoder_skip_layer_id", 99), ("encoder_attention_heads", 5), ("window_size", 2000)],
+     ("encoder_skip_layer_id", 99), ("encoder_attention_heads", 5), ("window_size", 2000), ("window_size", 480),
+     ("fmax", -5), ("fmax", 12_001), ("fmin", -5), ("rope_theta", 0), ("max_audio_seconds", 0),
+     ("hop_length", 500), ("nfft", 961), ("decoder_kernel_size", 1), ("vocoder_attn_window_size", [40, -2])],
 )  # fmt: skip
 def test_a_tokenizer_field_that_cannot_be_used_is_named(codec_folder: Path, field: str, value: object) -> None:
     edit(codec_folder / "config.json", **{field: value})
@@ -170,6 +179,30 @@ def test_a_config_that_contradicts_the_weights_names_the_tensor(lm_folder: Path)
     edit(lm_folder / "config.json", intermediate_size=161)
     with pytest.raises(CheckpointError, match=r"gate_proj\.weight' is \[160, 64\].*\[161, 64\]"):
         SpeechLm.load(lm_folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("lm", "num_hidden_layers", 2),
+        ("lm", "local_layers", 1),
+        ("lm", "input_local_layers", 1),
+        ("lm", "audio_channels", 4),
+        ("tokenizer", "encoder_layers", 4),
+        ("tokenizer", "decoder_layers", 1),
+        ("tokenizer", "vocoder_num_layers", 1),
+        ("tokenizer", "num_quantizers", 8),
+    ],
+)
+def test_a_config_that_asks_for_fewer_than_there_are_is_named(
+    folder: Path, tmp_path: Path, part: str, field: str, value: int
+) -> None:
+    """Such a model would load, and say nonsense."""
+    shutil.copytree(folder / part, tmp_path / part)
+    edit(tmp_path / part / "config.json", **{field: value})
+    with pytest.raises(ConfigError, match=rf"'{field}' is {value}, but the weights have '\w") as refused:
+        (SpeechLm if part == "lm" else Codec).load(tmp_path / part)
+    assert refused.value.field == field
 
 
 @pytest.mark.parametrize(("part", "field"), [("lm", "vocab_size"), ("lm", "hidden_size"), ("tokenizer", "d_model")])
