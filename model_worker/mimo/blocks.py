@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
+from .progress import got_on
 from .projection import Projection
 from .rotary import inverse_frequencies, rotary_table, rotate
 
@@ -136,6 +137,7 @@ class Blocks(nn.Module):
         cos, sin = rotary_table(frequencies.to(x.dtype).float(), x.shape[1], x.dtype)
         skipped = None
         for number, layer in enumerate(self.layers, 1):
+            got_on()
             x = layer(x, cos, sin, sight)
             if number == skip_layer:
                 skipped = x

@@ -36,6 +36,7 @@ from .failures import Failed, attempt, refusal
 from .graphs import SWITCH
 from .model import Model
 from .orders import Asked, Composer, Order
+from .progress import telling
 from .prompts import TASKS
 from .recording import recordings_in
 from .request import Request, Ticket
@@ -146,6 +147,9 @@ class Engine:
             return float("inf")
         return time.monotonic() - self._progress_s if self._busy() else 0.0
 
+    def _got_on(self) -> None:
+        self._progress_s = time.monotonic()
+
     def _nudge(self) -> None:
         with self._lock:
             self._nudged = True
@@ -164,11 +168,11 @@ class Engine:
     def _serve(self) -> None:
         try:
             self.device.claim()
-            with torch.inference_mode():
+            with torch.inference_mode(), telling(self._got_on):
                 while self._wait_for_work():
                     with self.device.at_work():
                         self._turn()
-                    self._progress_s = time.monotonic()
+                    self._got_on()
         except BaseException as error:
             self._broken = True
             hint = "start it again"
@@ -187,7 +191,7 @@ class Engine:
         with self._lock:
             while self._closed is None and not self._busy():
                 self._lock.wait()
-                self._progress_s = time.monotonic()
+                self._got_on()
             return self._closed is None
 
     def _turn(self) -> None:

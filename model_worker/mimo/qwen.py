@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
 from .compiled import FEW_ROWS, Cells, CompiledStack
+from .progress import got_on
 from .projection import Projection, is_ordinary, lay_out
 from .rotary import inverse_frequencies, rotary_table, rotate
 
@@ -164,12 +165,14 @@ class QwenStack(nn.Module):
         if self._compiled is not None and rows * steps <= FEW_ROWS and not is_ordinary():
             cells = memory.cells(self, rows, steps)
             if cells is not None:
+                got_on()
                 return self._compiled.run(x, cells)
         cos, sin = self.cos[positions], self.sin[positions]
         if cos.dim() == 3:
             cos, sin = cos[:, None], sin[:, None]
         x = x.reshape(rows * steps, width)
         for number, layer in enumerate(self.layers):
+            got_on()
             x = layer(x, steps, cos, sin, memory, number)
         return x.view(rows, steps, width)
 

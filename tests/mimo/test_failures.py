@@ -24,7 +24,9 @@ from model_worker.mimo import (
     read_wav,
 )
 from model_worker.mimo.batch import Batch
+from model_worker.mimo.blocks import Block
 from model_worker.mimo.failures import is_broken, is_out_of_memory
+from model_worker.mimo.qwen import QwenBlock
 from model_worker.mimo.slots import Slots
 from model_worker.mimo.step import Plan, Stepper
 
@@ -252,3 +254,32 @@ def test_a_watchdog_sees_an_engine_that_hangs(strict: Engine, monkeypatch: pytes
     release.set()
     ticket.result(60)
     assert 0.2 < stalled < 20
+
+
+def test_a_watchdog_sees_that_a_slow_engine_gets_on(
+    strict: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor one recording, prompt or wave may take longer than a watchdog waits."""
+    slow_s, least_s = 0.15, 0.6
+
+    def slowly(kind: type[Block] | type[QwenBlock]) -> None:
+        forward = kind.forward
+
+        def slow(self: Block | QwenBlock, *given: object) -> torch.Tensor:
+            if len(given[0]) > 1 or kind is Block:  # prompts, recordings and waves, not steps
+                time.sleep(slow_s)
+            return forward(self, *given)
+
+        monkeypatch.setattr(kind, "forward", slow)
+
+    slowly(Block)
+    slowly(QwenBlock)
+    began_s, seen = time.monotonic(), []
+    speech = read_wav(folder / "wavs" / "weather_22k.wav")
+    ticket = strict.submit(Request("converse", {"speech": speech}, seed=2, max_new=40, min_new=40))
+    while not ticket.done():
+        seen.append(strict.stalled_s())
+        time.sleep(0.02)
+    assert ticket.result().wave.any()
+    assert time.monotonic() - began_s > 3 * least_s
+    assert max(seen) < least_s
