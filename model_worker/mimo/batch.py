@@ -17,9 +17,9 @@ from .device import Coming, Device
 from .groups import Groups
 from .lm import SpeechLm
 from .orders import Order
-from .prefix import FEWEST_GROUPS, PrefixCache
+from .prefix import PrefixCache
 from .sampler import Uses
-from .slots import Slots
+from .slots import MADE, MIN_NEW, POSITION, STOPS, Slots
 from .step import Plan, Stepper
 
 LENGTH_STEP_CPU, LENGTH_STEP_GPU = 64, 256  # attention reads keys in multiples of this
@@ -31,8 +31,8 @@ class Flight:
 
     orders: list[Order]
     ids: Coming  # [rows]
-    stops: NDArray[np.int64]  # [rows, stop ids]
-    counts: NDArray[np.int64]  # [4, rows]: position, made, min_new, max_new after the step
+    rows: NDArray[np.int32]  # the rows of ``Slots.host`` after the step
+    most: NDArray[np.int64]  # groups that each may make
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,19 @@ class Ended:
     order: Order
     groups: Groups
     stopped: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landed:
+    """What a step brought: requests that made their first group, and those that ended, whose groups are coming."""
+
+    first: list[Order]
+    ended: list[tuple[Order, int, bool]]  # with its number of groups, and whether a stop id was the last
+    histories: Coming | None
+
+    @property
+    def here(self) -> bool:
+        return self.histories is None or self.histories.here
 
 
 class Batch:
@@ -57,37 +70,37 @@ class Batch:
         self.prefixes = PrefixCache(prefix_bytes)
         self.running: list[Order] = []
         self.flights: deque[Flight] = deque()
+        self._uses: tuple[Uses, Uses] | None = None  # what the running requests ask of the sampler; None: to be seen
 
     def admit(self, orders: list[Order]) -> None:
         """Read the prompts of ``orders`` into rows after the running ones; there must be room for them.
 
         When this raises, none of them runs.
         """
-        orders = sorted(orders, key=lambda order: -_own(order))
+        orders = sorted(orders, key=lambda order: -order.own)
         first = len(self.running)
         prompts: list[Groups] = []
         starts: list[int] = []
         for row, order in enumerate(orders, first):
-            groups, settings = order.groups, order.settings
-            order.cached = 0
-            start = order.shared if order.shared >= FEWEST_GROUPS else 0
+            start = order.prefix
             if start:
-                self._read_prefix(row, order, groups[:start])
-            prompts.append(groups[start:])
+                self._read_prefix(row, order, order.groups[:start])
+            prompts.append(order.groups[start:])
             starts.append(start)
-            self.slots.place(row, len(groups), settings)
+        self.slots.place(first, [(len(order.groups), order.settings) for order in orders])
         if self.steady:  # one at a time, so that no prompt's numbers depend on the others' lengths
             for row, (prompt, start) in enumerate(zip(prompts, starts, strict=True), first):
                 self.stepper.read(row, [prompt], [start])
         else:
             self.stepper.read(first, prompts, starts)
         self.running += orders
+        self._uses = None
 
     def _read_prefix(self, row: int, order: Order, prefix: Groups) -> None:
         kept = self.prefixes.find(prefix)
+        order.cached = len(prefix) if kept is not None else 0
         if kept is not None:
             self.slots.restore(row, kept)
-            order.cached = len(prefix)
             return
         self.stepper.read(row, [prefix], [0])
         self.prefixes.keep(prefix, self.slots.prefix(row, len(prefix)))
@@ -97,14 +110,17 @@ class Batch:
         slots, rows = self.slots, len(self.running)
         plan = self._plan(rows, width)
         self.graphs.run(plan, partial(self.stepper.step, plan))
-        slots.host_counts[:2, :rows] += 1
-        stops, counts = slots.host_stops[:rows].copy(), slots.host_counts[:, :rows].copy()
-        self.flights.append(Flight(list(self.running), self.device.fetch(slots.latest[:rows]), stops, counts))
+        slots.host[:rows, POSITION : MADE + 1] += 1
+        ids = self.device.fetch(slots.latest[:rows])
+        self.flights.append(Flight(list(self.running), ids, slots.host[:rows].copy(), slots.host_most[:rows].copy()))
 
     def _plan(self, running: int, width: int) -> Plan:
         slots, rows = self.slots, running
+        if self._uses is None:
+            settings = [order.settings for order in self.running]
+            self._uses = Uses.of([one.text for one in settings]), Uses.of([one.audio for one in settings])
         step = LENGTH_STEP_GPU if self.device.queues else LENGTH_STEP_CPU
-        longest = int(slots.host_counts[0, :running].max()) + 1
+        longest = int(slots.host[:running, POSITION].max()) + 1
         length = min(-(-longest // step) * step, slots.groups + 1)
         if self.device.queues:  # few different plans: powers of two
             while length & (length - 1) and length <= slots.groups:
@@ -113,29 +129,34 @@ class Batch:
             rows = width
         elif self.device.queues:
             rows = min(1 << (rows - 1).bit_length(), width)
-        return Plan(
-            rows,
-            length,
-            Uses.of([order.settings.text for order in self.running]),
-            Uses.of([order.settings.audio for order in self.running]),
-            bool((slots.host_counts[1, :running] < slots.host_counts[2, :running]).any()),
-        )
+        holds = bool((slots.host[:running, MADE] < slots.host[:running, MIN_NEW]).any())
+        return Plan(rows, length, *self._uses, holds)
 
-    def land(self) -> tuple[list[Order], list[Ended]]:
-        """Look at the oldest step: which requests made their first group, and which have ended."""
+    def land(self) -> Landed:
+        """Look at the oldest step; the rows of what has ended are free then."""
         flight = self.flights.popleft()
-        ids = flight.ids.wait().numpy()
-        _, made, least, most = flight.counts
-        stopped = (ids[:, None] == flight.stops).any(1) & (made >= least)
+        ids, made = flight.ids.wait().numpy(), flight.rows[:, MADE]
+        stopped = (ids[:, None] == flight.rows[:, STOPS:]).any(1) & (made >= flight.rows[:, MIN_NEW])
         first = [flight.orders[row] for row in np.flatnonzero(made == 1)]
-        ended = []
-        for row in np.flatnonzero(stopped | (made >= most)):
-            order = flight.orders[row]
-            if order in self.running:
-                groups = self.slots.history(self.running.index(order), int(made[row]))
-                ended.append(Ended(order, groups, bool(stopped[row])))
-                self.drop(order)
-        return first, ended
+        ended = [
+            (flight.orders[row], int(made[row]), bool(stopped[row]))
+            for row in np.flatnonzero(stopped | (made >= flight.most))
+            if flight.orders[row] in self.running
+        ]
+        if not ended:
+            return Landed(first, [], None)
+        places = [self.running.index(order) for order, _, _ in ended]
+        histories = self.device.fetch(self.slots.histories(places, [count for _, count, _ in ended]))
+        for order, _, _ in ended:
+            self.drop(order)
+        return Landed(first, ended, histories)
+
+    def groups_of(self, landed: Landed) -> list[Ended]:
+        """What ended, once its groups are there."""
+        if landed.histories is None:
+            return []
+        groups = self.slots.groups_of(landed.histories.wait(), [count for _, count, _ in landed.ended])
+        return [Ended(order, own, stopped) for (order, _, stopped), own in zip(landed.ended, groups, strict=True)]
 
     def drop(self, order: Order) -> None:
         """Free the row of a running request."""
@@ -144,10 +165,12 @@ class Batch:
             self.slots.move(last, row)
             self.running[row] = self.running[last]
         self.running.pop()
+        self._uses = None
 
     def clear(self) -> list[Order]:
         """Give up all rows, and the memory that can be spared; returns what was running."""
         orders, self.running = self.running, []
+        self._uses = None
         self.flights.clear()
         self.graphs.forget()
         self.spare()
@@ -157,8 +180,3 @@ class Batch:
         """Give back the memory that what runs can do without."""
         self.prefixes.clear()
         self.device.spare()
-
-
-def _own(order: Order) -> int:
-    """Groups of a prompt that cannot come from the prefix cache."""
-    return len(order.groups) - (order.shared if order.shared >= FEWEST_GROUPS else 0)

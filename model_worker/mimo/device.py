@@ -100,6 +100,11 @@ def device_for(device: torch.device) -> Device:
     return Cuda(device) if device.type == "cuda" else Device(device)
 
 
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor``, which is the host's, on a device; a GPU gets it when it comes to it, and nobody waits."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def exact(device: torch.device) -> None:
     """Have work on a GPU, in this whole process, done with all its bits and by kernels that depend on shapes alone.
 

@@ -18,30 +18,28 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 import torch
-from torch import Tensor
 
-from .batch import Batch, Ended
+from .batch import Batch
 from .caution import Caution
 from .codec import Seams
 from .device import Device, device_for
 from .errors import Cancelled, DeadlineOver, EngineClosed, EngineError
 from .failures import Failed, attempt, refusal
 from .graphs import SWITCH
+from .handout import Handout
+from .intake import Intake
 from .model import Model
 from .orders import Asked, Composer, Order
 from .progress import telling
-from .prompts import TASKS
-from .recording import recordings_in
 from .request import Request, Ticket
 from .sounds import Sounds
-from .takes import Answer, Take, Timing, answer, judge
+from .takes import Take
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +82,16 @@ class Engine:
             )
         self.caution = Caution(self.settings.slots, self.batch.graphs, steady=steady)
         self._composer = Composer(model, self.context, self.settings.seams)
-        self._sounds = Sounds(
+        sounds = Sounds(
             model.codec,
+            self.device,
             model.lm.config.channels,
             self.settings.seams,
             together=self.settings.steady is False,
             spare=self.batch.spare,
         )
+        self._intake = Intake(self._composer, sounds)
+        self._handout = Handout(model, self.batch, sounds)
         self.steps = 0
         self._open: set[Asked] = set()  # whose tickets have no end yet, wherever they are
         self._arrived: deque[Asked] = deque()
@@ -137,7 +138,7 @@ class Engine:
     @property
     def waiting(self) -> int:
         """Requests that wait for a slot."""
-        return len(self._arrived) + len(self._waiting)
+        return len(self._arrived) + len(self._intake) + len(self._waiting)
 
     def stalled_s(self) -> float:
         """Seconds since the engine last got on with work that it has; 0 when it has none, infinity when it broke.
@@ -161,7 +162,8 @@ class Engine:
             self._lock.notify_all()
 
     def _busy(self) -> bool:
-        return bool(self._arrived or self._waiting or self.batch.running or self.batch.flights)
+        batch = self.batch
+        return bool(self._arrived or self._intake or self._waiting or batch.running or batch.flights or self._handout)
 
     # the engine's thread
 
@@ -198,43 +200,24 @@ class Engine:
         self._take_in()
         self._drop_overdue()
         self._admit()
-        batch = self.batch
-        if batch.running:
+        if self.batch.running:
             self._step()
-        ended: list[Ended] = []
-        # where there is a queue one step stays in flight, so that the device does not wait for the host
-        while len(batch.flights) > (1 if self.device.queues and batch.running else 0):
-            first, done = batch.land()
-            for order in first:
-                order.first_group_s = time.monotonic()
-            ended += done
-        if ended:
-            self._hand_out(ended)
+        self._land()
+        for asked, end in self._handout.ready(wait=not self.batch.running):
+            self._settle(asked, end)
 
     def _take_in(self) -> None:
-        """Encode the recordings of what has arrived and build its prompts."""
+        """Encode the recordings of what has arrived, and build the prompts of those that are encoded."""
         with self._lock:
             arrived = list(self._arrived)
-        if not arrived:
-            return
-        codes = self._sounds.codes([part for asked in arrived for part in recordings_in(asked.given)])
-        for asked in arrived:
-            order = self._composed(asked, codes)
+            self._arrived.clear()
+        if arrived:
+            self._intake.begin(arrived)
+        for asked, order in self._intake.ready(wait=not self.batch.running):
             if isinstance(order, Failed):
                 self._settle(asked, order)
             else:
                 self._waiting.append(order)
-            with self._lock:
-                self._arrived.popleft()
-
-    def _composed(self, asked: Asked, codes: Mapping[bytes, Tensor | Failed]) -> Order | Failed:
-        known: dict[bytes, Tensor] = {}
-        for part in recordings_in(asked.given):
-            made = codes[part.digest]
-            if isinstance(made, Failed):
-                return made
-            known[part.digest] = made
-        return attempt(partial(self._composer.order, asked, known))
 
     def _drop_overdue(self) -> None:
         """End what was cancelled or whose time is over, waiting or running."""
@@ -278,6 +261,16 @@ class Engine:
         self.steps += 1
         self.caution.went_well()
 
+    def _land(self) -> None:
+        """Look at what steps have brought; where there is a queue one stays in flight, so that it is never empty."""
+        batch = self.batch
+        while len(batch.flights) > (1 if self.device.queues and batch.running else 0):
+            landed = batch.land()
+            for order in landed.first:
+                order.first_group_s = time.monotonic()
+            if landed.ended:
+                self._handout.begin(landed)
+
     def _start_again(self, failed: Failed, admitted: list[Order]) -> None:
         """After a failure: run everything again with more caution, or refuse what failed alone."""
         orders = self.batch.clear() + admitted
@@ -289,22 +282,6 @@ class Engine:
             alone.tried = True  # what was given back may be enough
         self._waiting.extendleft(reversed(orders))
 
-    def _hand_out(self, ended: list[Ended]) -> None:
-        """Decode what ended and give out the takes; what cannot be read or decoded fails alone."""
-        model = self.model
-        answers: list[tuple[Ended, Answer]] = []
-        for one in ended:
-            said = attempt(partial(answer, one.groups, model.text, model.lm.config, stopped=one.stopped))
-            if isinstance(said, Failed):
-                self._settle(one.order.asked, said)
-            else:
-                answers.append((one, said))
-        waves = iter(self._sounds.waves([said.codes for one, said in answers if _is_heard(one, said)]))
-        for one, said in answers:
-            wave = next(waves) if _is_heard(one, said) else torch.zeros(0)
-            take = wave if isinstance(wave, Failed) else attempt(partial(self._take, one, said, wave))
-            self._settle(one.order.asked, take)
-
     def _settle(self, asked: Asked, end: Take | Failed | EngineError) -> None:
         """End a ticket with its take, or with an error of this package."""
         with self._lock:
@@ -313,27 +290,3 @@ class Engine:
             asked.ticket.set_result(end)
         else:
             asked.ticket.set_exception(refusal(end.error) if isinstance(end, Failed) else end)
-
-    def _take(self, one: Ended, said: Answer, wave: Tensor) -> Take:
-        order = one.order
-        asked, now = order.asked, time.monotonic()
-        rate_hz = self.model.codec.config.sampling_rate_hz
-        samples = wave.cpu().numpy()
-        failure = None
-        if asked.request.decode:
-            failure = judge(samples, rate_hz, speaks=TASKS[asked.request.task].speaks, stopped=one.stopped)
-        timing = Timing(
-            waited_s=order.started_s - asked.submitted_s,
-            first_group_s=order.first_group_s - asked.submitted_s,
-            spent_s=now - asked.submitted_s,
-            prompt_groups=len(order.groups),
-            cached_groups=order.cached,
-            new_groups=len(one.groups),
-        )
-        return Take(
-            said.text, said.codes, samples, rate_hz, one.groups, one.stopped, order.settings.seed, failure, timing
-        )
-
-
-def _is_heard(one: Ended, said: Answer) -> bool:
-    return one.order.asked.request.decode and said.codes.shape[1] > 0

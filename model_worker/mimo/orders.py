@@ -19,6 +19,7 @@ from .config import LmConfig
 from .errors import PromptError
 from .groups import Groups
 from .model import Model
+from .prefix import FEWEST_GROUPS
 from .prompts import ROOM_PER_GROUP, TASKS, Prompt, default_template, is_chinese, spoken_text
 from .recording import ready, recordings_in, with_codes
 from .request import Request, Ticket
@@ -50,6 +51,16 @@ class Order:
     first_group_s: float = 0.0
     cached: int = 0  # groups of the prompt that came from the prefix cache
     tried: bool = False  # it found no memory although it was alone
+
+    @property
+    def prefix(self) -> int:
+        """Groups at the front that recur, where they are worth keeping."""
+        return self.shared if self.shared >= FEWEST_GROUPS else 0
+
+    @property
+    def own(self) -> int:
+        """Groups that cannot come from the prefix cache."""
+        return len(self.groups) - self.prefix
 
 
 class Composer:

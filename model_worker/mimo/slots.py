@@ -15,12 +15,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from .compiled import Cells
+from .device import send
 from .groups import Groups
 from .lm import SpeechLm
 from .qwen import QwenStack
 from .sampler import Sampling, SamplingRows, Uses, seed_words
 
 MOST_STOPS = 8  # stop ids a request may have
+
+# columns of what a row is at, and of its settings; those of two have one for text and one for audio
+POSITION, MADE, MIN_NEW, WORDS, TOP_K, GREEDY, TEMPERATURE, TOP_P, STOPS = 0, 1, 2, 3, 5, 7, 9, 11, 13
+COLUMNS = STOPS + MOST_STOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,21 @@ class Settings:
     stops: tuple[int, ...]
     min_new: int
     max_new: int
+
+    def columns(self, position: int, no_stop: int) -> NDArray[np.int32]:
+        """A row of ``Slots.state`` that has read ``position`` groups."""
+        row = np.full(COLUMNS, no_stop, np.int32)
+        row[[POSITION, MADE, MIN_NEW]] = position, 0, self.min_new
+        row[WORDS : WORDS + 2] = seed_words(self.seed)
+        row[STOPS : STOPS + len(self.stops)] = self.stops
+        fractions = row.view(np.float32)
+        for kind, how in enumerate((self.text, self.audio)):
+            row[TOP_K + kind], row[GREEDY + kind] = min(how.top_k, no_stop), how.greedy
+            fractions[TEMPERATURE + kind], fractions[TOP_P + kind] = how.temperature, how.top_p
+        return row
+
+
+IDLE = Settings(Sampling(greedy=True), Sampling(greedy=True), 0, (), 0, 0)  # of a row that nobody has
 
 
 class Slots:
@@ -47,63 +67,57 @@ class Slots:
         self.keys = torch.zeros(shape, device=device, dtype=lm.dtype)  # zeros: what is masked must still be finite
         self.values = torch.zeros_like(self.keys)
         self.hidden = torch.zeros(count, config.hidden_size, device=device, dtype=lm.dtype)
-        self.position = torch.zeros(count, dtype=torch.long, device=device)
-        self.made = torch.zeros(count, dtype=torch.long, device=device)
-        self.words = torch.zeros(count, 2, dtype=torch.int32, device=device)
-        self.stops = torch.full((count, MOST_STOPS), self.no_stop, device=device)
-        self.min_new = torch.zeros(count, dtype=torch.long, device=device)
-        self.sampling = torch.ones(2, 2, count, device=device)  # text, audio; temperature, top_p
-        self.top_k = torch.zeros(2, count, dtype=torch.long, device=device)
-        self.greedy = torch.ones(2, count, dtype=torch.bool, device=device)
-        self.text = torch.zeros(count, groups + 1, dtype=torch.int32, device=device)
-        self.codes = torch.zeros(
-            count, groups + 1, config.group_size, config.channels, dtype=torch.int16, device=device
-        )
+        # what a step needs to know of each row, and the same on the host, where steps have not been counted
+        self.host: NDArray[np.int32] = np.tile(IDLE.columns(0, self.no_stop), (count, 1))
+        self.host_most: NDArray[np.int64] = np.zeros(count, dtype=np.int64)
+        self.state = torch.from_numpy(self.host.copy()).to(device)
+        self.fractions = self.state.view(torch.float32)
+        # of each generated group the text id, then its codes
+        cells = 1 + config.group_size * config.channels
+        self.history = torch.zeros(count, groups + 1, cells, dtype=torch.int32, device=device)
         self.latest = torch.zeros(count, dtype=torch.long, device=device)
-        # what the host has to know of each row without asking the device
-        self.host_stops: NDArray[np.int64] = np.full((count, MOST_STOPS), self.no_stop, dtype=np.int64)
-        self.host_counts: NDArray[np.int64] = np.zeros((4, count), dtype=np.int64)  # position, made, min_new, max_new
+        self._frames = (config.group_size, config.channels)
 
-    @property
-    def _rows(self) -> list[Tensor]:
-        return [self.hidden, self.position, self.made, self.words, self.stops, self.min_new, self.text, self.codes]
-
-    def place(self, row: int, position: int, settings: Settings) -> None:
-        """Set up a row whose prompt of ``position`` groups has been read."""
-        stops = settings.stops
-        self.position[row] = position
-        self.made[row] = 0
-        self.min_new[row] = settings.min_new
-        self.words[row] = torch.tensor(seed_words(settings.seed), dtype=torch.int32)
-        for kind, how in enumerate((settings.text, settings.audio)):
-            self.sampling[kind, :, row] = torch.tensor([how.temperature, how.top_p])
-            self.top_k[kind, row] = how.top_k
-            self.greedy[kind, row] = how.greedy
-        self.host_stops[row] = self.no_stop
-        self.host_stops[row, : len(stops)] = stops
-        self.stops[row] = torch.from_numpy(self.host_stops[row])
-        self.host_counts[:, row] = (position, 0, settings.min_new, settings.max_new)
+    def place(self, first: int, rows: list[tuple[int, Settings]]) -> None:
+        """Set up rows ``first``.., whose prompts of so many groups have been read or will be."""
+        part = slice(first, first + len(rows))
+        self.host[part] = [settings.columns(position, self.no_stop) for position, settings in rows]
+        self.host_most[part] = [settings.max_new for _, settings in rows]
+        self.state[part] = send(torch.from_numpy(self.host[part].copy()), self.state.device)
 
     def move(self, source: int, target: int) -> None:
         """Move a running row to a free place."""
-        length = int(self.host_counts[0, source])
+        length = int(self.host[source, POSITION])
         for cache in (self.keys, self.values):
             cache[:, target, :, :length] = cache[:, source, :, :length]
-        for tensor in self._rows:
+        made = int(self.host[source, MADE])
+        self.history[target, :made] = self.history[source, :made]
+        for tensor in (self.hidden, self.state):
             tensor[target] = tensor[source]
-        for settings in (self.sampling, self.top_k, self.greedy):
-            settings[..., target] = settings[..., source]
-        self.host_stops[target] = self.host_stops[source]
-        self.host_counts[:, target] = self.host_counts[:, source]
+        self.host[target] = self.host[source]
+        self.host_most[target] = self.host_most[source]
 
     def how(self, kind: int, rows: int, uses: Uses) -> SamplingRows:
         """Sampling settings of the first ``rows`` rows; ``kind`` 0 is text, 1 is audio."""
-        temperature, top_p = self.sampling[kind, :, :rows]
-        return SamplingRows(temperature, self.top_k[kind, :rows], top_p, self.greedy[kind, :rows], uses)
+        whole, fractions = self.state[:rows], self.fractions[:rows]
+        return SamplingRows(
+            fractions[:, TEMPERATURE + kind],
+            whole[:, TOP_K + kind].long() if uses.top_k else whole[:, TOP_K + kind],
+            fractions[:, TOP_P + kind],
+            whole[:, GREEDY + kind].bool(),
+            uses,
+        )
 
-    def history(self, row: int, made: int) -> Groups:
-        """The first ``made`` generated groups of a row, on the CPU."""
-        return Groups(self.text[row, :made].cpu().long(), self.codes[row, :made].cpu().long())
+    def histories(self, rows: list[int], made: list[int]) -> Tensor:
+        """The first generated groups of some rows, one below the other: [all of them, 1 + frames * channels]."""
+        return torch.cat([self.history[row, :count] for row, count in zip(rows, made, strict=True)])
+
+    def groups_of(self, histories: Tensor, made: list[int]) -> list[Groups]:
+        """The groups of each row of :meth:`histories`, once they are on the host."""
+        return [
+            Groups(part[:, 0].long(), part[:, 1:].long().view(-1, *self._frames))
+            for part in torch.split(histories, made)
+        ]
 
     def prefix(self, row: int, length: int) -> tuple[Tensor, Tensor]:
         """A copy of the keys and values of a row's first groups: two [layers, kv_heads, length, head_dim]."""
@@ -123,7 +137,7 @@ class StepMemory:
         self.slots, self.rows, self.length = slots, rows, length
         device = slots.keys.device
         self.index = torch.arange(rows, device=device)
-        self.position = slots.position[:rows].clamp(max=slots.groups)
+        self.position = slots.state[:rows, POSITION].long().clamp_(max=slots.groups)
         seen = torch.arange(length, device=device)[None] <= self.position[:, None]
         blind = torch.zeros(seen.shape, dtype=slots.keys.dtype, device=device)
         self.mask = blind.masked_fill_(~seen, float("-inf"))[:, None, None]

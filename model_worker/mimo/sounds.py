@@ -10,6 +10,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from .codec import Codec, Seams
+from .device import Coming, Device
 from .failures import Failed, attempt
 from .recording import Recording
 
@@ -22,17 +23,26 @@ Made = TypeVar("Made")
 class Sounds:
     """Used by the engine's thread only. What cannot be encoded or decoded fails alone."""
 
-    def __init__(self, codec: Codec, channels: int, seams: Seams, *, together: bool, spare: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        device: Device,
+        channels: int,
+        seams: Seams,
+        *,
+        together: bool,
+        spare: Callable[[], None],
+    ) -> None:
         """``together``: many in one batch; else one after the other. ``spare`` gives back memory."""
-        self._codec, self._channels, self._seams = codec, channels, seams
+        self._codec, self._device, self._channels, self._seams = codec, device, channels, seams
         self._together, self._spare = together, spare
-        self._codes: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._codes: OrderedDict[bytes, Coming] = OrderedDict()
 
-    def codes(self, parts: list[Recording]) -> Mapping[bytes, Tensor | Failed]:
+    def codes(self, parts: list[Recording]) -> Mapping[bytes, Coming | Failed]:
         """Codes of recordings by their digests; those that were met lately are not encoded again."""
         wanted = {part.digest: part for part in parts}
         unknown = [part for digest, part in wanted.items() if digest not in self._codes]
-        found: dict[bytes, Tensor | Failed] = {
+        found: dict[bytes, Coming | Failed] = {
             digest: self._codes[digest] for digest in wanted if digest in self._codes
         }
         encoded = self._served(unknown, self._encode)
@@ -45,15 +55,16 @@ class Sounds:
             self._codes.popitem(last=False)
         return found
 
-    def waves(self, items: list[Tensor]) -> list[Tensor | Failed]:
+    def waves(self, items: list[Tensor]) -> list[Coming | Failed]:
         """Waves of code frames [codebooks, frames]."""
         return self._served(items, self._decode)
 
-    def _encode(self, parts: list[Recording]) -> list[Tensor]:
-        return self._codec.encode([part.wave for part in parts], self._channels, self._seams)
+    def _encode(self, parts: list[Recording]) -> list[Coming]:
+        codes = self._codec.encode([part.wave for part in parts], self._channels, self._seams)
+        return [self._device.fetch(one) for one in codes]
 
-    def _decode(self, items: list[Tensor]) -> list[Tensor]:
-        return self._codec.decode(items, self._seams)
+    def _decode(self, items: list[Tensor]) -> list[Coming]:
+        return [self._device.fetch(wave) for wave in self._codec.decode(items, self._seams)]
 
     def _served(self, items: list[Given], work: Callable[[list[Given]], list[Made]]) -> list[Made | Failed]:
         """What ``work`` makes of all items in one call, where that may be and succeeds, else of one after the other.

@@ -16,7 +16,7 @@ from .groups import Groups
 from .lm import SpeechLm
 from .local import Run
 from .sampler import SamplingRows, Uses, choose, gumbel
-from .slots import PromptMemory, Slots, StepMemory
+from .slots import MADE, MIN_NEW, MOST_STOPS, POSITION, STOPS, WORDS, PromptMemory, Slots, StepMemory
 
 PROMPT_CHUNK = 1024  # groups of one prompt read in one go; bounds the attention mask
 PROMPT_BATCH = 4096  # groups, padded, of several prompts read in one go
@@ -50,25 +50,28 @@ class Stepper:
         positions = memory.position.clamp(max=slots.groups - 1)[:, None]
         hidden = self.lm.backbone(x[:, None], positions, memory)[:, 0]
         slots.hidden[:rows] = self.lm.backbone.normed(hidden)
-        made = slots.made[:rows].clamp(max=slots.groups)
-        slots.text[memory.index, made] = ids.to(torch.int32)
-        slots.codes[memory.index, made] = codes.to(torch.int16)
+        made = slots.state[:rows, MADE].long().clamp_(max=slots.groups)
+        slots.history[memory.index, made] = torch.cat((ids[:, None], codes.flatten(1)), 1).to(torch.int32)
         slots.latest[:rows] = ids
-        slots.position[:rows] += 1
-        slots.made[:rows] += 1
+        slots.state[:rows, POSITION : MADE + 1] += 1
 
     def _choose_text(self, plan: Plan) -> Tensor:
         slots, rows = self.slots, plan.rows
         logits = self.lm.text_logits(slots.hidden[:rows])
         forbidden = None
         if plan.holds:
-            held = (slots.made[:rows] < slots.min_new[:rows])[:, None].expand(-1, slots.stops.shape[1])
+            state = slots.state[:rows]
+            held = (state[:, MADE] < state[:, MIN_NEW])[:, None].expand(-1, MOST_STOPS)
             columns = torch.zeros(rows, slots.no_stop + 1, dtype=torch.bool, device=logits.device)
-            forbidden = columns.scatter_(1, slots.stops[:rows], held)[:, : slots.no_stop]
+            forbidden = columns.scatter_(1, state[:, STOPS:].long(), held)[:, : slots.no_stop]
         noise = None
         if plan.text.draws:
-            noise = gumbel(slots.words[:rows], slots.made[:rows], 0, self.text_sites)
+            noise = self._noise(slice(0, rows), 0, self.text_sites)
         return choose(logits, slots.how(0, rows, plan.text), noise, forbidden)
+
+    def _noise(self, rows: slice | Tensor, site: int, sites: Tensor) -> Tensor:
+        state = self.slots.state[rows]
+        return gumbel(state[:, WORDS : WORDS + 2], state[:, MADE], site, sites)
 
     def _audio(self, plan: Plan, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [rows, frames, channels] of the new groups, and what goes into the backbone for them."""
@@ -92,7 +95,7 @@ class Stepper:
         how: SamplingRows = slots.how(1, plan.rows, plan.audio).rows(chosen)
         noise = None
         if plan.audio.draws:
-            noise = gumbel(slots.words[: plan.rows][chosen], slots.made[: plan.rows][chosen], 1, lm.local.sites)
+            noise = self._noise(chosen, 1, lm.local.sites)
 
         def pick(run: Run, logits: Tensor) -> Tensor:
             part = None if noise is None else noise[:, run.noise].view(logits.shape)

@@ -165,16 +165,20 @@ def test_prompts_that_do_not_fit_together_are_read_a_few_at_a_time(
     assert all(map(equal, [ticket.result(60) for ticket in [strict.submit(one) for one in requests(4)]], wanted))
 
 
-@pytest.mark.parametrize("part", ["read", "step", "history"])
+@pytest.mark.parametrize("part", ["read", "step", "histories"])
 def test_nobody_waits_for_ever_when_the_device_breaks(model: Model, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """While prompts are read, in a step, or as an answer is fetched: wherever a request was just then."""
 
+    submitted = threading.Event()
+
     def broken(*_: object) -> None:
+        submitted.wait(20)
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(Slots if part == "history" else Stepper, part, broken)
+    monkeypatch.setattr(Slots if part == "histories" else Stepper, part, broken)
     with Engine(model, EngineSettings(slots=2, groups=256)) as engine:
         tickets = [engine.submit(request) for request in requests(4)]
+        submitted.set()
         for ticket in tickets:
             with pytest.raises(EngineClosed, match="device-side assert"):
                 ticket.result(20)

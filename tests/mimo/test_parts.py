@@ -47,12 +47,12 @@ def test_a_static_step_computes_what_a_branching_one_does(model: Model) -> None:
             stepper = Stepper(model.lm, slots, model.text.empty, static=static)
             for row in range(2):
                 prompt = Groups.of_text(model.text.encode("Hello there")[: 4 - row], config)
-                slots.place(row, len(prompt), Settings(how, how, row, (), 0, 50))
+                slots.place(row, [(len(prompt), Settings(how, how, row, (), 0, 50))])
                 stepper.read(row, [prompt], [0])
             plan = Plan(width, 64, Uses(True, False, True), Uses(True, False, True), False)
             for _ in range(12):
                 stepper.step(plan)
-            outcomes.append([slots.history(row, 12) for row in range(2)])
+            outcomes.append(slots.groups_of(slots.histories([0, 1], [12, 12]), [12, 12]))
     for one, other in zip(*outcomes, strict=True):
         assert torch.equal(one.text, other.text)
         assert torch.equal(one.codes, other.codes)
