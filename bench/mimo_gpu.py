@@ -82,7 +82,7 @@ def parts(model: Model, size: int, device: str, repeats: int) -> None:
     how = SamplingRows.of([SAMPLED] * size, lm.device)
     state = torch.randn(size, lm.config.local_dim, device=device, dtype=lm.dtype)
     codes = lm.empty_codes.expand(size, lm.config.group_size, -1) - 1
-    plan = Plan(size, 512, Uses(False, False, False), how.uses, False)
+    plan = Plan(size, 512, Uses(False, False, False), how.uses, mutes=False, holds=False)
     works: dict[str, Callable[[], object]] = {
         "step": lambda: (stepper.step(plan), slots.position.fill_(300), slots.made.fill_(0)),
         "local decoder, greedy": lambda: lm.local(

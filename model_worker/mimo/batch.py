@@ -19,10 +19,11 @@ from .lm import SpeechLm
 from .orders import Order
 from .prefix import PrefixCache
 from .sampler import Uses
-from .slots import MADE, MIN_NEW, POSITION, STOPS, Slots
+from .slots import MADE, MIN_NEW, POSITION, STOPS, Settings, Slots
 from .step import Plan, Stepper
 
 LENGTH_STEP_CPU, LENGTH_STEP_GPU = 64, 256  # attention reads keys in multiples of this
+LENGTH_STEP_LONG, LONG = 1024, 2048  # and on a GPU, from a length on, of this
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +71,7 @@ class Batch:
         self.prefixes = PrefixCache(prefix_bytes)
         self.running: list[Order] = []
         self.flights: deque[Flight] = deque()
-        self._uses: tuple[Uses, Uses] | None = None  # what the running requests ask of the sampler; None: to be seen
+        self._asks: tuple[Uses, Uses | None, bool] | None = None  # of a plan; None: to be looked at again
 
     def admit(self, orders: list[Order]) -> None:
         """Read the prompts of ``orders`` into rows after the running ones; there must be room for them.
@@ -94,7 +95,12 @@ class Batch:
         else:
             self.stepper.read(first, prompts, starts)
         self.running += orders
-        self._uses = None
+        self._asks = None
+
+    def unread(self, order: Order) -> int:
+        """Groups of a prompt that would have to be read now."""
+        kept = order.prefix > 0 and order.groups[: order.prefix] in self.prefixes
+        return order.own if kept else len(order.groups)
 
     def _read_prefix(self, row: int, order: Order, prefix: Groups) -> None:
         kept = self.prefixes.find(prefix)
@@ -116,21 +122,17 @@ class Batch:
 
     def _plan(self, running: int, width: int) -> Plan:
         slots, rows = self.slots, running
-        if self._uses is None:
-            settings = [order.settings for order in self.running]
-            self._uses = Uses.of([one.text for one in settings]), Uses.of([one.audio for one in settings])
-        step = LENGTH_STEP_GPU if self.device.queues else LENGTH_STEP_CPU
+        if self._asks is None:
+            self._asks = _asks([order.settings for order in self.running])
         longest = int(slots.host[:running, POSITION].max()) + 1
-        length = min(-(-longest // step) * step, slots.groups + 1)
-        if self.device.queues:  # few different plans: powers of two
-            while length & (length - 1) and length <= slots.groups:
-                length = min(length + (length & -length), slots.groups + 1)
+        step = LENGTH_STEP_CPU
+        if self.device.queues:  # few different plans
+            step = LENGTH_STEP_GPU if longest <= LONG else LENGTH_STEP_LONG
+            rows = min(1 << (rows - 1).bit_length(), width)
         if self.steady:
             rows = width
-        elif self.device.queues:
-            rows = min(1 << (rows - 1).bit_length(), width)
         holds = bool((slots.host[:running, MADE] < slots.host[:running, MIN_NEW]).any())
-        return Plan(rows, length, *self._uses, holds)
+        return Plan(rows, min(-(-longest // step) * step, slots.room), *self._asks, holds)
 
     def land(self) -> Landed:
         """Look at the oldest step; the rows of what has ended are free then."""
@@ -165,12 +167,12 @@ class Batch:
             self.slots.move(last, row)
             self.running[row] = self.running[last]
         self.running.pop()
-        self._uses = None
+        self._asks = None
 
     def clear(self) -> list[Order]:
         """Give up all rows, and the memory that can be spared; returns what was running."""
         orders, self.running = self.running, []
-        self._uses = None
+        self._asks = None
         self.flights.clear()
         self.graphs.forget()
         self.spare()
@@ -180,3 +182,9 @@ class Batch:
         """Give back the memory that what runs can do without."""
         self.prefixes.clear()
         self.device.spare()
+
+
+def _asks(rows: list[Settings]) -> tuple[Uses, Uses | None, bool]:
+    """What rows ask of a plan: how text is chosen, how audio (None: nobody speaks), and whether some must not speak."""
+    speaking = [row.audio for row in rows if row.speaks]
+    return Uses.of([row.text for row in rows]), Uses.of(speaking) if speaking else None, len(speaking) < len(rows)

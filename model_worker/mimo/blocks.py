@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
+from .device import send
 from .progress import got_on
 from .projection import Projection
 from .rotary import inverse_frequencies, rotary_table, rotate
@@ -22,7 +23,7 @@ BAND_BLOCK = 64  # queries that share one gathered stretch of keys in windowed a
 
 def length_mask(lengths: list[int], longest: int, device: torch.device) -> Tensor:
     """True where a position is inside its item: [items, longest]."""
-    return torch.arange(longest, device=device)[None] < torch.tensor(lengths, device=device)[:, None]
+    return torch.arange(longest, device=device)[None] < send(torch.tensor(lengths), device)[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Sight:
         offset = torch.arange(span, device=device)[None] - self.left - query  # key minus query
         inside = (offset >= -self.left) & (offset <= self.right)
         key = torch.arange(blocks, device=device)[:, None] * BAND_BLOCK + torch.arange(span, device=device) - self.left
-        limits = torch.tensor(self.lengths, device=device)[:, None, None]
+        limits = send(torch.tensor(self.lengths), device)[:, None, None]
         real = (key >= 0) & (key < limits)  # [items, blocks, span]
         seen = (inside & real[:, :, None]) | (offset == 0)  # a padded query sees itself, see above
         out = functional.scaled_dot_product_attention(

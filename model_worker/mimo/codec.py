@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .checkpoint import Checkpoint, settle
 from .config import CodecConfig
 from .decoder import Decoded, Decoder
-from .device import exact, settled
+from .device import exact, send, settled
 from .encoder import Encoder
 from .errors import AudioError, CheckpointError
 from .gate import GATE
@@ -128,7 +128,7 @@ class Codec(nn.Module):
         self._check_codebooks(codebooks)
         for wave in waves:
             self.check_length(len(wave))
-        mels = [self.mel(wave.to(self.device)) for wave in waves]
+        mels = [self.mel(send(wave, self.device)) for wave in waves]
         cut = [self._reference_pieces(mel) if seams is Seams.REFERENCE else self._smooth_pieces(mel) for mel in mels]
         states = iter(self.states([piece for pieces in cut for piece in pieces]))
         results = []
@@ -168,18 +168,18 @@ class Codec(nn.Module):
     # decoding
 
     def decode_once(self, items: list[Tensor]) -> tuple[Tensor, Decoded]:
-        """Decode code ids [codebooks, frames] of each item in one batch; also the summed code vectors.
+        """Decode code ids [codebooks, frames] of each item, on the host, in one batch; also the summed code vectors.
 
         All items must have the same number of codebooks.
         """
         lengths = [item.shape[1] for item in items]
         if min(lengths) < 1:
             raise AudioError("there are no code frames to decode")
-        codes = torch.zeros(items[0].shape[0], len(items), max(lengths), dtype=torch.long, device=self.device)
+        codes = torch.zeros(items[0].shape[0], len(items), max(lengths), dtype=torch.long)
         for row, item in enumerate(items):
             self._check_codes(item)
-            codes[:, row, : item.shape[1]] = item.to(self.device)
-        vectors = self.quantizer.decode(codes)
+            codes[:, row, : item.shape[1]] = item
+        vectors = self.quantizer.decode(send(codes, self.device))
         return vectors, self.decoder(vectors, lengths)
 
     @torch.inference_mode()

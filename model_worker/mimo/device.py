@@ -101,8 +101,10 @@ def device_for(device: torch.device) -> Device:
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """``tensor``, which is the host's, on a device; a GPU gets it when it comes to it, and nobody waits."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    """``tensor`` on a device; a GPU gets what is the host's when it comes to it, and nobody waits."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def exact(device: torch.device) -> None:

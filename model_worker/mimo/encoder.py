@@ -9,6 +9,7 @@ from torch.nn import functional
 from .blocks import Blocks, Sight, length_mask
 from .checkpoint import Parts, parts_of
 from .config import CodecConfig
+from .device import send
 
 
 class Encoder(nn.Module):
@@ -73,9 +74,9 @@ class Encoder(nn.Module):
         assert self.pool is not None
         pool = self.config.pool
         steps = torch.arange(-(-max(states) // pool) * pool, device=x.device)
-        last = torch.tensor(states, device=x.device)[:, None] - 1
+        last = send(torch.tensor(states), x.device)[:, None] - 1
         x = x.gather(1, steps.minimum(last)[..., None].expand(-1, -1, x.shape[-1]))
-        repeats = torch.tensor([n < to for n, to in zip(states, call_states, strict=True)], device=x.device)
+        repeats = send(torch.tensor([n < to for n, to in zip(states, call_states, strict=True)]), x.device)
         keep = (steps[None] <= last) | repeats[:, None]
         x = functional.gelu(self.pool((x * keep[..., None].to(x.dtype)).transpose(1, 2))).transpose(1, 2)
         pooled: Tensor = self.pool_norm(x)

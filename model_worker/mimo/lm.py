@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from .checkpoint import Checkpoint, Parts, parts_of, settle
 from .config import LmConfig
-from .device import exact, settled
+from .device import exact, send, settled
 from .gate import GATE
 from .local import LocalDecoder
 from .projection import Projection, lay_out
@@ -127,12 +127,12 @@ class SpeechLm(nn.Module):
     def embed(self, text: Tensor, codes: Tensor, empty_id: int) -> Tensor:
         """Input vectors [groups, hidden] of mixed groups; the patch encoder runs for the audio groups only.
 
-        Ids and codes are best on the CPU: which groups are audio is then known without waiting for the device.
+        Ids and codes are on the host: which groups are audio is then known without waiting for the device.
         """
         audio = (text == empty_id).nonzero()[:, 0]
-        out = self.embed_text(text.to(self.device))
+        out = self.embed_text(send(text, self.device))
         if len(audio):
-            out[audio.to(self.device)] = self.embed_audio(codes[audio].to(self.device))
+            out[send(audio, self.device)] = self.embed_audio(send(codes[audio], self.device))
         return out
 
     def text_logits(self, hidden: Tensor) -> Tensor:

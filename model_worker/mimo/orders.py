@@ -102,6 +102,7 @@ class Composer:
             stops=tuple(dict.fromkeys(map(operator.index, stops))),
             min_new=min(operator.index(request.min_new), self._context),
             max_new=max(1, min(most, self._context - len(groups))),
+            speaks=_speaks(request),
         )
         return Order(asked, groups, min(prompt.shared, len(groups) - 1), settings)
 
@@ -154,6 +155,12 @@ class Composer:
                 hint="give shorter recordings (6.25 groups a second) or less text",
             )
         _check_ids(groups, self._model.lm.config)
+
+
+def _speaks(request: Request) -> bool:
+    if request.speaks is not None:
+        return request.speaks
+    return request.prompt is not None or TASKS[request.task].speaks
 
 
 def _check_ids(groups: Groups, config: LmConfig) -> None:

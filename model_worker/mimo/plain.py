@@ -49,8 +49,12 @@ def generate(
     text: Sampling = GREEDY,
     audio: Sampling = GREEDY,
     seed: int = 0,
+    speaks: bool = True,
 ) -> Groups:
-    """Continue ``prompt`` until a stop id or ``max_new`` groups; the stop group is part of the result."""
+    """Continue ``prompt`` until a stop id or ``max_new`` groups; the stop group is part of the result.
+
+    Without ``speaks`` no audio group is chosen.
+    """
     memory = GrowingMemory()
     device = lm.device
     words = torch.tensor([seed_words(seed)], dtype=torch.int32, device=device)
@@ -65,6 +69,8 @@ def generate(
         start += len(latest)
         counter = torch.tensor([len(made)], device=device)
         logits = lm.text_logits(hidden)
+        if not speaks:
+            logits[:, empty_id] = float("-inf")
         forbidden = torch.zeros_like(logits, dtype=torch.bool)
         if len(made) < min_new:
             forbidden[:, list(stops)] = True

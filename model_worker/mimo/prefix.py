@@ -28,6 +28,9 @@ class PrefixCache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __contains__(self, prefix: Groups) -> bool:
+        return prefix.key() in self._kept
+
     def find(self, prefix: Groups) -> Kept | None:
         key = prefix.key()
         kept = self._kept.get(key)

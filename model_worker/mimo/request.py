@@ -31,6 +31,7 @@ class Request:
     max_new: int | None = None
     deadline_s: float | None = None  # from being submitted
     decode: bool = True  # make a wave of the codes
+    speaks: bool | None = None  # it may choose audio groups; None: as its task does, or where ``prompt`` is set
     prompt: Prompt | None = None
 
 

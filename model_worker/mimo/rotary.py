@@ -9,7 +9,7 @@ from torch import Tensor
 def inverse_frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
     """theta^(-2i/head_dim) for each pair: [head_dim / 2] float32."""
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim
-    return 1.0 / torch.pow(torch.tensor(theta, device=device), exponents)
+    return 1.0 / torch.pow(theta, exponents)
 
 
 def rotary_table(frequencies: Tensor, positions: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,10 @@ from .qwen import QwenStack
 from .sampler import Sampling, SamplingRows, Uses, seed_words
 
 MOST_STOPS = 8  # stop ids a request may have
+LINE_GROUPS = 64
 
 # columns of what a row is at, and of its settings; those of two have one for text and one for audio
-POSITION, MADE, MIN_NEW, WORDS, TOP_K, GREEDY, TEMPERATURE, TOP_P, STOPS = 0, 1, 2, 3, 5, 7, 9, 11, 13
+POSITION, MADE, MIN_NEW, MUTE, WORDS, TOP_K, GREEDY, TEMPERATURE, TOP_P, STOPS = 0, 1, 2, 3, 4, 6, 8, 10, 12, 14
 COLUMNS = STOPS + MOST_STOPS
 
 
@@ -38,11 +39,12 @@ class Settings:
     stops: tuple[int, ...]
     min_new: int
     max_new: int
+    speaks: bool = True  # it may choose audio groups
 
     def columns(self, position: int, no_stop: int) -> NDArray[np.int32]:
         """A row of ``Slots.state`` that has read ``position`` groups."""
         row = np.full(COLUMNS, no_stop, np.int32)
-        row[[POSITION, MADE, MIN_NEW]] = position, 0, self.min_new
+        row[[POSITION, MADE, MIN_NEW, MUTE]] = position, 0, self.min_new, not self.speaks
         row[WORDS : WORDS + 2] = seed_words(self.seed)
         row[STOPS : STOPS + len(self.stops)] = self.stops
         fractions = row.view(np.float32)
@@ -62,8 +64,9 @@ class Slots:
         config, device = lm.config, lm.device
         self.count, self.groups = count, groups
         self.no_stop = config.vocab_size  # pads the stop ids: one id beyond the vocabulary
-        # one group more than can be used: where padding is written
-        shape = (config.layers, count, config.kv_heads, groups + 1, config.head_dim)
+        # one group more than can be used, where padding is written; in whole lines, as attention wants its keys
+        self.room = -(-(groups + 1) // LINE_GROUPS) * LINE_GROUPS
+        shape = (config.layers, count, config.kv_heads, self.room, config.head_dim)
         self.keys = torch.zeros(shape, device=device, dtype=lm.dtype)  # zeros: what is masked must still be finite
         self.values = torch.zeros_like(self.keys)
         self.hidden = torch.zeros(count, config.hidden_size, device=device, dtype=lm.dtype)
@@ -164,8 +167,8 @@ class PromptMemory:
         self.slots, self.first, self.fresh = slots, first, not any(starts)
         device = slots.keys.device
         steps = torch.arange(max(lengths), device=device)
-        self.positions = torch.tensor(starts, device=device)[:, None] + steps
-        inside = steps < torch.tensor(lengths, device=device)[:, None]
+        self.positions = send(torch.tensor(starts), device)[:, None] + steps
+        inside = steps < send(torch.tensor(lengths), device)[:, None]
         self.target = self.positions.masked_fill(~inside, slots.groups)
         self.index = torch.arange(first, first + len(starts), device=device)[:, None]
         self.length = max(start + length for start, length in zip(starts, lengths, strict=True))

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .device import send
 from .groups import Groups
 from .lm import SpeechLm
 from .local import Run
 from .sampler import SamplingRows, Uses, choose, gumbel
-from .slots import MADE, MIN_NEW, MOST_STOPS, POSITION, STOPS, WORDS, PromptMemory, Slots, StepMemory
+from .slots import MADE, MIN_NEW, MOST_STOPS, MUTE, POSITION, STOPS, WORDS, PromptMemory, Slots, StepMemory
 
 PROMPT_CHUNK = 1024  # groups of one prompt read in one go; bounds the attention mask
 PROMPT_BATCH = 4096  # groups, padded, of several prompts read in one go
@@ -29,7 +30,8 @@ class Plan:
     rows: int
     length: int  # keys seen by attention
     text: Uses
-    audio: Uses
+    audio: Uses | None  # None: no row may speak
+    mutes: bool  # some row may not
     holds: bool  # some row may not stop yet
 
 
@@ -58,6 +60,8 @@ class Stepper:
     def _choose_text(self, plan: Plan) -> Tensor:
         slots, rows = self.slots, plan.rows
         logits = self.lm.text_logits(slots.hidden[:rows])
+        if plan.mutes:
+            logits[:, self.empty_id].masked_fill_(slots.state[:rows, MUTE].bool(), float("-inf"))
         forbidden = None
         if plan.holds:
             state = slots.state[:rows]
@@ -70,38 +74,40 @@ class Stepper:
         return choose(logits, slots.how(0, rows, plan.text), noise, forbidden)
 
     def _noise(self, rows: slice | Tensor, site: int, sites: Tensor) -> Tensor:
+        """Of the rows' next groups."""
         state = self.slots.state[rows]
         return gumbel(state[:, WORDS : WORDS + 2], state[:, MADE], site, sites)
 
     def _audio(self, plan: Plan, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [rows, frames, channels] of the new groups, and what goes into the backbone for them."""
         lm, rows = self.lm, plan.rows
+        codes, x = lm.empty_codes.repeat(rows, lm.config.group_size, 1), lm.embed_text(ids)
+        if plan.audio is None:
+            return codes, x
         is_audio = ids == self.empty_id
         if self.static:
             here = is_audio[:, None]
-            codes = torch.where(here[..., None], self._sound(plan, slice(0, rows)), lm.empty_codes)
-            return codes, torch.where(here, lm.embed_audio(codes), lm.embed_text(ids))
-        codes = lm.empty_codes.repeat(rows, lm.config.group_size, 1)
-        x = lm.embed_text(ids)
+            codes = torch.where(here[..., None], self._sound(rows, plan.audio, slice(0, rows)), codes)
+            return codes, torch.where(here, lm.embed_audio(codes), x)
         chosen = is_audio.nonzero()[:, 0]
         if len(chosen):
-            codes[chosen] = made = self._sound(plan, chosen)
+            codes[chosen] = made = self._sound(rows, plan.audio, chosen)
             x[chosen] = lm.embed_audio(made)
         return codes, x
 
-    def _sound(self, plan: Plan, chosen: slice | Tensor) -> Tensor:
+    def _sound(self, rows: int, uses: Uses, chosen: slice | Tensor) -> Tensor:
         """Audio groups [chosen rows, frames, channels] from the local decoder."""
         slots, lm = self.slots, self.lm
-        how: SamplingRows = slots.how(1, plan.rows, plan.audio).rows(chosen)
+        how: SamplingRows = slots.how(1, rows, uses).rows(chosen)
         noise = None
-        if plan.audio.draws:
+        if uses.draws:
             noise = self._noise(chosen, 1, lm.local.sites)
 
         def pick(run: Run, logits: Tensor) -> Tensor:
             part = None if noise is None else noise[:, run.noise].view(logits.shape)
             return choose(logits, how, part, run.forbidden)
 
-        codes: Tensor = lm.local(lm.local_state(slots.hidden[: plan.rows][chosen]), lm.speech_table, pick)
+        codes: Tensor = lm.local(lm.local_state(slots.hidden[:rows][chosen]), lm.speech_table, pick)
         return codes
 
     def read(self, first: int, prompts: list[Groups], starts: list[int]) -> None:
@@ -126,6 +132,6 @@ class Stepper:
             x = torch.nn.utils.rnn.pad_sequence(list(embedded), batch_first=True)
             memory = PromptMemory(self.slots, first, [start + offset for start in starts[: len(parts)]], lengths)
             x = lm.backbone(x, memory.positions, memory)
-            last = x[torch.arange(len(parts), device=x.device), torch.tensor(lengths, device=x.device) - 1]
+            last = x[torch.arange(len(parts), device=x.device), send(torch.tensor(lengths) - 1, x.device)]
             # rows with more to come are overwritten by their next chunk
             self.slots.hidden[first : first + len(parts)] = lm.backbone.normed(last)

@@ -223,7 +223,7 @@ def test_it_answers_in_writing_and_in_speech_and_says_what_it_hears(
         (engine.understands, lambda seed: engine.understands.understand(speech, "Who speaks?", seed=seed)),
         (engine.converses, lambda seed: engine.converses.converse(speech, tmp_path / "a.wav", system="x", seed=seed)),
     ):
-        assert able.version.startswith("mimo-1 ")
+        assert able.version.startswith("mimo-2 ")
         answers = []
         for seed in range(8):
             with contextlib.suppress(EngineRefused):

@@ -5,15 +5,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from model_worker.mimo import DeviceError, Engine, EngineClosed, EngineSettings, Model, OutOfMemory, Request, Take
+from model_worker.mimo import (
+    DeviceError,
+    Engine,
+    EngineClosed,
+    EngineSettings,
+    Model,
+    OutOfMemory,
+    Prompt,
+    Request,
+    Take,
+)
 from model_worker.mimo.device import Device, exact, settled
 from model_worker.mimo.gate import Gate
 from model_worker.mimo.graphs import SWITCH, Graphs, graphs_for
+from model_worker.mimo.groups import Groups
 from model_worker.mimo.step import Plan, Stepper
 
 from .asking import SENTENCES, equal
@@ -50,6 +62,61 @@ def test_late_results_and_recorded_steps_change_no_take(
             assert all(map(equal, takes(engine, asked(5)), wanted))
         assert sum(tape.replays for tape in engine.batch.graphs.recordings.values()) > 20
         assert device.owner is engine._thread
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_answers_in_text_do_not_pay_for_sound_and_are_the_same_beside_speech(
+    model: Model, wanted: list[Take], monkeypatch: pytest.MonkeyPatch, steady: bool
+) -> None:
+    """The local decoder is three quarters of a step's kernels."""
+    plans, step = list[Plan](), Stepper.step
+
+    def watched(self: Stepper, plan: Plan) -> None:
+        plans.append(plan)
+        step(self, plan)
+
+    monkeypatch.setattr(Stepper, "step", watched)
+    written = [Request("chat", {"text": SENTENCES[seed]}, seed=seed, max_new=30, min_new=30) for seed in range(3)]
+    with queued(model, Queueing(), slots=8, steady=steady) as engine:
+        alone = [engine.run(request) for request in written]
+        assert plans
+        assert all(plan.audio is None for plan in plans)
+        mixed = takes(engine, [*written, *asked(5)])
+        assert any(plan.audio is not None and plan.mutes for plan in plans)
+    assert all(map(equal, mixed, [*alone, *wanted]))
+    assert all(take.text and not take.codes.numel() for take in alone)
+    assert not any((take.groups.text == model.text.empty).any() for take in alone)
+
+
+def test_a_prompt_that_is_continued_as_it_is_may_be_answered_in_sound(model: Model) -> None:
+    """Whatever its task, as the reference does; unless the request says no."""
+    groups = model.prompts.build("speak", {"text": "Hello.", "template": "Say"}).groups
+    request = Request("chat", prompt=Prompt(groups, 0), seed=1, max_new=12, decode=False)
+    with queued(model, Queueing()) as engine:
+        assert (engine.run(request).groups.text == model.text.empty).any()
+        assert not (engine.run(replace(request, speaks=False)).groups.text == model.text.empty).any()
+
+
+def test_attention_reads_whole_lines_and_few_lengths(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt of 600 groups is not paid for as one of 1,024."""
+    seen, step = set[int](), Stepper.step
+
+    def watched(self: Stepper, plan: Plan) -> None:
+        seen.add(plan.length)
+        step(self, plan)
+
+    monkeypatch.setattr(Stepper, "step", watched)
+    with Engine(model, EngineSettings(slots=1, groups=129), Queueing()) as engine:
+        engine.run(asked(1)[0])
+        assert seen == {192}
+        assert engine.batch.slots.keys.shape[3] == 192
+    seen.clear()
+    text = model.text.encode("a long story about a river and a boat " * 80)
+    with Engine(model, EngineSettings(slots=1, groups=2000), Queueing()) as engine:
+        for count in (250, 600, 1300):
+            groups = Groups.of_text(text[:count], model.lm.config)
+            engine.run(Request("chat", prompt=Prompt(groups, 0), stops=(), max_new=8, decode=False))
+    assert seen == {256, 512, 768, 1536}
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, rows: int) -> list[Plan]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,11 @@ from model_worker.mimo import (
 )
 from model_worker.mimo.batch import Batch
 from model_worker.mimo.codec import Seams
+from model_worker.mimo.engine import BUSY_GROUPS
+from model_worker.mimo.groups import Groups
 from model_worker.mimo.orders import Composer
 from model_worker.mimo.plain import generate
+from model_worker.mimo.step import Plan, Stepper
 
 from .asking import SENTENCES, endless, equal, requests
 
@@ -61,6 +65,7 @@ def test_the_engine_agrees_with_plain_generation(model: Model, slots: int, stead
             text=request.text or task.text,
             audio=request.audio or task.audio,
             seed=request.seed,
+            speaks=task.speaks,
         )
         assert torch.equal(alone.text, take.groups.text)
         assert torch.equal(alone.codes, take.groups.codes)
@@ -99,6 +104,34 @@ def test_freed_rows_are_filled_at_once(model: Model) -> None:
         tickets = [engine.submit(endless(seed, groups)) for seed, groups in enumerate((60, 10, 10, 10, 10))]
         assert [len(ticket.result(60).groups) for ticket in tickets] == [60, 10, 10, 10, 10]
         assert engine.steps == 60  # the short ones took turns beside the long one
+
+
+def test_who_runs_does_not_wait_for_many_long_prompts(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read a few at a time, between steps."""
+    read, step, between = Stepper.read, Stepper.step, [0]
+
+    def reading(self: Stepper, first: int, prompts: list[Groups], starts: list[int]) -> None:
+        between[-1] += sum(map(len, prompts))
+        read(self, first, prompts, starts)
+
+    def stepping(self: Stepper, plan: Plan) -> None:
+        between.append(0)
+        step(self, plan)
+
+    monkeypatch.setattr(Stepper, "read", reading)
+    monkeypatch.setattr(Stepper, "step", stepping)
+    ids = model.text.encode("a long story about a river " * 100)[:500]
+    prompt = Prompt(Groups.of_text(ids, model.lm.config), 0)
+    with Engine(model, EngineSettings(slots=8, groups=700)) as engine:
+        first = engine.submit(endless(0, 200))
+        while not engine.steps:
+            time.sleep(0.001)
+        del between[:-1]
+        others = [engine.submit(Request("chat", prompt=prompt, stops=(), max_new=2, decode=False)) for _ in range(6)]
+        assert all(len(ticket.result(60).groups) == 2 for ticket in others)
+        assert len(first.result(60).groups) == 200
+    assert sum(between) == 3000
+    assert max(between) <= BUSY_GROUPS + 500
 
 
 def test_a_deadline_ends_a_running_and_a_waiting_request(model: Model) -> None:

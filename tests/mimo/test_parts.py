@@ -49,7 +49,7 @@ def test_a_static_step_computes_what_a_branching_one_does(model: Model) -> None:
                 prompt = Groups.of_text(model.text.encode("Hello there")[: 4 - row], config)
                 slots.place(row, [(len(prompt), Settings(how, how, row, (), 0, 50))])
                 stepper.read(row, [prompt], [0])
-            plan = Plan(width, 64, Uses(True, False, True), Uses(True, False, True), False)
+            plan = Plan(width, 64, Uses(True, False, True), Uses(True, False, True), mutes=False, holds=False)
             for _ in range(12):
                 stepper.step(plan)
             outcomes.append(slots.groups_of(slots.histories([0, 1], [12, 12]), [12, 12]))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LANGUAGES = frozenset({"en", "zh"})
 CHUNK_S = 30
 SLOTS_GPU, SLOTS_CPU = 16, 4  # requests that run at once; in bfloat16 one of 8,192 groups takes 1.2 GB
-REVISION = 1  # of what these modules do around the model
+REVISION = 2  # of what these modules do around the model
 
 FAILURES = {
     "no-audio": ("the model answered without speaking", Reason.SILENT),
