@@ -59,7 +59,9 @@ class Settings(BaseSettings):
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a GPU if there is one"
     )
     mimo_dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 on a GPU")
-    mimo_slots: int = Field(default=0, ge=0, le=1024, description="requests at once; 0: 16 on a GPU, 4 on a CPU")
+    mimo_slots: int = Field(
+        default=0, ge=0, le=1024, description="requests at once; 0: as many as fit into a GPU, up to 32; 4 on a CPU"
+    )
     mimo_groups: int = Field(default=8192, ge=256, description="160 ms each: prompt and answer of one request")
     mimo_deadline_s: float = Field(default=3600, gt=0, description="wall clock for one request, waiting included")
 

@@ -67,6 +67,10 @@ class Device:
     def spare(self) -> None:
         """Give memory back that nothing uses."""
 
+    def free_bytes(self) -> int | None:
+        """Memory that could be had; None where that is not the limit."""
+        return None
+
     def graphs(self) -> Graphs:
         return graphs_for(self.device)
 
@@ -94,6 +98,10 @@ class Cuda(Device):
 
     def spare(self) -> None:
         torch.cuda.empty_cache()
+
+    def free_bytes(self) -> int:
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free) + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
 
 
 def device_for(device: torch.device) -> Device:

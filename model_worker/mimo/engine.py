@@ -19,7 +19,7 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -39,11 +39,14 @@ from .model import Model
 from .orders import Asked, Composer, Order
 from .progress import telling
 from .request import Request, Ticket
+from .slots import slot_bytes
 from .sounds import Sounds
 from .step import PROMPT_BATCH
 from .takes import Take
 
 BUSY_GROUPS = 1024  # of prompts, read between two steps of others: at full size some 30 ms of an H100, going by FLOPs
+SLOTS_GPU, SLOTS_CPU = 32, 4  # of engines that are not told how many
+WORK_BYTES = 3 << 30  # for what steps, prompts and waves hold while they are made: an estimate, generous up to 32 rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,10 @@ class EngineSettings:
     smaller for a while, and bits are those of that width.
     """
 
-    slots: int = 16  # requests that run at once
+    slots: int = 0  # requests that run at once; 0: on a GPU as many as fit, up to 32, on a processor 4
     groups: int = 2048  # prompt and answer of one request together; at most the model's context
     prefix_bytes: int = 2 << 30  # keys and values kept for recurring prefixes
+    left_bytes: int = 0  # memory that is left to others where ``slots`` are as many as fit
     seams: Seams = Seams.SMOOTH  # how recordings and waves longer than a minute are joined
     steady: bool | None = None
 
@@ -69,10 +73,11 @@ class Engine:
 
     def __init__(self, model: Model, settings: EngineSettings | None = None, device: Device | None = None) -> None:
         self.model = model
-        self.settings = settings or EngineSettings()
+        asked = settings or EngineSettings()
         self.device = device or device_for(model.lm.device)
         model.lm.lay_out()
-        self.context = min(self.settings.groups, model.lm.config.context_groups)
+        self.context = min(asked.groups, model.lm.config.context_groups)
+        self.settings = asked if asked.slots else replace(asked, slots=self._as_many_as_fit(asked))
         steady = model.lm.dtype != torch.float32 if self.settings.steady is None else self.settings.steady
         with self.device.at_work():
             self.batch = Batch(
@@ -108,6 +113,14 @@ class Engine:
         self._progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._serve, name="mimo-engine", daemon=True)
         self._thread.start()
+
+    def _as_many_as_fit(self, asked: EngineSettings) -> int:
+        with self.device.at_work():
+            free = self.device.free_bytes()
+        if free is None:
+            return SLOTS_CPU
+        room = free - asked.left_bytes - asked.prefix_bytes - WORK_BYTES
+        return max(1, min(SLOTS_GPU, room // slot_bytes(self.model.lm, self.context)))
 
     def __enter__(self) -> Self:
         return self

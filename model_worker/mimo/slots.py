@@ -57,6 +57,18 @@ class Settings:
 IDLE = Settings(Sampling(greedy=True), Sampling(greedy=True), 0, (), 0, 0)  # of a row that nobody has
 
 
+def slot_bytes(lm: SpeechLm, groups: int) -> int:
+    """What one row of :class:`Slots` takes, the few numbers of its state aside."""
+    config = lm.config
+    keys_and_values = 2 * config.layers * config.kv_heads * _room(groups) * config.head_dim * lm.dtype.itemsize
+    return keys_and_values + (groups + 1) * (1 + config.group_size * config.channels) * torch.int32.itemsize
+
+
+def _room(groups: int) -> int:
+    """One group more than can be used, where padding is written; in whole lines, as attention wants its keys."""
+    return -(-(groups + 1) // LINE_GROUPS) * LINE_GROUPS
+
+
 class Slots:
     """Keys, values, states, settings and histories of up to ``count`` requests of up to ``groups`` groups."""
 
@@ -64,8 +76,7 @@ class Slots:
         config, device = lm.config, lm.device
         self.count, self.groups = count, groups
         self.no_stop = config.vocab_size  # pads the stop ids: one id beyond the vocabulary
-        # one group more than can be used, where padding is written; in whole lines, as attention wants its keys
-        self.room = -(-(groups + 1) // LINE_GROUPS) * LINE_GROUPS
+        self.room = _room(groups)
         shape = (config.layers, count, config.kv_heads, self.room, config.head_dim)
         self.keys = torch.zeros(shape, device=device, dtype=lm.dtype)  # zeros: what is masked must still be finite
         self.values = torch.zeros_like(self.keys)

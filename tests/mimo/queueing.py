@@ -49,9 +49,14 @@ class Queueing(Device):
 
     queues = True
 
-    def __init__(self, record: Callable[[Callable[[], None]], Tape] = Tape, gate: Gate | None = None) -> None:
+    def __init__(
+        self,
+        record: Callable[[Callable[[], None]], Tape] = Tape,
+        gate: Gate | None = None,
+        free_bytes: int = 80 << 30,
+    ) -> None:
         super().__init__(torch.device("cpu"))
-        self.record, self.gate = record, gate or Gate()
+        self.record, self.gate, self._free_bytes = record, gate or Gate(), free_bytes
         self.recorders = 0
         self.owner: threading.Thread | None = None
 
@@ -66,6 +71,9 @@ class Queueing(Device):
     def fetch(self, tensor: Tensor) -> Coming:
         room = torch.full_like(tensor, 77)
         return Coming(room, Late(tensor.clone(), room))
+
+    def free_bytes(self) -> int:
+        return self._free_bytes
 
     def graphs(self) -> Graphs:
         return Graphs(self._recorder)

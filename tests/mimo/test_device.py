@@ -23,6 +23,7 @@ from model_worker.mimo import (
     Take,
 )
 from model_worker.mimo.device import Device, exact, settled
+from model_worker.mimo.engine import WORK_BYTES
 from model_worker.mimo.gate import Gate
 from model_worker.mimo.graphs import SWITCH, Graphs, graphs_for
 from model_worker.mimo.groups import Groups
@@ -117,6 +118,17 @@ def test_attention_reads_whole_lines_and_few_lengths(model: Model, monkeypatch: 
             groups = Groups.of_text(text[:count], model.lm.config)
             engine.run(Request("chat", prompt=Prompt(groups, 0), stops=(), max_new=8, decode=False))
     assert seen == {256, 512, 768, 1536}
+
+
+@pytest.mark.parametrize(("rows", "slots"), [(-10, 1), (0.9, 1), (7.5, 7), (1e6, 32)])
+def test_as_many_requests_run_at_once_as_there_is_room_for(model: Model, rows: float, slots: int) -> None:
+    kept = 1 << 30
+    with Engine(model, EngineSettings(slots=1, groups=512)) as one:
+        held = sum(part.numel() * part.element_size() for part in (one.batch.slots.keys, one.batch.slots.history))
+    row_bytes = held + one.batch.slots.values.numel() * 4
+    device = Queueing(free_bytes=int(rows * row_bytes) + WORK_BYTES + 2 * kept)
+    with Engine(model, EngineSettings(groups=512, prefix_bytes=kept, left_bytes=kept), device) as engine:
+        assert engine.settings.slots == engine.batch.slots.count == slots
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, rows: int) -> list[Plan]:

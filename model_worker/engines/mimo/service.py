@@ -27,11 +27,10 @@ from speechmill.settings import Settings
 from speechmill.takes import Reason
 
 if TYPE_CHECKING:
-    from model_worker.mimo import Engine, Request, Sound, Take, Ticket
+    from model_worker.mimo import Engine, Model, Request, Sound, Take, Ticket
 
 LANGUAGES = frozenset({"en", "zh"})
 CHUNK_S = 30
-SLOTS_GPU, SLOTS_CPU = 16, 4  # requests that run at once; in bfloat16 one of 8,192 groups takes 1.2 GB
 REVISION = 2  # of what these modules do around the model
 
 FAILURES = {
@@ -121,7 +120,12 @@ class Service:
 
     @property
     def at_once(self) -> int:
-        """Requests that are worth submitting at a time."""
+        """Requests that are worth submitting at a time; on a GPU it is seen when the model is loaded how many fit."""
+        from model_worker.mimo.engine import SLOTS_CPU, SLOTS_GPU
+
+        loaded = self._engines.get(INSTRUCT)
+        if loaded is not None:
+            return loaded.settings.slots
         return self._settings.mimo_slots or (SLOTS_CPU if self._device()[0] == "cpu" else SLOTS_GPU)
 
     def run(self, request: Request, repository: Repository = INSTRUCT) -> Take:
@@ -202,7 +206,8 @@ class Service:
                 model = self._engines[INSTRUCT].model.with_language_model(self.weights.folder(BASE))
             else:
                 model = Model.load(self.weights.folder(INSTRUCT), self.weights.folder(TOKENIZER), device, dtype)
-            return Engine(model, EngineSettings(slots=self.at_once, groups=self.groups))
+            left = self._left_bytes(model) if repository is INSTRUCT else 0
+            return Engine(model, EngineSettings(self._settings.mimo_slots, self.groups, left_bytes=left))
         except (CheckpointError, ConfigError) as error:
             raise MissingWeights(str(error), hint=error.hint) from None
         except (RuntimeError, MemoryError) as error:
@@ -212,6 +217,16 @@ class Service:
                 f"{repository.name} does not fit into the memory of {device}",
                 hint="lower SPEECHMILL_MIMO_SLOTS or SPEECHMILL_MIMO_GROUPS, or use a larger machine",
             ) from error
+
+    def _left_bytes(self, model: Model) -> int:
+        """What the instruct model leaves free for a base model that may come: its weights, and as much to work in."""
+        if self.weights.folders[BASE] is None:
+            return 0
+        from model_worker.mimo.device import device_for
+
+        weights = sum(part.numel() * part.element_size() for part in model.lm.parameters())
+        free = device_for(model.lm.device).free_bytes() or 0
+        return weights + max(0, free - weights) // 2
 
     def _device(self) -> tuple[str, str]:
         device, dtype = self._settings.mimo_device, self._settings.mimo_dtype
