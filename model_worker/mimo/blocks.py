@@ -66,6 +66,10 @@ class Sight:
             padded = functional.pad(x, (0, 0, self.left, self.right + tail))
             return padded.unfold(2, span, BAND_BLOCK).transpose(-1, -2)  # [items, heads, blocks, span, width]
 
+        def flat(x: Tensor) -> Tensor:
+            """Every block an item of its own: in four dimensions PyTorch has kernels that keep no scores."""
+            return x.transpose(1, 2).flatten(0, 1)
+
         device = q.device
         query = torch.arange(BAND_BLOCK, device=device)[:, None]
         offset = torch.arange(span, device=device)[None] - self.left - query  # key minus query
@@ -74,13 +78,10 @@ class Sight:
         limits = send(torch.tensor(self.lengths), device)[:, None, None]
         real = (key >= 0) & (key < limits)  # [items, blocks, span]
         seen = (inside & real[:, :, None]) | (offset == 0)  # a padded query sees itself, see above
-        out = functional.scaled_dot_product_attention(
-            queries.transpose(1, 2),
-            stretches(k).transpose(1, 2),
-            stretches(v).transpose(1, 2),
-            attn_mask=seen[:, :, None],
-        )
-        return out.transpose(1, 2).reshape(items, heads, blocks * BAND_BLOCK, width)[:, :, :longest]
+        mask = seen.flatten(0, 1)[:, None]
+        out = functional.scaled_dot_product_attention(flat(queries), flat(stretches(k)), flat(stretches(v)), mask)
+        out = out.reshape(items, blocks, heads, BAND_BLOCK, width).transpose(1, 2)
+        return out.reshape(items, heads, blocks * BAND_BLOCK, width)[:, :, :longest]
 
 
 class Block(nn.Module):
