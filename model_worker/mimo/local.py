@@ -40,19 +40,19 @@ class LocalMemory:
     """Keys and values of the passes of one group; filled from the front, fresh for every group."""
 
     def __init__(self, layers: int, rows: int, heads: int, steps: int, head_dim: int, like: Tensor) -> None:
-        self.keys, self.values = like.new_empty(2, layers, rows, heads, steps, head_dim)
+        self.cache = like.new_empty(2, layers, rows, heads, steps, head_dim)  # keys, values
         self.step = 0
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = self.keys[layer], self.values[layer]
-        end = self.step + 1
-        keys[:, :, self.step : end] = k
-        values[:, :, self.step : end] = v
-        return functional.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end])
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        rows, heads, _, head_dim = q.shape
+        cache, end = self.cache[:, layer], self.step + 1
+        cache[:, :, :, self.step : end] = kv.view(rows, 2, heads, 1, head_dim).transpose(0, 1)
+        return functional.scaled_dot_product_attention(q, *cache[:, :, :, :end])
 
     def cells(self, _stack: QwenStack, rows: int, _steps: int) -> Cells:
         at = np.full(rows, self.step)
-        return Cells(self.keys, self.values, at, at + 1)
+        keys, values = self.cache
+        return Cells(keys, values, at, at + 1)
 
 
 class LocalDecoder(nn.Module):

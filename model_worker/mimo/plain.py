@@ -24,7 +24,8 @@ class GrowingMemory:
     def __init__(self) -> None:
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        k, v = kv.chunk(2, 1)
         if layer in self.kept:
             keys, values = self.kept[layer]
             k, v = torch.cat((keys, k), 2), torch.cat((values, v), 2)

@@ -13,8 +13,6 @@ from .groups import Groups
 
 FEWEST_GROUPS = 16  # a shorter prefix is read faster than looked up and copied
 
-Kept = tuple[Tensor, Tensor]
-
 
 class PrefixCache:
     """The most recently used prefixes, up to ``limit_bytes`` of keys and values."""
@@ -23,7 +21,7 @@ class PrefixCache:
         self.limit_bytes = limit_bytes
         self.bytes = 0
         self.hits = 0
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -31,7 +29,7 @@ class PrefixCache:
     def __contains__(self, prefix: Groups) -> bool:
         return prefix.key() in self._kept
 
-    def find(self, prefix: Groups) -> Kept | None:
+    def find(self, prefix: Groups) -> Tensor | None:
         key = prefix.key()
         kept = self._kept.get(key)
         if kept is not None:
@@ -39,9 +37,9 @@ class PrefixCache:
             self.hits += 1
         return kept
 
-    def keep(self, prefix: Groups, kept: Kept) -> None:
+    def keep(self, prefix: Groups, kept: Tensor) -> None:
         """Keep a prefix; the least recently used ones make room. One larger than the whole cache is not kept."""
-        size = _bytes(kept)
+        size = kept.nbytes
         if size > self.limit_bytes:
             return
         key = prefix.key()
@@ -51,13 +49,9 @@ class PrefixCache:
         self.bytes += size
         while self.bytes > self.limit_bytes:
             _, dropped = self._kept.popitem(last=False)
-            self.bytes -= _bytes(dropped)
+            self.bytes -= dropped.nbytes
 
     def clear(self) -> None:
         """Forget everything: memory is needed elsewhere."""
         self._kept.clear()
         self.bytes = 0
-
-
-def _bytes(kept: Kept) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in kept)

@@ -22,8 +22,9 @@ from .rotary import inverse_frequencies, rotary_table, rotate
 class Memory(Protocol):
     """Keeps keys and values of a stack."""
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attended values [rows, heads, steps, head_dim] for q of that shape; k, v have [rows, kv_heads, …]."""
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        """Attended values [rows, heads, steps, head_dim] for q of that shape; ``kv`` are the new keys, and below them
+        the values: [rows, 2 * kv_heads, steps, head_dim]."""
         ...
 
     def cells(self, stack: QwenStack, rows: int, steps: int) -> Cells | None:
@@ -37,7 +38,8 @@ class Within:
     def __init__(self, *, causal: bool) -> None:
         self.causal = causal
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # noqa: ARG002 (every memory takes it)
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:  # noqa: ARG002 (every memory takes it)
+        k, v = kv.chunk(2, 1)
         return functional.scaled_dot_product_attention(
             q, k, v, is_causal=self.causal, enable_gqa=q.shape[1] != k.shape[1]
         )
@@ -87,21 +89,20 @@ class QwenBlock(nn.Module):
         return [*products, self.attention_norm, self.ffn_norm]
 
     def forward(self, x: Tensor, steps: int, cos: Tensor, sin: Tensor, memory: Memory, layer: int) -> Tensor:
-        """``x`` [rows * steps, width]; ``cos``, ``sin`` [rows or 1, 1, steps, head_dim]."""
+        """``x`` [rows * steps, width], which is added to; ``cos``, ``sin`` [rows or 1, 1, steps, head_dim]."""
         turning = self.heads + self.kv_heads
         qkv = self.qkv(rms_norm(x, self.attention_norm, self.eps))
         if steps == 1:
             qkv = qkv.view(-1, turning + self.kv_heads, 1, self.head_dim)
         else:
             qkv = qkv.view(-1, steps, turning + self.kv_heads, self.head_dim).transpose(1, 2)
-        turned = rotate(qkv[:, :turning], cos, sin)
-        seen = memory.attend(layer, turned[:, : self.heads], turned[:, self.heads :], qkv[:, turning:])
+        rotate(qkv[:, :turning], cos, sin, out=qkv[:, :turning])
+        seen = memory.attend(layer, qkv[:, : self.heads], qkv[:, self.heads :])
         if steps > 1:
             seen = seen.transpose(1, 2)
-        x = x + self.o_proj(seen.reshape(len(x), self.heads * self.head_dim))
+        x = self.o_proj.onto(x, seen.reshape(len(x), self.heads * self.head_dim))
         gate, up = self.gate_up(rms_norm(x, self.ffn_norm, self.eps)).chunk(2, 1)
-        out: Tensor = x + self.down_proj(functional.silu(gate) * up)
-        return out
+        return self.down_proj.onto(x, functional.silu(gate) * up)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -170,7 +171,7 @@ class QwenStack(nn.Module):
         cos, sin = self.cos[positions], self.sin[positions]
         if cos.dim() == 3:
             cos, sin = cos[:, None], sin[:, None]
-        x = x.reshape(rows * steps, width)
+        x = x.reshape(rows * steps, width).clone()  # the layers add to it in place
         for number, layer in enumerate(self.layers):
             got_on()
             x = layer(x, steps, cos, sin, memory, number)

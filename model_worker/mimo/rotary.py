@@ -24,6 +24,9 @@ def rotary_table(frequencies: Tensor, positions: int, dtype: torch.dtype) -> tup
     return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn every pair of ``x`` [..., head_dim] by its angle; the table's rows broadcast against ``x``."""
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Turn every pair of ``x`` [..., head_dim] by its angle; the table's rows broadcast against ``x``.
+
+    ``out`` may be ``x`` itself.
+    """
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin, out=out)

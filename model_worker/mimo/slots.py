@@ -77,9 +77,9 @@ class Slots:
         self.count, self.groups = count, groups
         self.no_stop = config.vocab_size  # pads the stop ids: one id beyond the vocabulary
         self.room = _room(groups)
-        shape = (config.layers, count, config.kv_heads, self.room, config.head_dim)
-        self.keys = torch.zeros(shape, device=device, dtype=lm.dtype)  # zeros: what is masked must still be finite
-        self.values = torch.zeros_like(self.keys)
+        # keys, values; zeros, since what is masked must still be finite
+        shape = (2, config.layers, count, config.kv_heads, self.room, config.head_dim)
+        self.cache = torch.zeros(shape, device=device, dtype=lm.dtype)
         self.hidden = torch.zeros(count, config.hidden_size, device=device, dtype=lm.dtype)
         # what a step needs to know of each row, and the same on the host, where steps have not been counted
         self.host: NDArray[np.int32] = np.tile(IDLE.columns(0, self.no_stop), (count, 1))
@@ -102,8 +102,7 @@ class Slots:
     def move(self, source: int, target: int) -> None:
         """Move a running row to a free place."""
         length = int(self.host[source, POSITION])
-        for cache in (self.keys, self.values):
-            cache[:, target, :, :length] = cache[:, source, :, :length]
+        self.cache[:, :, target, :, :length] = self.cache[:, :, source, :, :length]
         made = int(self.host[source, MADE])
         self.history[target, :made] = self.history[source, :made]
         for tensor in (self.hidden, self.state):
@@ -133,15 +132,13 @@ class Slots:
             for part in torch.split(histories, made)
         ]
 
-    def prefix(self, row: int, length: int) -> tuple[Tensor, Tensor]:
-        """A copy of the keys and values of a row's first groups: two [layers, kv_heads, length, head_dim]."""
-        return self.keys[:, row, :, :length].clone(), self.values[:, row, :, :length].clone()
+    def prefix(self, row: int, length: int) -> Tensor:
+        """A copy of the keys and values of a row's first groups: [2, layers, kv_heads, length, head_dim]."""
+        return self.cache[:, :, row, :, :length].clone()
 
-    def restore(self, row: int, prefix: tuple[Tensor, Tensor]) -> None:
+    def restore(self, row: int, prefix: Tensor) -> None:
         """Put a copy of a prefix back at the front of a row."""
-        keys, values = prefix
-        self.keys[:, row, :, : keys.shape[2]] = keys
-        self.values[:, row, :, : values.shape[2]] = values
+        self.cache[:, :, row, :, : prefix.shape[3]] = prefix
 
 
 class StepMemory:
@@ -149,26 +146,26 @@ class StepMemory:
 
     def __init__(self, slots: Slots, rows: int, length: int) -> None:
         self.slots, self.rows, self.length = slots, rows, length
-        device = slots.keys.device
+        device = slots.cache.device
         self.index = torch.arange(rows, device=device)
         self.position = slots.state[:rows, POSITION].long().clamp_(max=slots.groups)
         seen = torch.arange(length, device=device)[None] <= self.position[:, None]
-        blind = torch.zeros(seen.shape, dtype=slots.keys.dtype, device=device)
+        blind = torch.zeros(seen.shape, dtype=slots.cache.dtype, device=device)
         self.mask = blind.masked_fill_(~seen, float("-inf"))[:, None, None]
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = self.slots.keys[layer], self.slots.values[layer]
-        keys[self.index, :, self.position] = k[:, :, 0]
-        values[self.index, :, self.position] = v[:, :, 0]
-        keys, values = keys[: self.rows, :, : self.length], values[: self.rows, :, : self.length]
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        cache = self.slots.cache[:, layer]
+        heads, shared, width = q.shape[1], kv.shape[1] // 2, q.shape[3]
+        cache[:, self.index, :, self.position] = kv.view(self.rows, 2, shared, width)
+        keys, values = cache[:, : self.rows, :, : self.length]
         # the query heads that share a key head become steps of it: no copy of keys, and every backend can do it
-        heads, shared, width = q.shape[1], k.shape[1], q.shape[3]
         folded = q.reshape(self.rows, shared, heads // shared, width)
         return functional.scaled_dot_product_attention(folded, keys, values, attn_mask=self.mask).reshape(q.shape)
 
     def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> Cells:
         at = self.position.numpy()
-        return Cells(self.slots.keys, self.slots.values, at, at + 1)
+        keys, values = self.slots.cache
+        return Cells(keys, values, at, at + 1)
 
 
 class PromptMemory:
@@ -176,7 +173,7 @@ class PromptMemory:
 
     def __init__(self, slots: Slots, first: int, starts: list[int], lengths: list[int]) -> None:
         self.slots, self.first, self.fresh = slots, first, not any(starts)
-        device = slots.keys.device
+        device = slots.cache.device
         steps = torch.arange(max(lengths), device=device)
         self.positions = send(torch.tensor(starts), device)[:, None] + steps
         inside = steps < send(torch.tensor(lengths), device)[:, None]
@@ -186,15 +183,16 @@ class PromptMemory:
         self.positions.clamp_(max=slots.groups - 1)
         self.mask = (torch.arange(self.length, device=device) <= self.positions[..., None])[:, None]
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = self.slots.keys[layer], self.slots.values[layer]
-        keys[self.index, :, self.target] = k.transpose(1, 2)
-        values[self.index, :, self.target] = v.transpose(1, 2)
-        times = q.shape[1] // k.shape[1]
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        cache = self.slots.cache[:, layer]
+        rows, heads, steps, width = q.shape
+        shared = kv.shape[1] // 2
+        cache[:, self.index, :, self.target] = kv.transpose(1, 2).reshape(rows, steps, 2, shared, width)
         if self.fresh:
-            return functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=times > 1)
-        rows = slice(self.first, self.first + len(q))
-        k, v = (cache[rows, :, : self.length].repeat_interleave(times, 1) for cache in (keys, values))
+            k, v = kv.chunk(2, 1)
+            return functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=heads > shared)
+        known = cache[:, self.first : self.first + rows, :, : self.length]
+        k, v = known.repeat_interleave(heads // shared, 2)
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
 
     def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> None:

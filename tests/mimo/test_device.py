@@ -110,7 +110,7 @@ def test_attention_reads_whole_lines_and_few_lengths(model: Model, monkeypatch: 
     with Engine(model, EngineSettings(slots=1, groups=129), Queueing()) as engine:
         engine.run(asked(1)[0])
         assert seen == {192}
-        assert engine.batch.slots.keys.shape[3] == 192
+        assert engine.batch.slots.cache.shape[4] == 192
     seen.clear()
     text = model.text.encode("a long story about a river and a boat " * 80)
     with Engine(model, EngineSettings(slots=1, groups=2000), Queueing()) as engine:
@@ -124,8 +124,7 @@ def test_attention_reads_whole_lines_and_few_lengths(model: Model, monkeypatch: 
 def test_as_many_requests_run_at_once_as_there_is_room_for(model: Model, rows: float, slots: int) -> None:
     kept = 1 << 30
     with Engine(model, EngineSettings(slots=1, groups=512)) as one:
-        held = sum(part.numel() * part.element_size() for part in (one.batch.slots.keys, one.batch.slots.history))
-    row_bytes = held + one.batch.slots.values.numel() * 4
+        row_bytes = one.batch.slots.cache.nbytes + one.batch.slots.history.nbytes
     device = Queueing(free_bytes=int(rows * row_bytes) + WORK_BYTES + 2 * kept)
     with Engine(model, EngineSettings(groups=512, prefix_bytes=kept, left_bytes=kept), device) as engine:
         assert engine.settings.slots == engine.batch.slots.count == slots

@@ -63,14 +63,14 @@ def test_the_prefix_cache_forgets_the_least_recently_used() -> None:
     def prefix(number: int) -> Groups:
         return Groups(torch.tensor([number]), torch.zeros(1, 4, 8, dtype=torch.long))
 
-    kept = (torch.zeros(10), torch.zeros(10))
+    kept = torch.zeros(2, 10)
     cache = PrefixCache(limit_bytes=170)
     cache.keep(prefix(1), kept)
     cache.keep(prefix(2), kept)
     assert cache.find(prefix(1)) is kept
     cache.keep(prefix(3), kept)
     assert [cache.find(prefix(number)) is not None for number in (1, 2, 3)] == [True, False, True]
-    cache.keep(prefix(4), (torch.zeros(100), torch.zeros(100)))
+    cache.keep(prefix(4), torch.zeros(2, 100))
     assert cache.find(prefix(4)) is None
     assert (len(cache), cache.bytes) == (2, 160)
     cache.clear()
