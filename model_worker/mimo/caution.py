@@ -24,7 +24,7 @@ class Caution:
             self._graphs.rest()
             return True
         rows = self.width if out_of_memory and self._steady else running
-        if rows == 1:
+        if rows <= 1:
             return False
         self.width = rows // 2
         return True

@@ -187,7 +187,8 @@ class Engine:
 
     def _serve(self) -> None:
         try:
-            self.device.claim()
+            with self.device.at_work():
+                self.device.claim()
             with torch.inference_mode(), telling(self._got_on):
                 while self._wait_for_work():
                     with self.device.at_work():
@@ -237,6 +238,7 @@ class Engine:
             else:
                 self._waiting.append(order)
                 self._earliest_s = min(self._earliest_s, asked.deadline_s)
+                self._nudged |= asked.ticket.cancel_asked  # while it was encoded
 
     def _drop_overdue(self) -> None:
         """End what was cancelled or whose time is over, waiting or running."""
@@ -287,7 +289,10 @@ class Engine:
         """Look at what steps have brought; where there is a queue one stays in flight, so that it is never empty."""
         batch = self.batch
         while len(batch.flights) > (1 if self.device.queues and batch.running else 0):
-            landed = batch.land()
+            landed = attempt(batch.land)
+            if isinstance(landed, Failed):
+                self._start_again(landed, [])
+                return
             for order in landed.first:
                 order.first_group_s = time.monotonic()
             if landed.ended:
@@ -297,7 +302,7 @@ class Engine:
         """After a failure: run everything again with more caution, or refuse what failed alone."""
         orders = self.batch.clear() + admitted
         if not self.caution.step_back(len(orders), out_of_memory=failed.out_of_memory):
-            [alone] = orders
+            alone = orders[0]
             if alone.tried or not failed.out_of_memory:
                 self._settle(alone.asked, failed)
                 return

@@ -74,7 +74,7 @@ class Handout:
         ended, order = said.ended, said.ended.order
         asked = order.asked
         rate_hz = self._model.codec.config.sampling_rate_hz
-        wave = said.wave.wait().numpy()
+        wave = said.wave.wait().numpy().copy()  # whoever keeps a take does not keep memory that a GPU reads
         failure = None
         if asked.request.decode:
             failure = judge(wave, rate_hz, speaks=TASKS[asked.request.task].speaks, stopped=ended.stopped)

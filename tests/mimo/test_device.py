@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from model_worker.mimo import (
+    Cancelled,
+    Codec,
     DeviceError,
     Engine,
     EngineClosed,
@@ -21,15 +23,18 @@ from model_worker.mimo import (
     Prompt,
     Request,
     Take,
+    Ticket,
+    read_wav,
 )
 from model_worker.mimo.device import Device, exact, settled
 from model_worker.mimo.engine import WORK_BYTES
 from model_worker.mimo.gate import Gate
 from model_worker.mimo.graphs import SWITCH, Graphs, graphs_for
 from model_worker.mimo.groups import Groups
+from model_worker.mimo.slots import Slots
 from model_worker.mimo.step import Plan, Stepper
 
-from .asking import SENTENCES, equal
+from .asking import SENTENCES, endless, equal
 from .queueing import Queueing, Tape
 
 
@@ -118,6 +123,46 @@ def test_attention_reads_whole_lines_and_few_lengths(model: Model, monkeypatch: 
             groups = Groups.of_text(text[:count], model.lm.config)
             engine.run(Request("chat", prompt=Prompt(groups, 0), stops=(), max_new=8, decode=False))
     assert seen == {256, 512, 768, 1536}
+
+
+def test_a_request_that_is_given_up_while_it_is_encoded_does_not_run(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, tickets = Codec.encode, list[Ticket]()
+
+    def cancelled(self: Codec, *given: object) -> object:
+        while len(tickets) < 2:
+            time.sleep(0.001)
+        tickets[1].cancel()
+        return encode(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Codec, "encode", cancelled)
+    speech = read_wav(folder / "wavs" / "weather_22k.wav")
+    with queued(model, Queueing()) as engine:
+        tickets.append(engine.submit(endless(0, 60)))
+        while not engine.steps:
+            time.sleep(0.001)
+        tickets.append(engine.submit(Request("transcribe", {"speech": speech}, stops=(), max_new=50)))
+        with pytest.raises(Cancelled):
+            tickets[1].result(30)
+        assert len(tickets[0].result(30).groups) == 60
+
+
+def test_an_answer_that_cannot_be_fetched_for_lack_of_memory_is_made_again(
+    model: Model, wanted: list[Take], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    histories, left = Slots.histories, [1]
+
+    def short(self: Slots, *given: object) -> object:
+        if left:
+            left.clear()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return histories(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Slots, "histories", short)
+    with queued(model, Queueing()) as engine:
+        assert all(map(equal, takes(engine, asked(5)), wanted))
+    assert not left
 
 
 @pytest.mark.parametrize(("rows", "slots"), [(-10, 1), (0.9, 1), (7.5, 7), (1e6, 32)])
