@@ -1,8 +1,13 @@
-"""How fast MiMo-Audio is on a GPU, at full size with random weights in bfloat16: no download, nothing but torch.
+"""How fast MiMo-Audio is on a GPU, at full size with random weights in bfloat16: no download, nothing but torch, numpy,
+safetensors and tokenizers.
 
-Prints what one request costs (real-time factor, first audio), what many at once give (audio seconds per second, all
-prompts different, answers that are all audio), where the time of a step goes, and the memory taken. With a golden
-folder it runs the parity table on the device in float32 first. ``--small --device cpu`` tries the script itself.
+Sampling is the product's, of text as well as of audio, over the whole vocabulary; the text head leans to sound, so that
+every group is an audio group, the dearest kind. "steady" is the product's mode on a GPU (equal bits in any company),
+"loose" gives that up. The engine hands takes out whole: "first group" is when the first 160 ms exist as codes, "take"
+when the wave is there, which is the first that can be heard. Every measurement stands alone: one that fails is said to
+have, and the others go on. With a golden folder the parity table is run on the device in float32 first.
+
+``--small --device cpu --sizes 1 2 --groups 6`` tries the script itself.
 """
 
 from __future__ import annotations
@@ -11,20 +16,25 @@ import argparse
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from mimo_cpu import CODEC, EMPTY, GROUP_S, LM, PROMPT_GROUPS, SAMPLED, build, prompt, say
+from mimo_cpu import CODEC, EMPTY, GROUP_S, LM, PROMPT_GROUPS, NoText, prompt, random_weights, say
+from torch import Tensor
 
-from model_worker.mimo import GREEDY, Engine, EngineSettings, Model, Prompt, Request
+from model_worker.mimo import Codec, Engine, EngineSettings, Model, Prompt, Request, SpeechLm, Take
+from model_worker.mimo.device import settled
+from model_worker.mimo.gate import GATE
 from model_worker.mimo.graphs import graphs_for
 from model_worker.mimo.parity import main as parity
-from model_worker.mimo.sampler import SamplingRows, Uses
-from model_worker.mimo.slots import Settings, Slots
+from model_worker.mimo.prompts import AUDIO_SAMPLING, SPEAK_SAMPLING, PromptBuilder
+from model_worker.mimo.sampler import Uses
+from model_worker.mimo.slots import Settings, Slots, StepMemory
 from model_worker.mimo.step import Plan, Stepper
 
 FULL_LM = replace(
@@ -35,94 +45,212 @@ FULL_CODEC = replace(
     CODEC, d_model=1280, encoder_layers=32, encoder_heads=20, encoder_ffn_dim=5120, decoder_layers=32,
     decoder_heads=20, decoder_ffn_dim=5120, vocoder_layers=16,
 )  # fmt: skip
+LEAN = 50.0  # of the text head to sound: more than noise ever is, at the temperature of text
+TEXT_IDS_PER_S = 3.5  # of speech; each is a step as well
+LENGTH = 512  # keys that the timed parts of a step see
+WAVE_S = 10.0
 
 
-def wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
+class Speaking(SpeechLm):
+    """A model whose every answer is sound."""
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        logits = super().text_logits(hidden)
+        logits[:, EMPTY] += LEAN
+        return logits
 
 
-def requests(model: Model, size: int, groups: int, *, decode: bool, first: int) -> list[Request]:
-    return [
-        Request(
-            "speak", prompt=Prompt(prompt(first + seed, model.lm.config), 0), text=GREEDY, audio=SAMPLED, stops=(),
-            max_new=groups, seed=first + seed, decode=decode,
-        )
-        for seed in range(size)
-    ]  # fmt: skip
+@dataclass(slots=True)
+class Bench:
+    """One model on one device, and what went wrong."""
 
+    model: Model
+    device: torch.device
+    groups: int
+    repeats: int
+    ends_s: float
+    failed: list[str] = field(default_factory=list)
 
-def serve(model: Model, size: int, groups: int, *, decode: bool, steady: bool, repeats: int) -> None:
-    """One line: ``size`` requests at once, from submitting the first to having the last."""
-    settings = EngineSettings(slots=size, groups=PROMPT_GROUPS + groups + 4, prefix_bytes=0, steady=steady)
-    with Engine(model, settings) as engine:
-        spent, first = [], []
-        for number in range(repeats + 2):  # the first two warm up and record
-            start = time.perf_counter()
-            orders = requests(model, size, groups, decode=decode, first=number * size)
-            takes = [ticket.result() for ticket in [engine.submit(order) for order in orders]]
-            spent.append(time.perf_counter() - start)
-            first.append(statistics.median(take.timing.first_group_s for take in takes))
+    def measure(self, what: str, work: Callable[[], str]) -> None:
+        """Print a line, whatever comes of it."""
+        if time.monotonic() > self.ends_s:
+            say(f"{what}: left out, the time is over (--minutes)")
+            self.failed.append(what)
+            return
+        try:
+            say(work())
+        except Exception as error:
+            traceback.print_exc()
+            say(f"{what}: FAILED, {type(error).__name__}: {error}")
+            self.failed.append(what)
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def forget_peak(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak(self) -> str:
+        return f"{torch.cuda.max_memory_allocated(self.device) / 1e9:.1f}" if self.device.type == "cuda" else "-"
+
+    def engine(self, size: int, *, steady: bool) -> Engine:
+        settings = EngineSettings(slots=size, groups=PROMPT_GROUPS + self.groups, prefix_bytes=0, steady=steady)
+        return Engine(self.model, settings)
+
+    def requests(self, size: int, first: int, *, decode: bool = True) -> list[Request]:
+        """All with prompts of their own."""
+        return [
+            Request(
+                "speak", prompt=Prompt(prompt(seed, self.model.lm.config), 0), text=SPEAK_SAMPLING,
+                audio=AUDIO_SAMPLING, stops=(), max_new=self.groups, seed=seed, decode=decode,
+            )
+            for seed in range(first, first + size)
+        ]  # fmt: skip
+
+    def together(self, size: int, *, steady: bool, decode: bool) -> str:
+        """``size`` requests that come at the same moment, until the last take is there."""
+        self.forget_peak()
+        spent, takes = [], list[Take]()
+        with self.engine(size, steady=steady) as engine:
+            for number in range(self.repeats + 2):  # the first two warm up and record
+                asked = self.requests(size, number * size, decode=decode)
+                start = time.perf_counter()
+                with engine._lock:  # none is taken up before all are there
+                    tickets = [engine.submit(request) for request in asked]
+                takes = [ticket.result() for ticket in tickets]
+                spent.append(time.perf_counter() - start)
         seconds = statistics.median(spent[2:])
-        audio_s = size * groups * GROUP_S
-        say(
-            f"{size:5} {'steady' if steady else 'loose':7} {'wave' if decode else 'codes':6}{seconds:9.2f}"
-            f"{seconds / groups * 1e3:12.2f}{audio_s / seconds:15.1f}{seconds / groups / GROUP_S:10.4f}"
-            f"{statistics.median(first[2:]) * 1e3:15.1f}"
+        step_s = seconds / self.groups
+        with_text = 1 + TEXT_IDS_PER_S * GROUP_S
+        first = statistics.median(take.timing.first_group_s for take in takes)
+        return (
+            f"{size:5} {'steady' if steady else 'loose':7}{'waves' if decode else 'codes':6}{step_s * 1e3:12.2f}"
+            f"{size * GROUP_S / step_s:15.1f}{step_s / GROUP_S:9.4f}{step_s / GROUP_S * with_text:11.4f}"
+            f"{first * 1e3:16.1f}{seconds * 1e3:10.0f}{self.peak():>9}"
         )
 
+    def staggered(self, slots: int, *, steady: bool) -> str:
+        """Three times as many requests as rows, coming one by one about as fast as they can be served."""
+        count = 3 * slots
+        with self.engine(slots, steady=steady) as engine:
+            for number in range(2):  # warm up and record
+                start = time.perf_counter()
+                asked = self.requests(slots, number * slots)
+                for ticket in [engine.submit(request) for request in asked]:
+                    ticket.result()
+            pause_s = (time.perf_counter() - start) / slots
+            asked = self.requests(count, 2 * slots)
+            start, tickets = time.perf_counter(), []
+            for request in asked:
+                tickets.append(engine.submit(request))
+                time.sleep(pause_s)
+            takes = [ticket.result() for ticket in tickets]
+            seconds = time.perf_counter() - start
+        first = [take.timing.first_group_s * 1e3 for take in takes]
+        whole = [take.timing.spent_s * 1e3 for take in takes]
+        return (
+            f"{slots:5} {'steady' if steady else 'loose':7}{count * self.groups * GROUP_S / seconds:19.1f}"
+            f"{_spread(first)}{_spread(whole)}"
+        )
 
-def parts(model: Model, size: int, device: str, repeats: int) -> None:
-    """Milliseconds of the parts of one step, each recorded on its own."""
-    lm = model.lm
-    slots = Slots(lm, size, 512)
-    stepper = Stepper(lm, slots, EMPTY, static=True)
-    for row in range(size):
-        slots.place(row, 300, Settings(GREEDY, SAMPLED, row, (), 0, 500))
-    how = SamplingRows.of([SAMPLED] * size, lm.device)
-    state = torch.randn(size, lm.config.local_dim, device=device, dtype=lm.dtype)
-    codes = lm.empty_codes.expand(size, lm.config.group_size, -1) - 1
-    plan = Plan(size, 512, Uses(False, False, False), how.uses, mutes=False, holds=False)
-    works: dict[str, Callable[[], object]] = {
-        "step": lambda: (stepper.step(plan), slots.position.fill_(300), slots.made.fill_(0)),
-        "local decoder, greedy": lambda: lm.local(
-            state, lm.speech_table, lambda run, logits: logits.masked_fill(run.forbidden, -1e9).argmax(-1)
-        ),
-        "local decoder, sampled": lambda: stepper._sound(plan, slice(0, size)),
-        "patch encoder": lambda: lm.embed_audio(codes),
-        "text head": lambda: lm.text_logits(slots.hidden),
-    }
-    cells = []
-    for name, work in works.items():
-        graphs = graphs_for(lm.device)
-        for _ in range(3):
-            graphs.run(name, work)
-        wait(device)
-        start = time.perf_counter()
-        for _ in range(repeats):
-            graphs.run(name, work)
-        wait(device)
-        cells.append(f"{name} {(time.perf_counter() - start) / repeats * 1e3:.2f} ms")
-    say(f"batch {size:3}: {', '.join(cells)}")
+    def parts(self, size: int) -> str:
+        """Milliseconds of the parts of one step, each recorded on its own, and what share of the step each is."""
+        lm = self.model.lm
+        slots = Slots(lm, size, LENGTH)
+        stepper = Stepper(lm, slots, EMPTY, static=True)
+        settings = Settings(SPEAK_SAMPLING, AUDIO_SAMPLING, 7, (), 0, LENGTH)
+        slots.place(0, [(300, settings)] * size)
+        uses = Uses.of([AUDIO_SAMPLING])
+        plan = Plan(size, LENGTH, Uses.of([SPEAK_SAMPLING]), uses, mutes=False, holds=False)
+        state = torch.randn(size, lm.config.local_dim, device=self.device, dtype=lm.dtype)
+        codes = lm.empty_codes.expand(size, lm.config.group_size, -1) - 1
+        x, start = torch.zeros(size, 1, lm.config.hidden_size, device=self.device, dtype=lm.dtype), slots.state.clone()
 
+        def step() -> None:
+            stepper.step(plan)
+            slots.state.copy_(start)
 
-def tokenizer(model: Model, sizes: list[int], device: str, repeats: int) -> None:
-    """Audio seconds per second of encoding and decoding 20 s recordings."""
-    for size in sizes:
-        waves = [0.1 * torch.randn(20 * 24_000, device=device) for _ in range(size)]
-        codes = [torch.randint(0, 128, (8, 500), device=device) for _ in range(size)]
-        spent = []
-        for _ in range(repeats + 1):
-            wait(device)
+        def backbone() -> None:
+            memory = StepMemory(slots, size, LENGTH)
+            lm.backbone(x, memory.position[:, None], memory)
+
+        spent = {
+            name: self._recorded(name, work)
+            for name, work in {
+                "step": step,
+                "backbone": backbone,
+                "local": lambda: lm.local(state, lm.speech_table, lambda _, logits: logits.argmax(-1)),
+                "sound": lambda: stepper._sound(size, uses, slice(0, size)),
+                "patch": lambda: lm.embed_audio(codes),
+                "head": lambda: lm.text_logits(slots.hidden),
+                "text": lambda: stepper._choose_text(plan),
+            }.items()
+        }
+        whole = spent["step"]
+        shares = {
+            "backbone": spent["backbone"],
+            "local decoder": spent["local"],
+            "audio sampler": spent["sound"] - spent["local"],
+            "patch encoder": spent["patch"],
+            "text head": spent["head"],
+            "text sampler": spent["text"] - spent["head"],
+        }
+        shares["the rest"] = whole - sum(shares.values())
+        told = ", ".join(f"{name} {ms:.2f} ({ms / whole:.0%})" for name, ms in shares.items())
+        return f"batch {size:3}: step {whole:.2f} ms: {told}"
+
+    def prompts(self, size: int) -> str:
+        """Reading prompts: alone, as steady engines do, and together."""
+        lm = self.model.lm
+        stepper = Stepper(lm, Slots(lm, size, LENGTH), EMPTY, static=True)
+        given = [prompt(seed, lm.config) for seed in range(size)]
+        alone = self._timed(lambda: stepper.read(0, given[:1], [0]))
+        together = self._timed(lambda: stepper.read(0, given, [0] * size))
+        return f"prompts of {PROMPT_GROUPS} groups: one {alone:.2f} ms, {size} together {together:.2f} ms"
+
+    def tokenizer(self, size: int) -> str:
+        """Encoding and decoding recordings of 10 s, in one batch."""
+        codec = self.model.codec
+        waves = [0.1 * torch.randn(int(WAVE_S * codec.config.sampling_rate_hz)) for _ in range(size)]
+        codes = [torch.randint(0, 128, (8, int(WAVE_S * 25))) for _ in range(size)]
+        encode, decode = self._timed(lambda: codec.encode(waves, 8)), self._timed(lambda: codec.decode(codes))
+        rates = f"{WAVE_S * size / encode * 1e3:.0f} and {WAVE_S * size / decode * 1e3:.0f} audio seconds per second"
+        return f"tokenizer, {size:3} of {WAVE_S:.0f} s: encodes in {encode:.1f} ms, decodes in {decode:.1f} ms: {rates}"
+
+    def _recorded(self, name: str, work: Callable[[], object]) -> float:
+        graphs = graphs_for(self.device)
+        return self._timed(lambda: graphs.run(name, work))  # type: ignore[arg-type]
+
+    def _timed(self, work: Callable[[], object]) -> float:
+        """Milliseconds of one call."""
+        with GATE.at_work(), torch.inference_mode():
+            for _ in range(3):
+                work()
+            self.wait()
             start = time.perf_counter()
-            model.codec.encode(waves, 8)
-            wait(device)
-            middle = time.perf_counter()
-            model.codec.decode(codes)
-            wait(device)
-            spent.append((middle - start, time.perf_counter() - middle))
-        encode, decode = (20 * size / statistics.median(column) for column in zip(*spent[1:], strict=True))
-        say(f"tokenizer, {size:3} recordings of 20 s: encodes {encode:.0f}, decodes {decode:.0f} audio s per s")
+            for _ in range(5 * self.repeats):
+                work()
+            self.wait()
+        return (time.perf_counter() - start) / (5 * self.repeats) * 1e3
+
+
+def _spread(values: list[float]) -> str:
+    ordered = sorted(values)
+    return f"{statistics.median(ordered):12.0f}{ordered[int(0.95 * (len(ordered) - 1))]:8.0f}"
+
+
+def build(*, small: bool, device: torch.device) -> Model:
+    """A random model, its weights once and on the device."""
+    dtype = torch.float32 if small else torch.bfloat16
+    lm = Speaking.empty(LM if small else FULL_LM, device, dtype)
+    codec = Codec.empty(CODEC if small else FULL_CODEC, device, dtype)
+    random_weights(lm)
+    random_weights(codec)
+    lm.mask_empty()
+    return Model(lm, codec, NoText(), PromptBuilder(lm.config, NoText()), "random")
 
 
 def main() -> int:
@@ -133,31 +261,38 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 16, 64, 128, 256])
     parser.add_argument("--groups", type=int, default=64, help="new groups of each request (160 ms each)")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=8, help="what has not begun by then is left out")
     options = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = False
-    if options.goldens is not None and parity([str(options.goldens), "--device", options.device]):
-        return 1
-    shapes = (LM, CODEC, options.device, torch.float32)
-    if not options.small:
-        shapes = (FULL_LM, FULL_CODEC, options.device, torch.bfloat16)
-    model = build(*shapes)
-    cuda = options.device.startswith("cuda")
-    name = torch.cuda.get_device_name() if cuda else "cpu"
-    say(f"\nMiMo-Audio on {name}, {shapes[3]}, torch {torch.__version__}; {PROMPT_GROUPS} + {options.groups} groups\n")
-    columns = f"{'ms per step':>12}{'audio s per s':>15}{'RTF':>10}{'first group ms':>15}"
-    say(f"{'batch':>5} {'mode':7} {'makes':6}{'seconds':>9}{columns}")
+    ends_s = time.monotonic() + 60 * options.minutes
+    device = settled(options.device)
+    failed = []
+    if options.goldens is not None and parity([str(options.goldens), "--device", str(device)]):
+        failed.append("parity")
+    model = build(small=options.small, device=device)
+    bench = Bench(model, device, options.groups, options.repeats, ends_s, failed)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    say(f"\nMiMo-Audio on {name}, {model.lm.dtype}, torch {torch.__version__}")
+    say(f"weights {bench.peak()} GB; {PROMPT_GROUPS} groups of prompt and {options.groups} new ones each\n")
+    say(
+        f"{'batch':>5} {'mode':7}{'makes':6}{'ms per step':>12}{'audio s per s':>15}{'RTF':>9}{'with text':>11}"
+        f"{'first group ms':>16}{'take ms':>10}{'peak GB':>9}"
+    )
     for size in options.sizes:
-        serve(model, size, options.groups, decode=True, steady=False, repeats=options.repeats)
-    for size in options.sizes[:3]:
-        serve(model, size, options.groups, decode=False, steady=True, repeats=options.repeats)
+        for steady, decode in ((True, True), (False, True), (False, False)):
+            what = f"batch {size} {'steady' if steady else 'loose'}"
+            bench.measure(what, lambda n=size, s=steady, d=decode: bench.together(n, steady=s, decode=d))
+    say(f"\none by one{'':2}{'audio s per s':>19}{'first group ms, 95 %':>20}{'take ms, 95 %':>20}")
+    for size in options.sizes[1:3]:
+        for steady in (True, False):
+            bench.measure(f"one by one, {size}", lambda n=size, s=steady: bench.staggered(n, steady=s))
     say("")
-    with torch.inference_mode():
-        for size in options.sizes:
-            parts(model, size, options.device, options.repeats * 5)
-        tokenizer(model, options.sizes[:3], options.device, options.repeats)
-    if cuda:
-        say(f"peak memory {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
-    return 0
+    for size in options.sizes:
+        bench.measure(f"parts of batch {size}", lambda n=size: bench.parts(n))
+    bench.measure("prompts", lambda: bench.prompts(options.sizes[min(1, len(options.sizes) - 1)]))
+    for size in options.sizes[:2]:
+        bench.measure(f"tokenizer, {size}", lambda n=size: bench.tokenizer(n))
+    say(f"\nfailed: {', '.join(failed)}" if failed else "\nall measured")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
