@@ -222,7 +222,7 @@ class Engine:
         if self.batch.running:
             self._step()
         self._land()
-        for asked, end in self._handout.ready(wait=not self.batch.running):
+        for asked, end in self._handout.ready(wait=not (self.batch.running or self._waiting)):
             self._settle(asked, end)
 
     def _take_in(self) -> None:
@@ -238,7 +238,8 @@ class Engine:
             else:
                 self._waiting.append(order)
                 self._earliest_s = min(self._earliest_s, asked.deadline_s)
-                self._nudged |= asked.ticket.cancel_asked  # while it was encoded
+                if asked.ticket.cancel_asked:  # while it was encoded
+                    self._nudged = True
 
     def _drop_overdue(self) -> None:
         """End what was cancelled or whose time is over, waiting or running."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +13,6 @@ import torch
 from model_worker.mimo import (
     Cancelled,
     Codec,
-    DeviceError,
     Engine,
     EngineClosed,
     EngineSettings,
@@ -26,10 +24,10 @@ from model_worker.mimo import (
     Ticket,
     read_wav,
 )
-from model_worker.mimo.device import Device, exact, settled
+from model_worker.mimo.device import Device
 from model_worker.mimo.engine import WORK_BYTES
 from model_worker.mimo.gate import Gate
-from model_worker.mimo.graphs import SWITCH, Graphs, graphs_for
+from model_worker.mimo.graphs import SWITCH
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.slots import Slots
 from model_worker.mimo.step import Plan, Stepper
@@ -251,29 +249,6 @@ def test_an_engine_that_broke_names_the_switch_of_its_recordings(model: Model, m
     assert f"{SWITCH}=0" in refused.value.hint
 
 
-def test_recordings_get_a_new_pool_once_they_were_dropped() -> None:
-    made: list[object] = []
-
-    def recorder() -> Callable[[Callable[[], None]], Tape]:
-        made.append(object())
-        return Tape
-
-    graphs = Graphs(recorder)
-    for _ in range(2):
-        for key in "ab":
-            for _ in range(3):
-                graphs.run(key, lambda: None)
-        graphs.forget()
-    assert len(made) == 2
-
-
-def test_graphs_can_be_switched_off_and_need_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not graphs_for(torch.device("cpu")).on
-    assert graphs_for(torch.device("cuda", 0)).on
-    monkeypatch.setenv(SWITCH, "0")
-    assert not graphs_for(torch.device("cuda", 0)).on
-
-
 def test_nobody_works_while_somebody_records(model: Model, wanted: list[Take], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two engines in one process, as the instruct and the base model are: CUDA would spoil the recording."""
     step, gate = Stepper.step, Gate()
@@ -302,63 +277,3 @@ def test_nobody_works_while_somebody_records(model: Model, wanted: list[Take], m
     assert all(map(equal, found[1::2], wanted))
     assert len(seen) >= 10
     assert not any(seen)
-
-
-def test_a_gate_lets_one_in_alone_and_all_others_together() -> None:
-    gate, inside, alone = Gate(), set[int](), list[set[int]]()
-    together = threading.Barrier(4, timeout=20)
-
-    def work(number: int) -> None:
-        with gate.at_work():
-            together.wait()  # four are in at a time
-        for _ in range(50):
-            with gate.at_work():
-                inside.add(number)
-                if number % 2:
-                    inside.discard(number)
-                    with gate.alone():
-                        alone.append(set(inside))
-                else:
-                    time.sleep(0.0001)
-                    inside.discard(number)
-
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert not any(thread.is_alive() for thread in threads)
-    assert alone == [set()] * 100
-
-
-def test_float32_is_float32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    exact(torch.device("cpu"))
-    assert torch.backends.cudnn.allow_tf32
-    attention = torch.backends.cuda.cudnn_sdp_enabled()
-    exact(torch.device("cuda", 0))
-    assert not torch.backends.cudnn.allow_tf32
-    assert not torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.enable_cudnn_sdp(attention)
-
-
-def test_a_device_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two engines on ``cuda`` and ``cuda:0`` are on the same one."""
-    assert settled("cpu") == torch.device("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    assert settled("cuda") == torch.device("cuda", 1)
-    assert settled("cuda:0") == torch.device("cuda", 0)
-    with pytest.raises(DeviceError, match="cuda:2: this machine has 2"):
-        settled("cuda:2")
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"), [("cuda", "has no CUDA"), ("cuda:1", "has no CUDA"), ("gpu", "no device")]
-)
-def test_a_device_that_is_not_there_is_named(folder: Path, name: str, problem: str) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(DeviceError, match=problem):
-        Model.load(folder / "lm", folder / "tokenizer", name)

@@ -224,8 +224,9 @@ class Service:
             return 0
         from model_worker.mimo.device import device_for
 
-        weights = sum(part.numel() * part.element_size() for part in model.lm.parameters())
-        free = device_for(model.lm.device).free_bytes() or 0
+        device, weights = device_for(model.lm.device), sum(part.nbytes for part in model.lm.parameters())
+        with device.at_work():
+            free = device.free_bytes() or 0
         return weights + max(0, free - weights) // 2
 
     def _device(self) -> tuple[str, str]:
