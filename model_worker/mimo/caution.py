@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from .graphs import Graphs
+
+log = logging.getLogger(__name__)
 
 GOOD_STEPS = 64  # before it dares more again; doubled by every failure, else too wide a batch would start for ever
 
@@ -21,12 +25,14 @@ class Caution:
         self._good_steps = 0
         self._needed *= 2
         if out_of_memory and self._graphs.on:
+            log.warning("out of memory: steps run without CUDA graphs for a while, more slowly")
             self._graphs.rest()
             return True
         rows = self.width if out_of_memory and self._steady else running
         if rows <= 1:
             return False
         self.width = rows // 2
+        log.warning("a step failed: %d requests run at once for a while, not %d", self.width, rows)
         return True
 
     def went_well(self) -> None:

@@ -35,6 +35,7 @@ from model_worker.mimo.plain import generate
 from model_worker.mimo.step import Plan, Stepper
 
 from .asking import SENTENCES, endless, equal, requests
+from .queueing import Queueing
 
 
 @pytest.mark.parametrize(("slots", "steady"), [(3, False), (3, True), (16, False), (1, False)])
@@ -97,6 +98,24 @@ def test_a_steady_engine_gives_equal_bits(model: Model, monkeypatch: pytest.Monk
     monkeypatch.setattr(Batch, "launch", watched)
     with Engine(model, EngineSettings(slots=3, groups=256, steady=True)) as engine:
         assert torch.equal(states(engine, 0), states(engine, 2))
+
+
+def test_in_coarse_numbers_takes_are_equal_bit_for_bit_in_any_company(folder: Path) -> None:
+    """As on a GPU: late results, recorded steps, all rows in every step, one prompt, recording and wave at a time."""
+    model = Model.load(folder / "lm", folder / "tokenizer", dtype=torch.bfloat16)
+    speech = read_wav(folder / "wavs" / "weather_22k.wav")
+    asked = [
+        *requests(4),
+        Request("transcribe", {"speech": speech}, max_new=12),
+        Request("chat", {"text": "Why?"}, seed=3, max_new=20),
+        Request("converse", {"speech": speech}, seed=4, max_new=20),
+    ]
+    with Engine(model, EngineSettings(slots=4, groups=256), Queueing()) as engine:
+        alone = [engine.run(request) for request in asked]
+        together = [ticket.result(60) for ticket in [engine.submit(request) for request in reversed(asked)]]
+    for one, other in zip(alone, reversed(together), strict=True):
+        assert equal(one, other)
+        assert np.array_equal(one.wave, other.wave)
 
 
 def test_freed_rows_are_filled_at_once(model: Model) -> None:
