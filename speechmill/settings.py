@@ -63,6 +63,7 @@ class Settings(BaseSettings):
         default=0, ge=0, le=1024, description="requests at once; 0: as many as fit into a GPU, up to 32; 4 on a CPU"
     )
     mimo_groups: int = Field(default=8192, ge=256, description="160 ms each: prompt and answer of one request")
+    mimo_steady: bool = Field(default=True, description="a take is the same in any company; no: batches may change it")
     mimo_deadline_s: float = Field(default=3600, gt=0, description="wall clock for one request, waiting included")
 
     llm_base_url: str = Field(default="", description="OpenAI-compatible endpoint: http://localhost:11434/v1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ pytest.importorskip("torch", reason="the extra 'mimo' is not installed")
 
 from model_worker.engines.mimo import engine as make
 from model_worker.engines.mimo.cloning import cut
-from model_worker.engines.mimo.service import FAILURES, Service
+from model_worker.engines.mimo.service import FAILURES, Service, recording
 from model_worker.engines.mimo.speaking import asked
 from model_worker.engines.mimo.texts import answered, harmless
 from model_worker.engines.mimo.voices import DESCRIBED, instruction, voice_for
@@ -83,6 +84,16 @@ def test_many_lines_are_asked_for_at_once(engine: Engine) -> None:
     for able in (engine.speaks, engine.transcribes):
         assert isinstance(able, ServesMany)
         assert able.at_once == 4
+
+
+def test_batches_may_be_allowed_to_change_takes(tmp_path: Path, speech: Path) -> None:
+    """Recordings are encoded, and waves decoded, together then."""
+    settings = tiny_settings(tmp_path).model_copy(update={"mimo_steady": False})
+    loose = Service(Weights.of(settings), settings)
+    assert loose._engine(next(iter(loose.weights.folders))).settings.steady is False
+    requests = [Request("converse", {"speech": recording(speech)}, seed=seed, max_new=20) for seed in range(3)]
+    with closing(loose):
+        assert all(not isinstance(take, EngineRefused) and take.groups.text.numel() for take in loose.run_all(requests))
 
 
 def test_thirty_speakers_have_thirty_voices() -> None:

@@ -78,6 +78,9 @@ def test_the_version_names_weights_prompts_and_number_format(copied: Path) -> No
     assert same.speaks.version == ours.speaks.version
     assert other.speaks.version != ours.speaks.version
     assert len({ours.speaks.version, ours.transcribes.version, ours.translates.version}) == 3
+    loose = make(settings_of(copied).model_copy(update={"mimo_steady": False}))
+    assert loose.speaks
+    assert loose.speaks.version != ours.speaks.version
     config = json.loads((copied / "lm" / "config.json").read_text())
     (copied / "lm" / "config.json").write_text(json.dumps({**config, "rope_theta": 10_000}))
     changed = make(settings_of(copied))

@@ -98,20 +98,24 @@ class Service:
 
         asked = repr([(name, TASKS[name], TEMPLATES.get(name)) for name in tasks])
         prompts = hashlib.sha256(asked.encode()).hexdigest()[:12]
-        return f"{NAME}-{REVISION} {self.weights.digest} {self._device()[1]} {prompts}"
+        return f"{NAME}-{REVISION} {self.weights.digest} {self._device()[1]}{self._loose} {prompts}"
 
     def means(self, *tasks: str) -> dict[str, str]:
         """What ``version`` digests, in words."""
         from model_worker.mimo.prompts import TASKS, TEMPLATES
 
         device, dtype = self._device()
-        said = {**self.weights.digests, "number format": f"{dtype} on {device}"}
+        said = {**self.weights.digests, "number format": f"{dtype} on {device}{self._loose}"}
         for name in tasks:
             if name in TEMPLATES:
                 said[f"{name}: template"] = " / ".join(TEMPLATES[name])
             task = TASKS[name]
             said[f"{name}: sampling"] = f"text {task.text}" + (f", audio {task.audio}" if task.speaks else "")
         return said
+
+    @property
+    def _loose(self) -> str:
+        return "" if self._settings.mimo_steady else ", loose"
 
     @property
     def groups(self) -> int:
@@ -207,7 +211,8 @@ class Service:
             else:
                 model = Model.load(self.weights.folder(INSTRUCT), self.weights.folder(TOKENIZER), device, dtype)
             left = self._left_bytes(model) if repository is INSTRUCT else 0
-            return Engine(model, EngineSettings(self._settings.mimo_slots, self.groups, left_bytes=left))
+            steady = None if self._settings.mimo_steady else False
+            return Engine(model, EngineSettings(self._settings.mimo_slots, self.groups, left_bytes=left, steady=steady))
         except (CheckpointError, ConfigError) as error:
             raise MissingWeights(str(error), hint=error.hint) from None
         except (RuntimeError, MemoryError) as error:
