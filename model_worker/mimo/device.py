@@ -118,11 +118,12 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 def exact(device: torch.device) -> None:
     """Have work on a GPU, in this whole process, done with all its bits and by kernels that depend on shapes alone.
 
-    PyTorch's own choice is to compute convolutions of float32 with ten bits (TF32), and to let cuDNN decide for itself
-    how it splits the keys of an attention.
+    PyTorch's own choice is to compute convolutions of float32 with ten bits (TF32), to let cuDNN decide for itself how
+    it splits the keys of an attention, and to let it add up a transposed convolution in whatever order threads come.
     """
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
         torch.backends.cuda.enable_cudnn_sdp(False)
 
 

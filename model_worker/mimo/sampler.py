@@ -91,11 +91,18 @@ def filtered(scores: Tensor, how: SamplingRows) -> Tensor:
         scores = scores.masked_fill(scores < smallest, lowest)
     if how.uses.top_p:
         ranked, order = scores.sort(-1)
-        removed = ranked.softmax(-1).cumsum(-1) <= (1 - how.top_p).view(shape)
+        removed = _running_totals(ranked.softmax(-1)) <= (1 - how.top_p).view(shape)
         removed &= (how.top_p < 1).view(shape)
         removed[..., -1] = False
         scores = scores.masked_fill(torch.zeros_like(removed).scatter_(-1, order, removed), lowest)
     return scores
+
+
+def _running_totals(shares: Tensor) -> Tensor:
+    """Along the last dimension. On a GPU a row alone would be added up in an order that changes from call to call."""
+    if shares.device.type == "cuda" and shares.numel() == shares.shape[-1]:
+        return torch.cat((shares, shares)).cumsum(-1)[:1]
+    return shares.cumsum(-1)
 
 
 def choose(scores: Tensor, how: SamplingRows, noise: Tensor | None, forbidden: Tensor | None = None) -> Tensor:

@@ -81,7 +81,7 @@ class Slots:
         shape = (2, config.layers, count, config.kv_heads, self.room, config.head_dim)
         self.cache = torch.zeros(shape, device=device, dtype=lm.dtype)
         self.hidden = torch.zeros(count, config.hidden_size, device=device, dtype=lm.dtype)
-        # what a step needs to know of each row, and the same on the host, where steps have not been counted
+        # what a step needs to know of each row, and the same on the host, which counts along as steps are launched
         self.host: NDArray[np.int32] = np.tile(IDLE.columns(0, self.no_stop), (count, 1))
         self.host_most: NDArray[np.int64] = np.zeros(count, dtype=np.int64)
         self.state = torch.from_numpy(self.host.copy()).to(device)

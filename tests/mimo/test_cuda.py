@@ -122,11 +122,13 @@ def test_each_engine_records_with_a_pool_and_a_stream_of_its_own_device(monkeypa
 
 def test_float32_is_float32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     exact(torch.device("cpu"))
     assert torch.backends.cudnn.allow_tf32
     attention = torch.backends.cuda.cudnn_sdp_enabled()
     exact(torch.device("cuda", 0))
     assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.deterministic
     assert not torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.enable_cudnn_sdp(attention)
 
