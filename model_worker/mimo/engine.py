@@ -196,9 +196,8 @@ class Engine:
                     self._got_on()
         except BaseException as error:
             self._broken = True
-            hint = "start it again"
-            if self.batch.graphs.on:
-                hint += f"; if it breaks again, {SWITCH}=0 in the environment does without CUDA graphs"
+            switch = f"if it breaks again, {SWITCH}=0 in the environment does without CUDA graphs"
+            hint = switch if self.batch.graphs.on else ""
             closed = EngineClosed(f"the engine failed: {type(error).__name__}: {error}", hint=hint)
             closed.__cause__ = error
             self._end(closed)

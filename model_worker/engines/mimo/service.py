@@ -265,9 +265,8 @@ def _refusal(error: Exception) -> EngineRefused:
 
     assert isinstance(error, MimoError)
     if isinstance(error, EngineClosed):
-        hint = "run the same command again"
         raise Unavailable(
-            f"MiMo-Audio stopped: {error}", hint=f"{hint} ({error.hint})" if error.hint else hint
+            f"MiMo-Audio stopped: {error}", hint="; ".join(filter(None, ("run the same command again", error.hint)))
         ) from error
     return EngineRefused(str(error), hint=error.hint)
 
