@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from .failures import is_out_of_memory
 from .gate import GATE
 
 SWITCH = "MIMO_CUDA_GRAPHS"
+MOST_RECORDINGS = 64  # each holds thousands of kernels; the ones used last stay
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class Graphs:
         self._recorder: Recorder | None = None
         self._resting = False
         self.seen: set[Hashable] = set()
-        self.recordings: dict[Hashable, Recording] = {}
+        self.recordings: OrderedDict[Hashable, Recording] = OrderedDict()
 
     @property
     def on(self) -> bool:
@@ -90,6 +92,7 @@ class Graphs:
         if recording is None:
             work()
         else:
+            self.recordings.move_to_end(key)
             recording.replay()
 
     def _recorded(self, key: Hashable, work: Callable[[], None]) -> Recording | None:
@@ -98,6 +101,8 @@ class Graphs:
         try:
             self._recorder = self._recorder or self._make()
             self.recordings[key] = self._recorder(work)
+            if len(self.recordings) > MOST_RECORDINGS:
+                self.recordings.popitem(last=False)
         except Exception as error:  # if the device itself broke, running the work says so
             if is_out_of_memory(error):
                 raise  # others may have to give some back

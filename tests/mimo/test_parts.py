@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model_worker.mimo import AudioError, Failure, Model, Sampling, Sound, read_wav
-from model_worker.mimo.graphs import Graphs
+from model_worker.mimo.graphs import MOST_RECORDINGS, Graphs
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.pages import LargePages
 from model_worker.mimo.prefix import PrefixCache
@@ -32,6 +32,11 @@ def test_work_runs_as_it_is_then_is_recorded_and_replayed_once_per_call() -> Non
     graphs.run("other plan", lambda: done.append(2))
     assert done[-1] == 2
     assert "other plan" not in graphs.recordings
+    for plan in [*range(MOST_RECORDINGS + 5), "plan"]:
+        graphs.run(plan, lambda: None)
+        graphs.run(plan, lambda: None)
+    assert len(graphs.recordings) == MOST_RECORDINGS
+    assert set(range(4)).isdisjoint(graphs.recordings)  # the ones used last stay
     graphs.forget()
     assert not graphs.recordings
 
