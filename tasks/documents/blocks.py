@@ -24,6 +24,10 @@ INVISIBLE = re.compile(
 """Characters that show nothing: controls, soft hyphens, directions, tags. Text is hidden from people with them."""
 
 
+RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
+LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
+
+
 class Kind(StrEnum):
     HEADING = "heading"
     BODY = "body"
@@ -139,6 +143,16 @@ def clean_code(text: str) -> str:
     """Program text or a table: as ``clean``, with its lines."""
     lines = [INVISIBLE.sub("", line.replace("\t", "    ")).rstrip() for line in text.strip("\n").split("\n")]
     return "\n".join(lines)
+
+
+def raised(text: str) -> str:
+    """Raised text where Unicode has all its characters (m², 10⁻⁶), which are then heard as what they are."""
+    return text.translate(RAISED) if all(ord(c) in RAISED for c in text.strip()) else text
+
+
+def lowered(text: str) -> str:
+    """Lowered text, as ``raised`` (CO₂)."""
+    return text.translate(LOWERED) if all(ord(c) in LOWERED for c in text.strip()) else text
 
 
 def excerpt(text: str, most: int = EXCERPT) -> str:

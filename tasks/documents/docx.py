@@ -9,14 +9,15 @@ from typing import Any
 
 from speechmill.errors import UnreadableDocument
 from tasks.documents.archives import Archive, opened
-from tasks.documents.blocks import Dropped, Kind, Link, Piece, clean
-from tasks.documents.markup import attribute, local
+from tasks.documents.blocks import Dropped, Kind, Link, Piece, clean, lowered, raised
+from tasks.documents.elements import attribute, local
 
 DOCUMENT = "word/document.xml"
 STYLES = "word/styles.xml"
 RELATIONS = "word/_rels/document.xml.rels"
 NOTES = {"word/footnotes.xml": "footnote", "word/endnotes.xml": "endnote"}
 HEADING = re.compile(r"heading\s*(\d)", re.IGNORECASE)
+SHIFTED = {"superscript": raised, "subscript": lowered}
 WORDLESS_NOTES = frozenset({"separator", "continuationSeparator", "continuationNotice"})
 
 
@@ -78,10 +79,12 @@ def _paragraph(paragraph: Any, links: dict[str, str]) -> tuple[str, tuple[Link, 
                 found.append(Link(text, address))
         if name != "r":
             continue
-        into = hidden if any(local(e) == "vanish" for p in run if local(p) == "rpr" for e in p) else shown
+        properties = {local(e): e for p in run if local(p) == "rpr" for e in p}
+        into = hidden if "vanish" in properties else shown
+        shift = SHIFTED.get(attribute(properties["vertalign"], "val") if "vertalign" in properties else "", str)
         for part in run:
             if local(part) == "t":
-                into.append(part.text or "")
+                into.append(shift(part.text or ""))
             elif local(part) in ("tab", "br", "cr"):
                 into.append(" ")
             elif local(part) == "nobreakhyphen":

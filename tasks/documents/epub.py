@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from speechmill.errors import LimitExceeded, UnreadableDocument
-from tasks.documents.archives import Archive, opened
+from tasks.documents.archives import Archive, opened, parse_xml
 from tasks.documents.blocks import Dropped, Kind, Piece
-from tasks.documents.markup import attribute, inline, local, pieces
+from tasks.documents.elements import attribute, local
+from tasks.documents.markup import inline, pieces
+from tasks.documents.notes import targets
 
 CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
@@ -29,19 +31,23 @@ def read(path: Path) -> tuple[list[Piece | Dropped], dict[str, str]]:
         root = archive.xml(CONTAINER)
         package = next((attribute(e, "full-path") for e in root.iter() if local(e) == "rootfile"), "")
         book = archive.xml(package)
+        spine = list(_spine(book, package, path.name))
+        chapters = {member: archive.read(member) for member, _ in spine if member in archive.members}
+        notes = frozenset().union(*(targets(parse_xml(data, member)) for member, data in chapters.items()))
         found: list[Piece | Dropped] = []
-        for number, (member, linear) in enumerate(_spine(book, package, path.name), 1):
+        for number, (member, linear) in enumerate(spine, 1):
             place = f"part {number} ({posixpath.basename(member)})"
-            if member not in archive.members:
+            if member not in chapters:
                 found.append(Dropped("chapter", "It is missing from the file.", member, place))
                 continue
-            body = next((e for e in archive.xml(member).iter() if local(e) == "body"), None)
+            root = parse_xml(chapters[member], f"{path.name} ({member})")
+            body = next((e for e in root.iter() if local(e) == "body"), None)
             if body is None:
                 continue
             if not linear:
                 found.append(Dropped("chapter", "The book keeps it apart from its text.", inline(body).text, place))
                 continue
-            found.extend(pieces(body, place))
+            found.extend(pieces(body, place, notes))
         return [_unmarked(piece) for piece in found], _metadata(book)
 
 

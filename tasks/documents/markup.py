@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.documents.blocks import Dropped, Kind, Link, Piece, clean
+from tasks.documents.blocks import Dropped, Kind, Link, Piece, clean, lowered, raised
+from tasks.documents.elements import attribute, is_hidden, local
+from tasks.documents.notes import is_note, is_reference, targets
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 BLOCKS = frozenset(
@@ -26,8 +28,7 @@ SILENT = frozenset(
 )
 AROUND = {"nav": "menu", "footer": "footer", "form": "form"}
 NOTES = frozenset({"aside", "figcaption"})
-NOTE_TYPES = re.compile(r"(?:foot|end|rear)notes?\b|\bbibliography\b|\bdoc-(?:foot|end)notes?\b")
-HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:[a-z%]*\s*(?:;|$))")
+SHIFTED = {"sup": raised, "sub": lowered}
 DEEPEST = 200  # elements inside one another; pages of people have less than 60
 
 
@@ -39,92 +40,75 @@ class _Run:
     links: list[Link] = field(default_factory=list)
 
 
-def local(element: Any) -> str:
-    """The name of an element without its namespace; empty for comments and instructions."""
-    return element.tag.rpartition("}")[2].lower() if isinstance(element.tag, str) else ""
+def pieces(root: Any, place: str, led_to: frozenset[str] = frozenset()) -> Iterator[Piece | Dropped]:
+    """The pieces of an element and all that is in it. ``led_to`` are ids of notes that marks elsewhere lead to."""
+    yield from _Reader(place, led_to | targets(root)).walk(root, Kind.BODY, 0)
 
 
-def attribute(element: Any, name: str) -> str:
-    """An attribute by its local name."""
-    for key, value in element.attrib.items():
-        if str(key).rpartition("}")[2].lower() == name:
-            return str(value)
-    return ""
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    place: str
+    notes: frozenset[str]  # ids that marks of notes lead to
+
+    def walk(self, element: Any, kind: Kind, depth: int) -> Iterator[Piece | Dropped]:
+        name = local(element)
+        if not name or name in SILENT:
+            return
+        where = f"{self.place}, line {element.sourceline}" if element.sourceline else self.place
+        if depth > DEEPEST:
+            yield Dropped("markup", "It lies too deep inside other elements.", inline(element).text, where)
+            return
+        if is_hidden(element):
+            yield from _dropped(element, "hidden", "The page does not show it.", where)
+            return
+        if name in AROUND:
+            yield from _dropped(element, AROUND[name], f"It is a {AROUND[name]}, not the text.", where)
+            return
+        if name in HEADINGS:
+            found = inline(element)
+            yield Piece(Kind.HEADING, found.text, where, HEADINGS[name], links=found.links)
+            return
+        if name == "pre":
+            yield Piece(Kind.CODE, "".join(element.itertext()), where)
+            return
+        if name == "table" and attribute(element, "role") != "presentation":
+            yield Piece(Kind.TABLE, _table(element), where)
+            return
+        if name in NOTES or (name != "body" and is_note(element, self.notes)):
+            kind = Kind.NOTE
+        elif name in ("li", "dd", "dt") and kind == Kind.BODY:
+            kind = Kind.LIST
+        elif name == "blockquote" and kind == Kind.BODY:
+            kind = Kind.QUOTE
+        yield from self._content(element, where, kind, depth)
+
+    def _content(self, element: Any, where: str, kind: Kind, depth: int) -> Iterator[Piece | Dropped]:
+        """Text between block elements as pieces of ``kind``, and the block elements themselves."""
+        run = _Run()
+        if element.text:
+            run.parts.append(element.text)
+        for child in element:
+            name = local(child)
+            if name in BLOCKS or (name not in SILENT and name and _has_blocks(child)):
+                yield from _flush(run, kind, where)
+                run = _Run()
+                yield from self.walk(child, kind, depth + 1)
+            elif name == "img":
+                if attribute(child, "alt"):
+                    yield Dropped("picture", "Pictures are not described.", attribute(child, "alt"), where)
+            elif name and is_hidden(child):
+                yield from _dropped(child, "hidden", "The page does not show it.", where)
+            else:
+                _gather(child, run)
+            if child.tail:
+                run.parts.append(child.tail)
+        yield from _flush(run, kind, where)
 
 
-def is_hidden(element: Any) -> bool:
-    """Whether a browser would not show it."""
-    return (
-        "hidden" in element.attrib
-        or attribute(element, "aria-hidden").lower() == "true"
-        or HIDDEN_STYLE.search(attribute(element, "style").lower()) is not None
-    )
-
-
-def pieces(root: Any, place: str) -> Iterator[Piece | Dropped]:
-    """The pieces of an element and all that is in it."""
-    yield from _walk(root, place, Kind.BODY, 0)
-
-
-def _walk(element: Any, place: str, kind: Kind, depth: int) -> Iterator[Piece | Dropped]:
-    name = local(element)
-    if not name or name in SILENT:
-        return
-    where = f"{place}, line {element.sourceline}" if element.sourceline else place
-    if depth > DEEPEST:
-        yield Dropped("markup", "It lies too deep inside other elements.", inline(element).text, where)
-        return
-    if is_hidden(element):
-        text = inline(element).text
-        if text:
-            yield Dropped("hidden", "The page does not show it.", text, where)
-        return
-    if name in AROUND:
-        text = inline(element).text
-        if text:
-            yield Dropped(AROUND[name], f"It is a {AROUND[name]}, not the text.", text, where)
-        return
-    if name in HEADINGS:
-        yield _piece(inline(element), Kind.HEADING, where, HEADINGS[name])
-        return
-    if name == "pre":
-        yield Piece(Kind.CODE, "".join(element.itertext()), where)
-        return
-    if name == "table" and attribute(element, "role") != "presentation":
-        yield Piece(Kind.TABLE, _table(element), where)
-        return
-    if name in NOTES or NOTE_TYPES.search(f"{attribute(element, 'type')} {attribute(element, 'role')}"):
-        kind = Kind.NOTE
-    elif name in ("li", "dd", "dt") and kind == Kind.BODY:
-        kind = Kind.LIST
-    elif name == "blockquote" and kind == Kind.BODY:
-        kind = Kind.QUOTE
-    yield from _content(element, place, where, kind, depth)
-
-
-def _content(element: Any, place: str, where: str, kind: Kind, depth: int) -> Iterator[Piece | Dropped]:
-    """Text between block elements as pieces of ``kind``, and the block elements themselves."""
-    run = _Run()
-    if element.text:
-        run.parts.append(element.text)
-    for child in element:
-        name = local(child)
-        if name in BLOCKS or (name not in SILENT and name and _has_blocks(child)):
-            yield from _flush(run, kind, where)
-            run = _Run()
-            yield from _walk(child, place, kind, depth + 1)
-        elif name == "img":
-            if attribute(child, "alt"):
-                yield Dropped("picture", "Pictures are not described.", attribute(child, "alt"), where)
-        elif name and is_hidden(child):
-            text = inline(child).text
-            if text:
-                yield Dropped("hidden", "The page does not show it.", text, where)
-        else:
-            _gather(child, run)
-        if child.tail:
-            run.parts.append(child.tail)
-    yield from _flush(run, kind, where)
+def _dropped(element: Any, what: str, why: str, where: str) -> Iterator[Dropped]:
+    text = inline(element).text
+    if text:
+        yield Dropped(what, why, text, where)
 
 
 def _has_blocks(element: Any) -> bool:
@@ -157,7 +141,7 @@ def inline(element: Any) -> Inline:
 
 def _gather(element: Any, run: _Run) -> None:
     name = local(element)
-    if not name or name in SILENT or is_hidden(element) or _is_reference(element, name):
+    if not name or name in SILENT or is_hidden(element) or is_reference(element):
         return
     if name == "br":
         run.parts.append(" ")
@@ -170,6 +154,8 @@ def _gather(element: Any, run: _Run) -> None:
         if child.tail:
             inside.parts.append(child.tail)
     text = "".join(inside.parts)
+    if name in SHIFTED:
+        text = SHIFTED[name](text)
     if name in BLOCKS or name in ("td", "th", "tr"):
         text = f" {text} "
     run.parts.append(text)
@@ -177,20 +163,6 @@ def _gather(element: Any, run: _Run) -> None:
     address = attribute(element, "href")
     if name == "a" and address.startswith(("http://", "https://")) and clean(text):
         run.links.append(Link(clean(text), address))
-
-
-def _is_reference(element: Any, name: str) -> bool:
-    """Whether it is the small number that leads to a note."""
-    if NOTE_TYPES.search(attribute(element, "type")) or attribute(element, "type") == "noteref":
-        return True
-    if name != "sup":
-        return False
-    text = clean("".join(element.itertext())).strip("[]()*†‡ ")
-    return not text or (text.isdecimal() and any(local(child) == "a" for child in element.iterdescendants()))
-
-
-def _piece(found: Inline, kind: Kind, where: str, level: int = 0) -> Piece:
-    return Piece(kind, found.text, where, level, links=found.links)
 
 
 def _table(element: Any) -> str:

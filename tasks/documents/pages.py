@@ -1,18 +1,25 @@
-"""HTML pages: the article by trafilatura, what is around it told; a page that is no article as a browser shows it."""
+"""HTML pages: trafilatura says which of a page's pieces are its article, and what is around it is told; a page that is
+no article is read as a browser shows it."""
 
 from __future__ import annotations
 
 import codecs
 import logging
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tasks.documents.archives import parse_html
 from tasks.documents.blocks import Dropped, Kind, Piece, clean
-from tasks.documents.markup import attribute, inline, is_hidden, local, pieces
+from tasks.documents.elements import attribute, is_hidden, local
+from tasks.documents.markup import pieces
+from tasks.documents.notes import is_reference
 
 CHARSET = re.compile(rb"<meta[^>]{1,200}?charset\s*=\s*[\"']?([\w-]{2,40})", re.IGNORECASE)
 ARTICLE_SHARE = 0.3  # an extraction that keeps less of the page's running text than this has lost the article
+PROBE = 24  # letters and digits in a row: about four words, which two texts rarely share by chance
+PROBES_SHARE = 0.5  # of a text that must stand in the article, which trims here and there
+SLACK = 12  # letters and digits that it may have between one short text and the next: a number, a button
 FIELDS = {"title": "title", "author": "author", "date": "date", "sitename": "site", "description": "description",
           "image": "image", "url": "address", "language": "language"}  # fmt: skip
 
@@ -36,36 +43,85 @@ def read(data: bytes, name: str, address: str = "", charset: str = "") -> tuple[
     language = attribute(root, "lang")
     body = next((e for e in root.iter() if local(e) == "body"), root)
     whole = list(pieces(body, "page"))
-    _prune_hidden(root)
+    _prune(root)
     article, metadata = _article(root, address)
     if language:
         metadata["language"] = language
-    kept = list(pieces(article, "page")) if article is not None else []
-    known = {clean(piece.text) for piece in kept if isinstance(piece, Piece)}
-    running = sum(len(p.text) for p in whole if isinstance(p, Piece) and p.kind == Kind.BODY)
-    if sum(len(text) for text in known) < ARTICLE_SHARE * running or not kept:
-        return whole, metadata
-    places = {clean(piece.text): piece.place for piece in whole if isinstance(piece, Piece)}
-    found: list[Piece | Dropped] = [
-        Piece(p.kind, p.text, places.get(clean(p.text), "page"), p.level, links=p.links)
-        for p in kept
-        if isinstance(p, Piece)
-    ]
-    shown = " ".join(known)
+    return list(_apart(whole, article, metadata.get("title", ""))), metadata
+
+
+def _apart(whole: Sequence[Piece | Dropped], article: str, title: str) -> Iterator[Piece | Dropped]:
+    """The pieces, those around the article dropped; all of them where the article is too little of the page."""
+    found = [piece for piece in whole if isinstance(piece, Piece)]
+    stands = standing([piece.text for piece in found], article)
+    running = sum(len(piece.text) for piece in found if piece.kind == Kind.BODY)
+    kept = sum(len(piece.text) for piece, stood in zip(found, stands, strict=True) if stood)
+    if not kept or kept < ARTICLE_SHARE * running:
+        yield from whole
+        return
+    belongs = iter(_with_headings(found, stands, title))
     for piece in whole:
-        if isinstance(piece, Dropped):
-            found.append(piece)
-        elif clean(piece.text) not in shown:
-            if piece.kind in (Kind.TABLE, Kind.CODE, Kind.NOTE):
-                found.append(piece)  # told with the reason of its kind
-            else:
-                found.append(Dropped("page", "It is not part of the article.", piece.text, piece.place))
-    return found, metadata
+        # Tables, code and notes are told with the reason of their kind.
+        if isinstance(piece, Dropped) or next(belongs) or piece.kind in (Kind.TABLE, Kind.CODE, Kind.NOTE):
+            yield piece
+        else:
+            yield Dropped("page", "It is not part of the article.", piece.text, piece.place)
 
 
-def _prune_hidden(root: Any) -> None:
+def standing(texts: Sequence[str], article: str) -> list[bool]:
+    """Which texts of a page stand in the text of its article. A long one does so wherever most of it is found; a short
+    one, which chance may find anywhere, only where the text before it ends."""
+    run = _letters(article)
+    found: list[bool] = []
+    at = 0
+    for text in texts:
+        letters = _letters(text)
+        if len(letters) < PROBE:
+            place = run.find(letters, at, at + len(letters) + SLACK) if letters else -1
+            found.append(place >= 0)
+            at = place + len(letters) if place >= 0 else at
+            continue
+        starts = [*range(0, len(letters) - PROBE, PROBE), len(letters) - PROBE]
+        places = [_place(letters[start : start + PROBE], run, at) for start in starts]
+        found.append(sum(place >= 0 for place in places) >= PROBES_SHARE * len(places))
+        if found[-1] and places[-1] >= 0:
+            at = places[-1] + PROBE
+    return found
+
+
+def _place(probe: str, run: str, at: int) -> int:
+    """Where a probe stands, first looked for from where the last text ended."""
+    place = run.find(probe, at)
+    return place if place >= 0 else run.find(probe, 0, at + len(probe))
+
+
+def _with_headings(pieces: Sequence[Piece], stands: Sequence[bool], title: str) -> list[bool]:
+    """What belongs to the article, its headings with it: the page's own title before it (many pages have that in their
+    header), and what stands over a piece of it."""
+    belongs = list(stands)
+    first = belongs.index(True)
+    before = [at for at in range(first) if pieces[at].kind == Kind.HEADING]
+    called = [at for at in before if _letters(pieces[at].text) == _letters(title)]
+    highest = [at for at in before if pieces[at].level == 1]
+    if pieces[first].level != 1:
+        for at in (called or highest)[-1:]:
+            belongs[at] = True
+    for at in reversed(range(first, len(pieces) - 1)):
+        if pieces[at].kind == Kind.HEADING:
+            belongs[at] = belongs[at] or belongs[at + 1]
+    return belongs
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text.casefold() if c.isalnum())
+
+
+def _prune(root: Any) -> None:
+    """Take out what our pieces lack too: what is hidden, and the marks of notes."""
     for element in list(root.iter()):
-        if local(element) and element is not root and is_hidden(element) and element.getparent() is not None:
+        if element is root or not local(element) or element.getparent() is None:
+            continue
+        if is_hidden(element) or is_reference(element):
             tail, before, parent = element.tail, element.getprevious(), element.getparent()
             if tail and before is not None:
                 before.tail = (before.tail or "") + tail
@@ -74,8 +130,8 @@ def _prune_hidden(root: Any) -> None:
             parent.remove(element)
 
 
-def _article(root: Any, address: str) -> tuple[Any, dict[str, str]]:
-    """The article as an HTML element, where there is one, and what the page says of itself."""
+def _article(root: Any, address: str) -> tuple[str, dict[str, str]]:
+    """The text of the article, empty where there is none, and what the page says of itself."""
     import trafilatura
     from lxml import etree
 
@@ -87,19 +143,5 @@ def _article(root: Any, address: str) -> tuple[Any, dict[str, str]]:
         for theirs, ours in FIELDS.items()
         if fields is not None and (value := getattr(fields, theirs, None))
     }
-    article = trafilatura.extract(
-        page,
-        output_format="html",
-        include_comments=False,
-        include_tables=True,
-        include_links=True,
-        include_formatting=True,
-        favor_recall=True,
-    )
-    if not article:
-        return None, metadata
-    parsed = parse_html(article, "page")
-    body = next((e for e in parsed.iter() if local(e) == "body"), None)
-    if body is None or not inline(body).text:
-        return None, metadata
-    return body, metadata
+    article = trafilatura.extract(page, include_comments=False, include_tables=True, favor_recall=True)
+    return article or "", metadata

@@ -12,7 +12,7 @@ from speechmill.errors import BadInput, LimitExceeded, UnreadableDocument, Unrea
 from speechmill.settings import Settings
 from storage.scratch import Scratch
 from tasks import sources
-from tasks.documents.blocks import Document, Dropped, Piece, assemble
+from tasks.documents.blocks import Document, Dropped, Kind, Piece, assemble, clean
 from tasks.documents.tongues import language_of
 from tasks.documents.web import fetch
 from tasks.text.texts import read_text
@@ -22,6 +22,7 @@ MOST_PAGE_BYTES = 16 * 2**20
 FETCH_S = 60.0
 HEAD_BYTES = 4096
 DEFAULT_LANGUAGE = "en"
+TITLED = frozenset({"html", "markdown"})  # their title often stands beside the text; books and papers have title pages
 
 ENDINGS = {
     ".md": "markdown", ".markdown": "markdown", ".mdown": "markdown", ".html": "html", ".htm": "html",
@@ -106,7 +107,16 @@ def _read(source: _Source) -> Document:
     if said is None:
         said = language_of(" ".join(p.text for p in found[:400] if isinstance(p, Piece))) or DEFAULT_LANGUAGE
     title = metadata.pop("title", "")
+    if title and kind in TITLED and not any(_titles(piece, title) for piece in found):
+        found.insert(0, Piece(Kind.HEADING, title, "title", 1))
     return assemble(source.name, found, title=title, language=said, metadata=metadata)
+
+
+def _titles(piece: Piece | Dropped, title: str) -> bool:
+    """Whether it is a heading over all of the text."""
+    if not isinstance(piece, Piece) or piece.kind != Kind.HEADING:
+        return False
+    return piece.level == 1 or clean(piece.text).casefold() == clean(title).casefold()
 
 
 def _kind(source: _Source) -> str:

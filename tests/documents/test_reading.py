@@ -105,6 +105,13 @@ HTML = """<!doctype html><html lang="es"><head><meta charset="utf-8"><title>Tren
         ("a.txt", "It was late.\n\nNobody came.\n", "a", []),  # a sentence
         ("old_mill.txt", "Only this line\n", "old mill", []),  # a heading of nothing
         ("talk.md", "Nothing but a paragraph.\n", "talk", []),
+        (
+            "talk.md",
+            "---\ntitle: Old Mills\n---\nBy the river.\n\n## One\n\nIt stands.\n",
+            "Old Mills",
+            ["Old Mills", "One"],
+        ),
+        ("talk.md", "---\ntitle: Old Mills\n---\n# Mills\n\nThey stand.\n", "Old Mills", ["Mills"]),
     ],
 )
 def test_a_title_is_found_or_made_of_the_name(
@@ -161,13 +168,25 @@ def test_epub_in_reading_order_with_notes_apart(tmp_path: Path, settings: Settin
     assert "part 2" in document.blocks[3].place
 
 
+def test_notes_of_a_book_may_stand_in_a_chapter_of_their_own(tmp_path: Path, settings: Settings) -> None:
+    chapters = [
+        "<h1>One</h1><p>Sand.<a href='c%201.xhtml#n1'><sup>1</sup></a></p>",
+        "<h1>Notes</h1><p id='n1'>1. Dry.</p>",
+    ]
+    document = read_document(epub_file(tmp_path / "sea.epub", chapters), settings)
+    assert ("note", "1. Dry.") in kinds(document)
+    assert ("body", "Sand.") in kinds(document)
+
+
 def test_docx_by_the_names_of_its_styles(tmp_path: Path, settings: Settings) -> None:
     def p(text: str, properties: str = "", run: str = "") -> str:
         return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:rPr>{run}</w:rPr><w:t>{text}</w:t></w:r></w:p>"
 
+    square = "<w:r><w:rPr><w:vertAlign w:val='superscript'/></w:rPr><w:t>2</w:t></w:r>"
     body = (
         p("Le train", '<w:pStyle w:val="Titre1"/>')
         + p("Il part à neuf heures.")
+        + f"<w:p><w:r><w:t>Sur 9 km</w:t></w:r>{square}</w:p>"
         + p("une carte", "<w:numPr/>")
         + p("Ne dis rien.", run="<w:vanish/>")
         + f"<w:tbl><w:tr><w:tc>{p('a')}</w:tc><w:tc>{p('b')}</w:tc></w:tr></w:tbl>"
@@ -179,6 +198,7 @@ def test_docx_by_the_names_of_its_styles(tmp_path: Path, settings: Settings) -> 
     assert kinds(document) == [
         ("heading", "Le train"),
         ("body", "Il part à neuf heures."),
+        ("body", "Sur 9 km²"),
         ("list", "une carte"),
         ("table", "a | b"),
         ("note", "Une note."),
