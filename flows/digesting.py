@@ -23,7 +23,7 @@ from storage.catalog import Catalog, Job, JobState
 from tasks.digests import choose, look
 from tasks.episode.shows import read_show
 from tasks.stages import Progress
-from tasks.text.numerals import long_date
+from tasks.text.saying.numerals import long_date
 from tasks.workplace import open_catalog
 
 

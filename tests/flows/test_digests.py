@@ -21,7 +21,7 @@ from speechmill.errors import ForbiddenSource
 from speechmill.settings import Settings
 from storage.catalog import JobState
 from tasks.digests import Candidate, choose
-from tasks.text.numerals import long_date
+from tasks.text.saying.numerals import long_date
 from tasks.workplace import open_catalog
 from tests.flows.conftest import Ran, Speechmill
 

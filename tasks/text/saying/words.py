@@ -1,0 +1,82 @@
+"""Abbreviations, signs, and what is not said at all: directions, tags, citations, pictograms, marks of Markdown."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from tasks.text.saying.tongue import DONE, Tongue
+
+MARKUP = re.compile(r"[*_`~|<>{}\[\]\\^]+")
+PICTOGRAMS = re.compile("[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff™®©†‡]")
+TAG = re.compile(r"</?[A-Za-z][\w-]{0,20}(?:\s[^<>]{0,200})?/?>")
+CITATION = re.compile(r"\s?\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|sic|…|\.\.\.|citation needed)\]", re.IGNORECASE)
+DIRECTION = re.compile(r"\s?[\[(*（【]([^\[\]()*（）【】]{1,60})[\])*）】]")
+TOGETHER = re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])")
+GREATER = re.compile(rf"(?<=[\w{DONE[1]}])\s*([<>])\s*(?=[\w{DONE[0]}])")
+ENDING = frozenset({"etc.", "usw.", "ecc.", "enz.", "Jh.", "a.C.", "d.C.", "v. Chr.", "n. Chr."})
+"""Abbreviations that often end a sentence: before a capital their full stop ends it too."""
+
+
+def unsaid(text: str, tongue: Tongue) -> str:
+    """Without tags, numbers of citations, and what says how something is said (“[laughs]”)."""
+    text = CITATION.sub("", TAG.sub(" ", text))
+    return DIRECTION.sub(lambda m: "" if _is_direction(m[1], tongue) else m[0], text)
+
+
+def _is_direction(words: str, tongue: Tongue) -> bool:
+    """Whether most of it is laughing, sighing and the like."""
+    known = tongue.word("directions").split()
+    found = re.findall(r"\w+", words.casefold())
+    return bool(found) and 2 * sum(word in known for word in found) >= len(found)
+
+
+def abbreviations(text: str, tongue: Tongue) -> str:
+    for pattern, short, words in _short(tongue):
+        if short in text or short.capitalize() in text:
+            text = pattern.sub(lambda m, short=short, words=words: _written_out(m, short, words), text)  # type: ignore[misc]
+    return text
+
+
+@cache
+def _short(tongue: Tongue) -> tuple[tuple[re.Pattern[str], str, str], ...]:
+    """Pattern, abbreviation and words, the longest first. What must follow is in the table: ``#`` a number, ``^`` a
+    capital."""
+    return tuple(_entry(*row) for row in sorted(tongue.part("words").items(), key=lambda row: -len(row[0])))
+
+
+def _entry(written: str, words: str) -> tuple[re.Pattern[str], str, str]:
+    needs = written[-1] if written[-2:] in (" #", " ^") else ""
+    short, said = (part.removesuffix(f" {needs}") if needs else part for part in (written, words))
+    follows = {"#": rf"(?=\s*[\d{DONE[0]}])", "^": r"(?=\s+[^\W\d_a-zß-öø-ÿ])", "": ""}[needs]
+    ends = r"(?=\s*$)|(?=\s+[A-ZÀ-Þ])" if short in ENDING else r"(?=\s*$)" if short.endswith(".") else "(?!)"
+    first = f"[{short[0].lower()}{short[0].upper()}]" if short[0].islower() else re.escape(short[0])
+    pattern = rf"(?<![\w.]){first}{re.escape(short[1:])}(?!\w){follows}(?P<end>{ends})?"
+    return re.compile(pattern), short, said
+
+
+def _written_out(found: re.Match[str], short: str, words: str) -> str:
+    spoken = words[0].upper() + words[1:] if found[0][0].isupper() and short[0].islower() else words
+    return spoken + ("." if found["end"] is not None else "")
+
+
+def signs(text: str, tongue: Tongue) -> str:
+    known = tongue.part("signs")
+    compare = {"<": known.get("<", ""), ">": known.get(">", "")}
+    text = GREATER.sub(lambda m: _compared(m, compare, tongue), text)
+    for sign, words in known.items():
+        if sign not in compare:
+            text = text.replace(sign, f"{tongue.joint}{words}{tongue.joint}")
+    text = TOGETHER.sub(" ", text)
+    return re.sub(r"\s+([,.;:!?])", r"\1", MARKUP.sub(" ", PICTOGRAMS.sub("", text)))
+
+
+def _compared(found: re.Match[str], words: dict[str, str], tongue: Tongue) -> str:
+    """“x > 5” compares; “Settings > General” is a way through menus."""
+    text = found.string
+    near = re.search(r"(\w+)$", text[: found.start()]), re.match(r"(\w+)", text[found.end() :])
+    short = any(side is not None and (len(side[0]) == 1 or side[0].isdecimal()) for side in near)
+    done = DONE[1] in text[found.start() - 1 : found.start()] or DONE[0] in text[found.end() : found.end() + 1]
+    if short or done:
+        return f"{tongue.joint}{words[found[1]]}{tongue.joint}"
+    return ", " if found[1] == ">" else found[0]
