@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
-from tasks.documents.blocks import Dropped, Kind, Link, Piece
+from tasks.documents.blocks import Dropped, Kind, Link, Piece, lowered, raised
+from tasks.text.saying.formulas import MARKED, is_formula
 
 if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 FIELD = re.compile(r"^([A-Za-z_-]{1,40})\s*:\s*(.+?)\s*$", re.MULTILINE)
 NOTE_MARK = re.compile(r"\[\^[^\]\s]{1,40}\]")
-NOTE_TEXT = re.compile(r"^\[\^[^\]\s]{1,40}\]:\s*")
+NOTE_TEXT = re.compile(r"\[\^[^\]\s]{1,40}\]:[ \t]*")
+BOX = re.compile(r"^\[[ xX]\]\s+|^\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*")
+SHIFTED = {"<sup>": raised, "<sub>": lowered}
 TAG = re.compile(r"<[^<>]{0,500}>")
 
 
@@ -29,9 +36,7 @@ def front_matter(text: str) -> tuple[dict[str, str], str]:
 
 def pieces(text: str) -> Iterator[Piece | Dropped]:
     """Pieces of a Markdown text, each with the line it begins on."""
-    from markdown_it import MarkdownIt
-
-    tokens = MarkdownIt("commonmark", {"maxNesting": 50}).enable(["table", "strikethrough"]).parse(text)
+    tokens = _parser().parse(text)
     around: list[str] = []  # what is open: blockquote, list_item, table
     cells: list[list[str]] = []
     level, table_place = 0, ""
@@ -62,15 +67,54 @@ def pieces(text: str) -> Iterator[Piece | Dropped]:
                 yield from _text(token, around, place, level)
 
 
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"maxNesting": 50}).enable(["table", "strikethrough"])
+    parser.inline.ruler.before("escape", "formula", _formula)
+    parser.block.ruler.before("reference", "note", _note)
+    return parser
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """TeX stays as it is: its signs are no marks of Markdown."""
+    found = MARKED.match(state.src, state.pos)
+    if found is None or not is_formula(found):
+        return False
+    if not silent:
+        state.push("formula", "", 0).content = found[0]
+    state.pos = found.end()
+    return True
+
+
+def _note(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A note, which CommonMark does not know (it takes one that is only an address for the address of a link)."""
+    found = NOTE_TEXT.match(state.src, state.bMarks[start] + state.tShift[start])
+    if found is None or state.is_code_block(start):
+        return False
+    if silent:
+        return True
+    last = start + 1
+    while last < end and not state.isEmpty(last) and not NOTE_TEXT.match(state.src, state.bMarks[last]):
+        last += 1
+    state.push("note_open", "", 1)
+    inline = state.push("inline", "", 0)
+    inline.content, inline.map, inline.children = state.src[found.end() : state.eMarks[last - 1]], [start, last], []
+    state.push("note_close", "", -1)
+    state.line = last
+    return True
+
+
 def _text(token: Token, around: Sequence[str], place: str, level: int) -> Iterator[Piece | Dropped]:
     for child in token.children or ():
         if child.type == "image" and child.content:
             yield Dropped("picture", "Pictures are not described.", child.content, place)
     text, links = _inline(token.children or ())
-    if NOTE_TEXT.match(text):
-        yield Piece(Kind.NOTE, NOTE_TEXT.sub("", text), place, links=links)
+    if "note" in around:
+        yield Piece(Kind.NOTE, text, place, links=links)
         return
-    text = NOTE_MARK.sub("", text)
+    text = BOX.sub("", NOTE_MARK.sub("", text))
     if "heading" in around:
         yield Piece(Kind.HEADING, text, place, level, links=links)
     elif "blockquote" in around:
@@ -84,6 +128,7 @@ def _inline(children: Sequence[Token]) -> tuple[str, tuple[Link, ...]]:
     links: list[Link] = []
     opened: list[tuple[str, int]] = []
     struck = 0
+    shift: Callable[[str], str] = str
     for child in children:
         if child.type == "s_open":
             struck += 1
@@ -91,8 +136,10 @@ def _inline(children: Sequence[Token]) -> tuple[str, tuple[Link, ...]]:
             struck -= 1
         elif struck:
             continue
-        elif child.type in ("text", "code_inline"):
-            parts.append(child.content)
+        elif child.type in ("text", "code_inline", "formula"):
+            parts.append(shift(child.content))
+        elif child.type == "html_inline":
+            shift = SHIFTED.get(child.content.lower(), str)
         elif child.type in ("softbreak", "hardbreak"):
             parts.append(" ")
         elif child.type == "link_open":

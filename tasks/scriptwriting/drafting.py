@@ -65,10 +65,21 @@ def script(
 
 
 def in_spoken_form(drafts: Iterable[Draft], language: str, lexicon: Mapping[str, str] | None) -> Iterator[Draft]:
-    """Drafts with what is said, where that is not what is shown."""
+    """Drafts with what is said, where that is not what is shown; without those of which nothing is (“[music]”)."""
     for draft in drafts:
         said = spoken_form(draft.text, language, lexicon)
-        yield draft if said == draft.text else replace(draft, spoken=said)
+        if said:
+            yield draft if said == draft.text else replace(draft, spoken=said)
+
+
+def unsaid(written: Sequence[Part], said: Sequence[Part]) -> Iterator[LeftOut]:
+    """Drafts of which nothing is said: what people do, numbers of citations."""
+    for before, after in zip(written, said, strict=True):
+        heard = {draft.text for draft in after.drafts}
+        for draft in before.drafts:
+            if draft.text not in heard:
+                why = "It says what people do, not what they say."
+                yield LeftOut(what="direction", why=why, text=excerpt(draft.text), place=draft.place, span=draft.span)
 
 
 def _line(id: str, draft: Draft) -> ScriptLine:

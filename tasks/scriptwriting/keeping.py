@@ -15,15 +15,17 @@ from speechmill.errors import UnreadableScript
 from speechmill.languages import usual_characters_per_s
 from speechmill.reports import Repair
 from tasks.disclosing import phrase
+from tasks.documents.blocks import excerpt
 from tasks.scriptwriting.drafting import line_id
 from tasks.scriptwriting.length import Draft, episode_s, words
 from tasks.text.lexicons import Lexicon
-from tasks.text.spoken import spoken_form
+from tasks.text.spoken import directions, spoken_form, without_tags
 from tasks.text.texts import read_text
 
 FIELDS = frozenset(EpisodeScript.model_fields) - {"writing"}
 LINE_FIELDS = frozenset(ScriptLine.model_fields)
 SPEAKER_FIELDS = frozenset(ScriptSpeaker.model_fields)
+MOST_STYLE = 200  # characters
 LIKE = 0.75  # how alike two names must be for one to be a slip of the other
 
 
@@ -92,8 +94,8 @@ def _mended(given: dict[str, Any], path: Path, language: str | None, repairs: li
         tell(f"The script does not say its language; {body['language']} was taken.")
     lines = [_line(entry, number, path.name, tell) for number, entry in enumerate(body["lines"], 1)]
     kept = [line for line in lines if str(line.get("text", "")).strip()]
-    if len(kept) < len(lines):
-        tell(f"{len(lines) - len(kept)} lines without text were left out.")
+    if (without := len(lines) - len(kept)) > 0:
+        tell("1 line without text was left out." if without == 1 else f"{without} lines without text were left out.")
     body["lines"] = kept
     body["speakers"] = _speakers(body.get("speakers"), kept, path, tell)
     _number(kept, tell)
@@ -115,7 +117,10 @@ def _line(entry: Any, number: int, name: str, tell: Any) -> dict[str, Any]:
     if isinstance(line.get("id"), int):
         line["id"] = str(line["id"])
     if isinstance(line.get("text"), str):
-        line["text"] = " ".join(line["text"].split())
+        plain = without_tags(line["text"])
+        if plain != " ".join(line["text"].split()):
+            tell(f"The text of line {number} is “{excerpt(plain)}” now, without its tags: they are not said.")
+        line["text"] = plain
     return {field: value for field, value in line.items() if value is not None}
 
 
@@ -188,10 +193,20 @@ def _complete(
 ) -> EpisodeScript:
     terms = lexicon or Lexicon()
     lines = []
+    told = list(repairs)
     for line in script.lines:
         language = line.language or script.language
         said = line.spoken or spoken_form(line.text, language, terms.of(language))
-        lines.append(line.model_copy(update={"spoken": "" if said == line.text else said}))
+        found = [] if line.spoken else directions(line.text, language)
+        style = line.style or ", ".join(direction[1:-1] for direction in found)[:MOST_STYLE]
+        if found:
+            what = " and ".join(f"“{direction}”" for direction in found)
+            told.append(Repair(line_id=line.id, what=f"{what} {'is' if len(found) == 1 else 'are'} not said."))
+        if found and not said:
+            continue
+        lines.append(line.model_copy(update={"spoken": "" if said == line.text else said, "style": style}))
+    if not lines:
+        raise UnreadableScript("nothing in the script is said", hint="write what the speakers say into its lines")
     drafts = [Draft(li.speaker, li.said, None, li.chapter, "", li.pace, li.gap_ms, li.kind) for li in lines]
     counts = dict.fromkeys(script.speakers, 0)
     for line in lines:
@@ -202,6 +217,6 @@ def _complete(
         minutes=round(episode_s(drafts, pace(script.language)) / 60, 2),
         words=total,
         share={speaker: round(n / max(1, total), 3) for speaker, n in counts.items()},
-        repairs=repairs,
+        repairs=tuple(told),
     )
     return script.model_copy(update={"lines": tuple(lines), "writing": writing})

@@ -13,7 +13,7 @@ from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks.documents.blocks import Document
 from tasks.scriptwriting.chat import Endpoint, Pen, Writer
-from tasks.scriptwriting.drafting import in_spoken_form, left_out, script
+from tasks.scriptwriting.drafting import in_spoken_form, left_out, script, unsaid
 from tasks.scriptwriting.length import Part, fit
 from tasks.scriptwriting.lesson import lesson
 from tasks.scriptwriting.rules import dialogue, reading
@@ -106,10 +106,9 @@ def _by_rule(
     characters_per_s: float,
     lexicon: Mapping[str, str] | None,
 ) -> EpisodeScript:
-    parts = [
-        Part(tuple(in_spoken_form(part.drafts, document.language, lexicon)), part.position)
-        for part in BY_RULE[format](document, tuple(speakers), characters_per_s)
-    ]
+    written = BY_RULE[format](document, tuple(speakers), characters_per_s)
+    said = [Part(tuple(in_spoken_form(part.drafts, document.language, lexicon)), part.position) for part in written]
+    parts = [part for part in said if part.drafts]
     out: list[Part] = []
     if minutes is not None:
         parts, out = fit(parts, minutes, characters_per_s)
@@ -117,7 +116,11 @@ def _by_rule(
         format=format,
         writer="rules",
         minutes_asked=minutes,
-        left_out=(*document.skipped, *(left_out(document, out, minutes) if minutes is not None else ())),
+        left_out=(
+            *document.skipped,
+            *unsaid(written, said),
+            *(left_out(document, out, minutes) if minutes is not None else ()),
+        ),
     )
     drafts = [draft for part in parts for draft in part.drafts]
     return script(document, drafts, speakers, writing, characters_per_s=characters_per_s)

@@ -54,6 +54,16 @@ def spoken_form(text: str, language: str, lexicon: Mapping[str, str] | None = No
     return ELIDED.sub("", " ".join(kept.back(words.signs(text, speaks)).split()))
 
 
+def directions(text: str, language: str) -> list[str]:
+    """What of a text is not said, since it says how the rest is: “[laughs]”, as written."""
+    return words.directions(text, tongue(language))
+
+
+def without_tags(text: str) -> str:
+    """The text without HTML tags, which people write into scripts."""
+    return " ".join(words.TAG.sub(lambda tag: " " if words.BREAK.match(tag[0]) else "", text).split())
+
+
 def _bounded(term: str, language: str) -> re.Pattern[str]:
     escaped = re.escape(term)
     if is_unspaced(language):

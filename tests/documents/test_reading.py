@@ -72,6 +72,34 @@ def test_markdown(read: Read) -> None:
     assert all(part.why.endswith(".") for part in document.skipped)
 
 
+def test_markdown_of_many_writers(read: Read) -> None:
+    text = r"""Let $x_1 * y_1 * z$ be \(a_1 + b\), at 5 m<sup>2</sup>.[^1]
+
+$$
+\frac{a}{b} = c
+$$
+
+- [x] bake
+- [ ] eat
+
+> [!NOTE]
+> Beware.
+
+[^1]: https://example.org/
+[^2]: Another note,
+    which goes on.
+"""
+    assert kinds(read("a.md", text)) == [
+        ("body", r"Let $x_1 * y_1 * z$ be \(a_1 + b\), at 5 m²."),
+        ("body", r"$$ \frac{a}{b} = c $$"),
+        ("list", "bake"),
+        ("list", "eat"),
+        ("quote", "Beware."),
+        ("note", "https://example.org/"),
+        ("note", "Another note, which goes on."),
+    ]
+
+
 def test_every_block_stands_where_it_says(read: Read) -> None:
     document = read("a.md", MARKDOWN)
     for block in document.blocks:

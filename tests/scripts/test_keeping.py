@@ -67,6 +67,19 @@ def test_an_edited_text_is_said_as_it_was_edited(article: Document, offline: Set
     assert "thirty-one" not in said
 
 
+def test_how_a_line_is_said_is_not_said(tmp_path: Path) -> None:
+    body = with_line(text="[laughs] Well, <b>yes</b>. [the king] left (sighs).")
+    del body["lines"][1]["style"]
+    body["lines"].append({"id": "c", "speaker": "HOST", "text": "[music]"})
+    script = read(tmp_path, body)
+    assert script.lines[1].text == "[laughs] Well, yes. [the king] left (sighs)."
+    assert script.lines[1].said == "Well, yes. the king left."
+    assert script.lines[1].style == "laughs, sighs"
+    assert [line.id for line in script.lines] == ["a", "b"]
+    assert "“[laughs]” and “(sighs)” are not said" in told(script)
+    assert "without its tags" in told(script)
+
+
 def test_a_spoken_form_by_hand_stays(tmp_path: Path) -> None:
     script = read(tmp_path, with_line(spoken="reely"))
     assert script.lines[1].said == "reely"
@@ -82,7 +95,7 @@ def test_a_spoken_form_by_hand_stays(tmp_path: Path) -> None:
         (with_line(id="a"), "id a"),
         (with_line(id=None), "has no id"),
         (with_line(speaker="guest"), "written GUEST"),
-        (with_line(text="  "), "without text"),
+        (with_line(text="  "), "1 line without text"),
         (changed(speakers=None), "taken from its lines"),
         (changed(title=""), "no title"),
         (changed(language=""), "does not say its language"),
@@ -102,6 +115,7 @@ def test_slips_are_repaired_and_told(tmp_path: Path, body: Any, says: str) -> No
         ("[]", "no lines"),
         (changed(lines=[]), "no lines"),
         (changed(lines=["hello"]), "is no line"),
+        (changed(lines=[{"id": "a", "speaker": "HOST", "text": "[music]"}]), "nothing in the script is said"),
         (with_line(speaker="GEUST"), "did you mean GUEST"),
         (with_line(speaker="NOBODY"), "HOST, GUEST"),
         (with_line(speaker=7), "speaker"),

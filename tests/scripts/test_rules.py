@@ -149,6 +149,15 @@ def test_those_who_speak_in_captions_keep_their_lines(offline: Settings) -> None
     ]
 
 
+def test_what_people_do_is_told_and_not_said(offline: Settings) -> None:
+    document = assemble(
+        "x.md", pieces("# Talk\n\n[laughter]\n\n[laughs] We never stop in the dark, she says.\n"), language="en"
+    )
+    script = write_script(document, Format.READING, offline)
+    assert [line.said for line in script.lines] == ["Talk", "We never stop in the dark, she says."]
+    assert [(part.what, part.text) for part in script.writing.left_out] == [("direction", "[laughter]")]
+
+
 def test_too_few_speakers(article: Document, offline: Settings) -> None:
     with pytest.raises(BadInput, match="at least 2"):
         write_script(article, Format.DIALOGUE, offline, speakers={"ONE": ScriptSpeaker()})

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 from tasks.text.saying.tongue import DONE, Kept, Tongue, after, before
 
-DOLLARS = re.compile(r"(?<![\\\w])(\$\$?)(?=\S)([^$\n]{1,400}?)(?<=\S)\1(?!\d)")
-BRACKETS = re.compile(r"\\\((.{1,400}?)\\\)|\\\[(.{1,400}?)\\\]", re.DOTALL)
+MARKED = re.compile(
+    r"(?<![\\\w$])\$(?=\S)(?P<one>[^$\n]{1,400}?)(?<=\S)\$(?![\d$])|\$\$(?P<two>[^$]{1,1000}?)\$\$"
+    r"|\\\((?P<round>.{1,400}?)\\\)|\\\[(?P<square>.{1,1000}?)\\\]",
+    re.DOTALL,
+)
 MATHEMATICAL = re.compile(r"[\\^_=+<>≤≥≠±×·√∑∫∞∈{}]|^[A-Za-z](?:\([a-z]\))?['′]?$|^\w\s?[-/]\s?\w$")
-"""What makes text between two dollars a formula, and not two prices."""
+"""What makes text between two dollars a formula."""
 COMMANDS = {
     "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "approx": "≈", "sim": "≈", "times": "×",
     "cdot": "·", "div": "÷", "pm": "±", "to": "→", "rightarrow": "→", "infty": "∞", "sum": "∑", "prod": "∏",
@@ -39,10 +42,16 @@ def said(text: str, tongue: Tongue, kept: Kept) -> str:
     """Formulas between marks of TeX, in words."""
     if not tongue.part("powers"):
         return text
-    text = BRACKETS.sub(lambda m: kept.keep(tex(m[1] or m[2] or "", tongue)), text)
-    return DOLLARS.sub(
-        lambda m: kept.keep(tex(m[2], tongue)) if len(m[1]) == 2 or MATHEMATICAL.search(m[2]) else m[0], text
-    )
+    return MARKED.sub(lambda m: kept.keep(tex(_formula(m), tongue)) if is_formula(m) else m[0], text)
+
+
+def is_formula(found: re.Match[str]) -> bool:
+    """Whether what ``MARKED`` found is a formula, and not two prices."""
+    return found["one"] is None or MATHEMATICAL.search(found["one"]) is not None
+
+
+def _formula(found: re.Match[str]) -> str:
+    return next(part for part in found.groups() if part is not None)
 
 
 def shifted(text: str, tongue: Tongue, kept: Kept) -> str:

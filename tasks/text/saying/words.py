@@ -10,6 +10,7 @@ from tasks.text.saying.tongue import DONE, Tongue
 MARKUP = re.compile(r"[*_`~|<>{}\[\]\\^]+")
 PICTOGRAMS = re.compile("[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff™®©†‡]")
 TAG = re.compile(r"</?[A-Za-z][\w-]{0,20}(?:\s[^<>]{0,200})?/?>")
+BREAK = re.compile(r"</?(?:br|p|div|li)\b", re.IGNORECASE)
 CITATION = re.compile(r"\s?\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|sic|…|\.\.\.|citation needed)\]", re.IGNORECASE)
 DIRECTION = re.compile(r"\s?[\[(*（【]([^\[\]()*（）【】]{1,60})[\])*）】]")
 TOGETHER = re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])")
@@ -22,6 +23,11 @@ def unsaid(text: str, tongue: Tongue) -> str:
     """Without tags, numbers of citations, and what says how something is said (“[laughs]”)."""
     text = CITATION.sub("", TAG.sub(" ", text))
     return DIRECTION.sub(lambda m: "" if _is_direction(m[1], tongue) else m[0], text)
+
+
+def directions(text: str, tongue: Tongue) -> list[str]:
+    """What of a text says how it is said, as written."""
+    return [found[0].strip() for found in DIRECTION.finditer(text) if _is_direction(found[1], tongue)]
 
 
 def _is_direction(words: str, tongue: Tongue) -> bool:
