@@ -36,6 +36,7 @@ class Kind(StrEnum):
     TABLE = "table"
     CODE = "code"
     NOTE = "note"
+    REFERENCE = "reference"
 
 
 READ_ALOUD = frozenset({Kind.HEADING, Kind.BODY, Kind.LIST, Kind.QUOTE})
@@ -44,6 +45,7 @@ WHY_NOT = {
     Kind.TABLE: "A table cannot be followed by ear.",
     Kind.CODE: "Program text cannot be followed by ear.",
     Kind.NOTE: "Notes and captions are not read aloud.",
+    Kind.REFERENCE: "Lists of sources are not read aloud.",
 }
 
 

@@ -12,6 +12,7 @@ from speechmill.errors import BadInput, LimitExceeded, UnreadableDocument, Unrea
 from speechmill.settings import Settings
 from storage.scratch import Scratch
 from tasks import sources
+from tasks.documents.apparatus import apart
 from tasks.documents.blocks import Document, Dropped, Kind, Piece, assemble, clean
 from tasks.documents.tongues import language_of
 from tasks.documents.web import fetch
@@ -106,6 +107,7 @@ def _read(source: _Source) -> Document:
     said = _tag(metadata.pop("language", "")) or _tag(metadata.pop("lang", "")) or source.language
     if said is None:
         said = language_of(" ".join(p.text for p in found[:400] if isinstance(p, Piece))) or DEFAULT_LANGUAGE
+    found = apart(found, said, metadata.get("author", ""))
     title = metadata.pop("title", "")
     if title and kind in TITLED and not any(_titles(piece, title) for piece in found):
         found.insert(0, Piece(Kind.HEADING, title, "title", 1))

@@ -106,12 +106,20 @@ def _parts(
         if section.heading is not None:
             speaker, text = introduced(number, number == 0, section.heading)
             drafts.append(_draft(speaker, text, section.heading, section.title))
-        for paragraph, block in enumerate(section.blocks):
+        for paragraph, block in _paragraphs(section.blocks):
             speaker = who(number, block, paragraph)
             for start, end in sentences(block.text, document.language):
                 drafts.append(_draft(speaker, block.text[start:end], block, section.title, start, end))
         parts.extend(placed(drafts, characters_per_s))
     return parts
+
+
+def _paragraphs(blocks: Sequence[Block]) -> Iterator[tuple[int, Block]]:
+    """Blocks with the number of their paragraph: the items of a list are one."""
+    number = -1
+    for before, block in zip((None, *blocks), blocks, strict=False):
+        number += not (before is not None and before.kind == block.kind == Kind.LIST)
+        yield number, block
 
 
 def _draft(speaker: str, text: str, block: Block, chapter: str, start: int = 0, end: int | None = None) -> Draft:

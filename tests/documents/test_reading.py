@@ -199,7 +199,7 @@ def test_epub_in_reading_order_with_notes_apart(tmp_path: Path, settings: Settin
 def test_notes_of_a_book_may_stand_in_a_chapter_of_their_own(tmp_path: Path, settings: Settings) -> None:
     chapters = [
         "<h1>One</h1><p>Sand.<a href='c%201.xhtml#n1'><sup>1</sup></a></p>",
-        "<h1>Notes</h1><p id='n1'>1. Dry.</p>",
+        "<h1>Marginalia</h1><p id='n1'>1. Dry.</p>",
     ]
     document = read_document(epub_file(tmp_path / "sea.epub", chapters), settings)
     assert ("note", "1. Dry.") in kinds(document)

@@ -113,6 +113,9 @@ def test_in_a_dialogue_the_host_introduces_and_paragraphs_alternate(article: Doc
     assert stops == ["HOST", "GUEST", "GUEST", "GUEST"]
     three = assemble("x.md", pieces(f"{SENTENCE}\n\n{SENTENCE}\n\n{SENTENCE}\n"), language="en")
     assert [line.speaker for line in write_script(three, Format.DIALOGUE, offline).lines] == ["GUEST", "HOST", "GUEST"]
+    items = assemble("x.md", pieces(f"{SENTENCE}\n\n- bread\n- tea\n- salt\n\n{SENTENCE}\n"), language="en")
+    said = [line.speaker for line in write_script(items, Format.DIALOGUE, offline).lines]
+    assert said == ["GUEST", "HOST", "HOST", "HOST", "GUEST"]  # one says all of a list
     assert set(script.writing.share) == {"HOST", "GUEST"}
 
 

@@ -1,0 +1,192 @@
+"""What stands around a text and is no part of it: bylines, contents, sources, captions, pointers elsewhere. Pure.
+
+It is told as not read, with its reason; nothing is judged by its words alone that could be a sentence of the text.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+
+from speechmill.languages import base
+from tasks.documents.blocks import Dropped, Kind, Piece
+
+STANDFIRST = 1  # paragraphs that may stand before a byline
+CLOSING = 3  # pieces at the end, where Chinese newspapers name their editors
+BYLINE = 160
+CAPTION = 300
+NAME_WORDS = 10  # of several names
+FACT_WORDS = 8  # of a date, a place, a time
+LINKED_SHARE = 0.7  # of a piece that is mostly a link
+SOURCES_SHARE = 0.5  # of the pieces under a heading of sources look like sources
+
+PARTED = re.compile(r"\s*[·•|｜—–/]\s*|,\s+")
+NAME = re.compile(r"(?:[^\W\d_a-z][\w.'’-]*|de|del|la|von|van|der|den|di|da|dos|du|and|und|y|et|e|en|&)(?:\s|$)")
+DATED = re.compile(r"\d{4}|\d{1,2}[./-]\d{1,2}|\d{1,2}:\d{2}")
+LEADERS = re.compile(r"(?:\.\s?){4,}\s*\d+\s*$|\s_{4,}\s*\d+\s*$")
+SOURCE = re.compile(
+    r"https?://|\bwww\.|\bdoi\b|\barXiv\b|\bISBN\b|\bISSN\b|\bet al\b|\bpp?\. ?\d|\bVol\.|\bS\. \d+"
+    r"|[(,.]\s?(?:1[89]|20)\d\d[a-z]?[).,:;]|^\[\d{1,3}\]|^\^|\[[JMCDN]\]",
+    re.IGNORECASE,
+)
+NUMBERING = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[IVX]{1,4}\.|[一二三四五六七八九十]{1,3}、)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A language's patterns."""
+
+    by: re.Pattern[str]
+    minutes: re.Pattern[str]
+    sources: frozenset[str]
+    contents: frozenset[str]
+    figure: re.Pattern[str]
+    pointer: re.Pattern[str]
+    asides: frozenset[str]
+    edit: re.Pattern[str]
+
+
+def apart(found: Sequence[Piece | Dropped], language: str, author: str = "") -> list[Piece | Dropped]:
+    """The pieces, with what stands around the text dropped or made what it is."""
+    words = _words(base(language))
+    return list(_without_lists(_without_asides(found, words, author), words))
+
+
+def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str) -> Iterator[Piece | Dropped]:
+    paragraphs = 0
+    for at, piece in enumerate(found):
+        if isinstance(piece, Dropped) or piece.kind not in (Kind.BODY, Kind.LIST, Kind.HEADING):
+            yield piece
+            continue
+        if piece.kind == Kind.HEADING:
+            yield replace(piece, text=words.edit.sub("", piece.text))
+            continue
+        closing = at >= len(found) - CLOSING and words.by.match(piece.text) is not None
+        if (paragraphs <= STANDFIRST or closing) and _is_byline(piece, words, author):
+            yield _dropped(piece, "byline", "It says who wrote it, and when; the show notes do.")
+        elif LEADERS.search(piece.text):
+            yield _dropped(piece, "contents", "It is a line of a table of contents.")
+        elif words.figure.match(piece.text) and len(piece.text) <= CAPTION:
+            yield replace(piece, kind=Kind.NOTE)
+        elif piece.text.casefold().strip(" :.") in words.asides or _points_elsewhere(piece, words):
+            yield _dropped(piece, "aside", "It leads elsewhere.")
+        else:
+            paragraphs += 1
+            yield piece
+
+
+def _dropped(piece: Piece, what: str, why: str) -> Dropped:
+    return Dropped(what, why, piece.text, piece.place)
+
+
+def _is_byline(piece: Piece, words: _Words, author: str) -> bool:
+    """“By Ana Prat · 20 Nov 2026 · 5 min read”: names, dates and times, and nothing that is a sentence."""
+    text = piece.text.strip("*_ （()）")
+    minutes = words.minutes.search(text) is not None
+    if len(text) > BYLINE or (not minutes and text.endswith((".", "!", "?", "。", "！", "？", ":", "："))):
+        return False
+    if author and text.casefold() == author.casefold():
+        return True
+    begins = words.by.match(text)
+    telling = begins is not None or minutes or DATED.search(text) is not None
+    parts = [part for part in PARTED.split(text[begins.end() :] if begins else text) if part]
+    return telling and bool(parts) and all(_is_fact(part, words) for part in parts)
+
+
+def _is_fact(part: str, words: _Words) -> bool:
+    """Whether it is a name, a date or a time rather than what somebody says."""
+    count = len(part.split())
+    if words.minutes.search(part) or (re.search(r"\d", part) and count <= FACT_WORDS and not _reads_on(part)):
+        return True
+    return count <= NAME_WORDS and not NAME.sub("", f"{part} ").strip()
+
+
+def _reads_on(part: str) -> bool:
+    """Whether most of its words are in small letters, as those of sentences are."""
+    words: list[str] = re.findall(r"[^\W\d_]{3,}", part)
+    return sum(word.islower() for word in words) > 1 + sum(not word.islower() for word in words)
+
+
+def _points_elsewhere(piece: Piece, words: _Words) -> bool:
+    """“Read more: The tide tables”, where all of it is a link or what a colon announces."""
+    found = words.pointer.match(piece.text)
+    if found is None:
+        return False
+    rest = piece.text[found.end() :].strip(" :：.")
+    return bool(rest) and _linked(piece) >= LINKED_SHARE * len(rest)
+
+
+def _linked(piece: Piece) -> int:
+    """Characters of a piece that are links."""
+    return sum(len(link.text) for link in piece.links)
+
+
+def _without_lists(found: Iterator[Piece | Dropped], words: _Words) -> Iterator[Piece | Dropped]:
+    """Sections that are lists of sources, or of contents, as what they are."""
+    pieces = list(found)
+    at = 0
+    while at < len(pieces):
+        piece = pieces[at]
+        end = _end(pieces, at)
+        under = [p for p in pieces[at + 1 : end] if isinstance(p, Piece)]
+        if isinstance(piece, Piece) and under:
+            title = NUMBERING.sub("", piece.text).casefold().strip(" :.")
+            if title in words.sources and _are_sources(under):
+                yield from (replace(p, kind=Kind.REFERENCE) if isinstance(p, Piece) else p for p in pieces[at:end])
+                at = end
+                continue
+            if title in words.contents and all(p.kind in (Kind.LIST, Kind.REFERENCE) for p in under):
+                yield from (_dropped(p, "contents", "It is a table of contents.") for p in [piece, *under])
+                at = end
+                continue
+        yield piece
+        at += 1
+
+
+def _end(pieces: Sequence[Piece | Dropped], at: int) -> int:
+    """Where the section of a heading ends: at the next heading as high. At once where there is no heading."""
+    heading = pieces[at]
+    if isinstance(heading, Dropped) or heading.kind != Kind.HEADING:
+        return at
+    level = heading.level
+    for end in range(at + 1, len(pieces)):
+        piece = pieces[end]
+        if isinstance(piece, Piece) and piece.kind == Kind.HEADING and piece.level <= level:
+            return end
+    return len(pieces)
+
+
+def _are_sources(under: Sequence[Piece]) -> bool:
+    looks = sum(
+        piece.kind == Kind.NOTE
+        or SOURCE.search(piece.text) is not None
+        or _linked(piece) >= LINKED_SHARE * len(piece.text)
+        for piece in under
+    )
+    return looks >= SOURCES_SHARE * len(under)
+
+
+@cache
+def _words(language: str) -> _Words:
+    """The words of a language, and English ones where we have none."""
+    known = tomllib.loads(resources.files("tasks.documents").joinpath("apparatus.toml").read_text("utf-8"))
+    table = known.get(language, known["en"])
+
+    def any_of(name: str) -> str:
+        return "|".join(re.escape(word) for word in sorted(table[name], key=len, reverse=True))
+
+    after = r"\s*[:：|｜/\s]\s*" if language == "zh" else r"(?:\s*:)?\s+(?=\S)"
+    return _Words(
+        re.compile(rf"[（(]?(?:{any_of('by')}){after}"),
+        re.compile(rf"(?:{any_of('minutes')})", re.IGNORECASE),
+        frozenset(table["sources"]),
+        frozenset(table["contents"]),
+        re.compile(rf"(?:{any_of('figures')})\s?\d+(?:\.\d+)*\s*[.:：–—|、]\s*\S"),
+        re.compile(rf"(?:{any_of('pointers')})\s*[:：]?\s*", re.IGNORECASE),
+        frozenset(table["asides"]),
+        re.compile(rf"\s*(?:\[\s*(?:{any_of('edit')})\s*\]|¶|\s#)\s*$", re.IGNORECASE),
+    )
