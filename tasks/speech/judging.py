@@ -49,6 +49,8 @@ DIGIT_CHARACTERS = 5  # a digit is said in about as many letters
 SLOW_ENOUGH_TO_REPEAT = 0.8  # of the usual pace: who says something twice takes longer
 ALIKE = 0.7  # correlation of spectra; the same words said again by eSpeak: 0.85 and more; other words: below 0.45
 ALIKE_FRAMES = 35  # 0.7 s: a word or two may well come twice
+ALIKE_UNSPACED, ALIKE_FRAMES_UNSPACED = 0.8, 45  # four syllables; eSpeak's Chinese again: 0.88, other words: below 0.75
+OWN_REPEATS = 2.4  # times what the text itself says again: what is alike beside it (“the sea shells”) reaches further
 FRAME_SAMPLES, WINDOW_SAMPLES = RATE_HZ // 50, RATE_HZ // 25
 BANDS = 24
 REPEATED_WORDS = 3  # in a row, and twice
@@ -111,7 +113,7 @@ def judge(measured: Measurements, audio: Path | Mono, utterance: Utterance, hear
         reasons.append(Reason.LONG_PAUSE)
     once = not _most_repeated(_words(utterance.text))  # “No, no, no” is to be said so
     slow = is_slow(measured.speech_samples, utterance)
-    if says_twice(heard, utterance.text) or (once and slow and is_repeated(speech)):
+    if says_twice(heard, utterance.text) or (once and slow and is_repeated(speech, utterance)):
         reasons.append(Reason.REPEATED)
     if heard is not None and comparable(utterance.text, heard):
         wrong = error_rate(utterance.text, heard)
@@ -159,17 +161,36 @@ def longest_pause_samples(speech: Mono, loudness_lufs: float) -> int:
     return int((np.diff(heard).max(initial=1) - 1) * BLOCK_SAMPLES) if len(heard) else 0
 
 
-def is_repeated(speech: Mono) -> bool:
-    """Whether a stretch of at least 0.7 s comes again later in the take, by its spectrum over time."""
+def is_repeated(speech: Mono, utterance: Utterance) -> bool:
+    """Whether a stretch comes again later in the take, by its spectrum over time: one of at least 0.7 s (0.9 s in a
+    language written without spaces), and well over what the text itself says again (“some like tea, some like …”)."""
     shape = _shape(speech)
-    if len(shape) < 2 * ALIKE_FRAMES:
+    least, frames = (ALIKE_UNSPACED, ALIKE_FRAMES_UNSPACED) if _unspaced(utterance) else (ALIKE, ALIKE_FRAMES)
+    own_s = longest_again("".join(_words(utterance.text))) / usual_characters_per_s(utterance.language) / utterance.pace
+    frames = max(frames, round(OWN_REPEATS * own_s * RATE_HZ / FRAME_SAMPLES))
+    if len(shape) < 2 * frames:
         return False
     alike = shape @ shape.T
-    window = np.ones(ALIKE_FRAMES) / ALIKE_FRAMES
+    window = np.ones(frames) / frames
     return any(
-        np.convolve(np.diagonal(alike, lag), window, "valid").max() > ALIKE
-        for lag in range(ALIKE_FRAMES, len(shape) - ALIKE_FRAMES + 1)
+        np.convolve(np.diagonal(alike, lag), window, "valid").max() > least
+        for lag in range(frames, len(shape) - frames + 1)
     )
+
+
+def longest_again(letters: str) -> int:
+    """Length of the longest run of letters that comes again later."""
+
+    def comes_again(size: int) -> bool:
+        first: dict[str, int] = {}
+        runs = ((at, letters[at : at + size]) for at in range(len(letters) - size + 1))
+        return any(at - first.setdefault(run, at) >= size for at, run in runs)
+
+    low, high = 0, len(letters) // 2  # what comes again is not longer than half of all
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if comes_again(middle) else (low, middle - 1)
+    return low
 
 
 def says_twice(heard: str | None, text: str) -> bool:

@@ -16,7 +16,17 @@ from speechmill.abilities import Utterance
 from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.takes import Reason, Verdict
 from speechmill.voices import Voice
-from tasks.speech.judging import comparable, distance, error_rate, judge, measure, read_take, says_twice, understood
+from tasks.speech.judging import (
+    comparable,
+    distance,
+    error_rate,
+    judge,
+    longest_again,
+    measure,
+    read_take,
+    says_twice,
+    understood,
+)
 
 from .conftest import Say, Wave
 
@@ -113,6 +123,49 @@ def test_a_take_that_says_its_text_twice_is_for_a_person(tmp_path: Path, text: s
     out, voice = tmp_path / "a.wav", Voice("v", "offline", {"variant": "", "pitch": 50})
     Espeak("offline").speak(Utterance(f"{text} {text}", "es"), voice, out)
     assert Reason.REPEATED in judge(measure(out), out, Utterance(text, "es"), None).reasons
+
+
+PARALLEL = [
+    ("zh", "太阳加热海洋，水升到空中。"),
+    ("zh", "在上海，黄浦江把城市分成两半。东岸是浦东，西岸是浦西。"),
+    ("zh", "战争结束以后，城市慢慢恢复了生机。学校重新开学，工厂重新开工。"),
+    ("zh", "南边是山，北边是水，东边是田，西边是路。"),
+    ("zh", "房价上涨，租金上涨，工资却没有上涨。"),
+    ("zh", "她每天早上六点起床，先跑步，再吃早饭。"),
+    ("en", "Some people like tea, some people like coffee, and some people like neither."),
+]
+
+
+@pytest.mark.parametrize(("language", "text"), PARALLEL)
+@pytest.mark.parametrize("variant", ["f2", "", "m3"])
+def test_what_a_text_says_again_itself_is_not_repeated(tmp_path: Path, language: str, text: str, variant: str) -> None:
+    out, utterance = tmp_path / "a.wav", Utterance(text, language)
+    Espeak("offline").speak(utterance, Voice("v", "offline", {"variant": variant, "pitch": 50}), out)
+    assert Reason.REPEATED not in judge(measure(out), out, utterance, None).reasons
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("水从海洋蒸发，升到空中，变成云。", "水从海洋蒸发，水从海洋蒸发，升到空中，变成云。"),
+        ("工人们在码头上搬运货物。", "工人们在码头上搬运货物。工人们在码头上搬运货物。"),
+        ("我们明天去北京看长城好不好？", "我们明天去北京，我们明天去北京看长城好不好？"),
+        ("东岸是浦东，西岸是浦西。", "东岸是浦东，西岸是浦西。东岸是浦东，西岸是浦西。"),
+    ],
+)
+@pytest.mark.parametrize("variant", ["f2", "", "m3"])
+def test_chinese_that_is_said_again_is_for_a_person(tmp_path: Path, text: str, said: str, variant: str) -> None:
+    out = tmp_path / "a.wav"
+    Espeak("offline").speak(Utterance(said, "zh"), Voice("v", "offline", {"variant": variant, "pitch": 50}), out)
+    assert Reason.REPEATED in judge(measure(out), out, Utterance(text, "zh"), None).reasons
+
+
+@given(st.text(alphabet="abc", max_size=60))
+def test_the_longest_run_that_comes_again_is_the_longest(letters: str) -> None:
+    def comes_again(size: int) -> bool:
+        return any(letters[at : at + size] in letters[at + size :] for at in range(len(letters) - size + 1))
+
+    assert longest_again(letters) == max(n for n in range(len(letters) // 2 + 1) if comes_again(n))
 
 
 @pytest.mark.parametrize(

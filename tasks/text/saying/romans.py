@@ -7,6 +7,9 @@ import re
 from tasks.text.saying.tongue import Kept, Tongue
 
 NUMERAL = r"(?:X{0,3}(?:IX|IV|V?I{0,3})|[XL]{1,4}[IVX]{0,4})"
+LIST = re.compile(
+    r"\b[IVX]{1,5}(?:, [IVX]{1,5})+\b(?:,? \w{1,3} [IVX]{1,5}\b)?|\b[IVX]{1,5} (?:and|y|e|et|und|en) [IVX]{2,5}\b"
+)
 VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
 
@@ -20,12 +23,9 @@ def said(text: str, tongue: Tongue, kept: Kept) -> str:
     if "century_before" in rules:  # “XXIe siècle”
         pattern = rf"\b([IVX]{{1,5}})(?:er|ème|e|ᵉ)?(?=\s(?:{rules['century_before']}))"
         text = re.sub(pattern, lambda m: kept.keep(tongue.numbers.ordinal(value(m[1]))), text)
-    numbered = "|".join(str(rules["numbered"]).split())
-    text = re.sub(
-        rf"\b({numbered})\s+([IVXLC]+)\b(?!\.\w)",
-        lambda m: f"{m[1]} {kept.keep(tongue.numbers.cardinal(value(m[2])))}",
-        text,
-    )
+    numbered = "|".join(f"[{word[0]}{word[0].lower()}]{word[1:]}" for word in str(rules["numbered"]).split())
+    text = LIST.sub(lambda m: _list(m[0], tongue, kept), text)
+    text = re.sub(rf"\b({numbered})\s+([IVX]+|[XLC]{{2,}}[IVX]*)\b(?!\.\w)", lambda m: _numbered(m, tongue, kept), text)
     regnal = "|".join(str(rules["regnal"]).split())
     end = r"(?:er|ᵉʳ)?(?![\w'’])" if tongue.language == "fr" else r"(?:\.(?=[,;:]|\s+[a-zäöüß])|(?![\w'’]))"
     single = "" if tongue.language != "en" else r"(?!I\b(?!,|\.|\s(?:of|was|had|is|died)\b))"
@@ -34,6 +34,20 @@ def said(text: str, tongue: Tongue, kept: Kept) -> str:
         lambda m: f"{m[1]} {kept.keep(_regnal(m[1], value(m[2]), tongue))}" if m[2] else m[0],
         text,
     )
+
+
+def _numbered(found: re.Match[str], tongue: Tongue, kept: Kept) -> str:
+    """“Chapter IV”, “type II”; but “in part I think”."""
+    if found[2] == "I" and found[1].islower():
+        return found[0]
+    return f"{found[1]} {kept.keep(tongue.numbers.cardinal(value(found[2])))}"
+
+
+def _list(text: str, tongue: Tongue, kept: Kept) -> str:
+    """“I, II and III”; one after the other they are no words."""
+    if not re.search(r"[IVX]{2}", text):
+        return text
+    return re.sub(r"\b[IVX]+\b", lambda m: kept.keep(tongue.numbers.cardinal(value(m[0]))), text)
 
 
 def _regnal(name: str, number: int, tongue: Tongue) -> str:
