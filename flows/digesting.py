@@ -20,7 +20,7 @@ from speechmill.recipes import Digest
 from speechmill.roots import Roots
 from speechmill.settings import Settings, settings
 from storage.catalog import Catalog, Job, JobState
-from tasks.digests import choose, look
+from tasks.digests import choose, look, spoken_language
 from tasks.episode.shows import read_show
 from tasks.stages import Progress
 from tasks.text.saying.numerals import long_date
@@ -67,15 +67,14 @@ def next_job(asked: Digesting, chosen: Settings, catalog: Catalog, progress: Pro
     found, unreadable = look(folder, heard, chosen, request.language, asked.within)
     for each in unreadable:
         progress.say(f"{each.name} cannot be read aloud: {each.why}")
-    new = [each for each in found if each.sha256 not in heard]
-    if not new:
+    language = spoken_language(found, heard, show.language if show and "language" in show.model_fields_set else "")
+    if not language:
         return None
-    oldest = min(new, key=lambda each: (each.modified_at, each.name))
-    plan = choose(found, heard, asked.minutes, _characters_per_s(request, oldest.language, chosen))
+    plan = choose(found, heard, asked.minutes, _characters_per_s(request, language, chosen), language)
     for each in plan.waiting:
         progress.say(f"{each.name} waits for the next digest: {each.why}")
     collected = Collected(
-        title=_title(show.title if show else folder.name, _today(), oldest.language),
+        title=_title(show.title if show else folder.name, _today(), language),
         documents={each.name: each.sha256 for each in plan.chosen},
         order=tuple(each.name for each in plan.chosen),
     )

@@ -28,7 +28,7 @@ DUBBING_ORDER = (
 )  # fmt: skip
 PODCAST_ORDER = (
     "source", "format", "language", "minutes", "show", "cast", "engines", "profile", "approve", "intro", "bed", "outro",
-    "seats", "stems", "lexicon", "disclosure", "out",
+    "seats", "stems", "lexicon", "disclosure", "again", "out",
 )  # fmt: skip
 
 

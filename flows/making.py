@@ -151,6 +151,7 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
 @click.option("--m4a", "mp4", flag_value="m4a", help="Leave an M4A with chapters as well.")
 @click.option("--m4b", "mp4", flag_value="m4b", help="Leave an audiobook with chapters as well.")
 @click.option("--stems", is_flag=True, default=None, help="Leave a FLAC of each speaker alone as well.")
+@click.option("--again", is_flag=True, help="Make another episode of what the show has one of already.")
 @click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
 @click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,7 +93,25 @@ def start_podcast(request: PodcastRequest, *, prefect: bool) -> Outcome:
     request = absolute(request)
     profile(request.profile)
     look_at_document(request, settings())
-    return _start("podcast", request, prefect=prefect)
+    return _made_already(request, settings()) or _start("podcast", request, prefect=prefect)
+
+
+def _made_already(request: PodcastRequest, chosen: Settings) -> Outcome | None:
+    """What became of the same request before, where its show has that episode. Raises ``Conflict`` where the show has
+    another episode of the same source."""
+    from tasks import manuscripts
+    from tasks.episode.membership import has_already
+
+    made = manuscripts.made_already(request, chosen)
+    if made is None:
+        return None
+    with closing(open_catalog(chosen)) as catalog:
+        same = _fingerprint("podcast", request.model_dump(mode="json"), {})
+        job = next((job for job in catalog.jobs_of("podcast", request.source) if job.id == made.job), None)
+        if job is None or job.fingerprint != same:
+            raise has_already(made)
+    StreamProgress().say(f"the show has this as its episode {made.entry.number}; --again makes another")
+    return Outcome(job.id, job.state, Path(job.out))
 
 
 def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool) -> Outcome:
@@ -122,13 +140,17 @@ def job_for(
     request names their folder itself. ``within`` is what files that it reads may name."""
     asked = request.model_dump(mode="json")
     facts: dict[str, Json] = {} if within is None else {WITHIN: list(within)}
-    fingerprint = digest_of_json([kind, asked, *([facts] if facts else [])])
+    fingerprint = _fingerprint(kind, asked, facts)
     job = catalog.unfinished_job(fingerprint)
     if job is not None:
         progress.say(f"going on with job {job.id}")
         return job
     job_id = new_job_id()
     return catalog.add_job(kind, asked, fingerprint, request.out or str(out / job_id), job_id=job_id, facts=facts)
+
+
+def _fingerprint(kind: str, asked: dict[str, Any], facts: dict[str, Json]) -> str:
+    return digest_of_json([kind, asked, *([facts] if facts else [])])
 
 
 def refuse_unaskable(approve: Sequence[str], chosen: Settings, *, prefect: bool) -> None:

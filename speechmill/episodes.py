@@ -270,6 +270,12 @@ class PodcastRequest(BaseModel):
     approve: tuple[Literal["script", "final"], ...] = Field(
         default=(), title="Approve", description="What a person is to approve before the job goes on"
     )
+    again: bool = Field(
+        default=False,
+        exclude_if=lambda value: not value,
+        title="Again",
+        description="Make another episode of a document that the show has one of already",
+    )
     out: str | None = Field(default=None, title="Out", description="Folder for the results")
 
     @field_validator("language")

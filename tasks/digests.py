@@ -9,6 +9,8 @@ from pathlib import Path
 
 from speechmill.episodes import Collected
 from speechmill.errors import BadInput, SpeechmillError, UnreadableDocument, from_os_error
+from speechmill.languages import base
+from speechmill.languages import name as language_name
 from speechmill.recipes import Digest, digest_of_file
 from speechmill.roots import Roots, refuse_outside
 from speechmill.settings import Settings
@@ -48,11 +50,25 @@ class Plan:
     heard: tuple[str, ...] = ()  # names of what was heard before, or is chosen under another name
 
 
-def choose(candidates: Sequence[Candidate], heard: Collection[Digest], minutes: float, characters_per_s: float) -> Plan:
-    """The oldest documents that nobody has heard, whole, up to so many minutes; the first in any case.
+def spoken_language(candidates: Sequence[Candidate], heard: Collection[Digest], preferred: str = "") -> str:
+    """The language of the next digest: the one that the show prefers, where something new is in it, or that of the
+    oldest document that nobody has heard. Empty where there is none."""
+    new = sorted((c for c in candidates if c.sha256 not in heard), key=lambda c: (c.modified_at, c.name))
+    wanted = [c for c in new if preferred and base(c.language) == base(preferred)]
+    return next((c.language for c in [*wanted, *new]), "")
 
-    An episode has one language, that of its oldest document. The order is never left for a better fit: so what waits
-    today is heard first tomorrow.
+
+def choose(
+    candidates: Sequence[Candidate],
+    heard: Collection[Digest],
+    minutes: float,
+    characters_per_s: float,
+    language: str,
+) -> Plan:
+    """The oldest documents in a language that nobody has heard, whole, up to so many minutes; the first in any case.
+
+    Regions of a language are heard in one episode. The order is never left for a better fit: so what waits today is
+    heard first tomorrow.
     """
     known = set(heard)
     chosen: list[Candidate] = []
@@ -63,8 +79,13 @@ def choose(candidates: Sequence[Candidate], heard: Collection[Digest], minutes: 
     for each in sorted(candidates, key=lambda c: (c.modified_at, c.name)):
         if each.sha256 in known:
             left_out.append(each.name)
-        elif chosen and each.language != chosen[0].language:
-            waiting.append(Waiting(each.name, f"It is in {each.language}, and this episode in {chosen[0].language}."))
+        elif base(each.language) != base(language):
+            waiting.append(
+                Waiting(
+                    each.name,
+                    f"It is in {language_name(each.language)}, and this episode in {language_name(language)}.",
+                )
+            )
         elif chosen and (full or each.spoken_characters > room or len(chosen) == MOST_DOCUMENTS):
             full = True
             waiting.append(Waiting(each.name, f"The episode is to have {minutes:g} minutes."))

@@ -45,19 +45,37 @@ class Manuscript:
 
 def take_in(place: Workplace, request: PodcastRequest) -> Manuscript:
     """Read the source and have its script; kept in the catalog, where a person may have edited it. Refuses a show
-    that the episode cannot become one of."""
+    that the episode cannot become one of, or that has it already."""
     if request.show:
         membership.foresee(Path(request.show), place.job, Path(place.catalog.job(place.job).out), place.within)
     with place.stages("script"):
         document, script, lexicon = written(
             request, place.settings, place.store, place.within, partial(by_anybody, place)
         )
-    path = Path(request.source)
-    if document is None:
-        sha256 = digest_of_file(sources.find(request.source, place.settings).path)
-    else:
-        sha256 = digest_of_bytes(document.text.encode())
-    return Manuscript(path.name, sha256, keep_script(place, script, lexicon), lexicon)
+    sha256 = _digest(request, document, place.settings)
+    if request.show and not request.again:
+        membership.refuse_again(Path(request.show), sha256, place.job, place.within)
+    return Manuscript(Path(request.source).name, sha256, keep_script(place, script, lexicon), lexicon)
+
+
+def made_already(request: PodcastRequest, settings: Settings) -> membership.Made | None:
+    """The episode that the show of a request has of its source; ``None`` where another is asked for, or no show's."""
+    if not request.show or request.again:
+        return None
+    document = (
+        None if is_script(Path(request.source)) else read_document(request.source, settings, language=request.language)
+    )
+    made = membership.made_of(Path(request.show), _digest(request, document, settings))
+    return made[-1] if made else None
+
+
+def _digest(request: PodcastRequest, document: Document | None, settings: Settings) -> Digest:
+    """Of what an episode is made from: the text of a document, the bytes of a script."""
+    if document is not None:
+        return digest_of_bytes(document.text.encode())
+    found = sources.find(request.source, settings)
+    with found.called():
+        return digest_of_file(found.path)
 
 
 def written(

@@ -83,7 +83,7 @@ def release(
     chosen = profile(request.profile)
     now = datetime.now(UTC)
     show = shown(request, recorded, place.within)
-    entry = entered(request, show, recorded.script.title, place.job, out, now)
+    entry = entered(request, show, manuscript, place.job, out, now)
     made = episode_of(recorded, show if request.show else None, entry if request.show else None)
     with publishing.staging(out) as staging:
         with place.stages("package"):
@@ -104,7 +104,11 @@ def release(
             for speaker, name in stem_names(recorded).items():
                 copy_file(place.here.path(recorded.stems[speaker]), staging / name)
             (staging / NAMES.script).write_text(script_json(recorded.script, manuscript.lexicon), "utf-8")
-        found = [*check(staging, made, recorded, chosen), casting.check_apart(cast), *linted(packed)]
+        found = [
+            *check(staging, made, recorded, chosen),
+            casting.check_apart(cast),
+            *linted(packed, of_show=bool(request.show)),
+        ]
         checks.raise_if_broken(found)
         report = reported(place, manuscript, recorded, cast, crew, chosen, found, packed)
         with place.stages("report page"):
@@ -124,6 +128,8 @@ def release(
     if request.show:
         feed = membership.join(Path(request.show), packed, out, now=now)
         place.stages.progress.say(f"the show's feed {feed} has episode {entry.number}")
+        if (there := membership.gap(Path(request.show), out)) is not None:
+            place.stages.progress.say(f"copy {out} to {there}: the feed leads there, and nothing is there yet")
     place.catalog.put_delivery(
         place.job, manuscript.script.language, report.episode.outputs, [c.model_dump() for c in found], report.state
     )
@@ -137,10 +143,11 @@ def shown(request: PodcastRequest, recorded: Recording, within: Roots | None) ->
     return show_of(episode_of(recorded, None, None))
 
 
-def entered(request: PodcastRequest, show: Show, title: str, job: str, out: Path, now: datetime) -> Entry:
+def entered(request: PodcastRequest, show: Show, manuscript: Manuscript, job: str, out: Path, now: datetime) -> Entry:
     """The episode's number, guid and date: the same each time the job is run."""
+    title = manuscript.script.title
     if request.show:
-        return enlist(Path(request.show), show, job, title, now=now)
+        return enlist(Path(request.show), show, job, title, now=now, source=manuscript.sha256)
     return lone_entry(show, job, title, now=now, earlier=out)
 
 
@@ -195,10 +202,12 @@ def check(staging: Path, made: content.Episode, recorded: Recording, chosen: Pro
     ]  # fmt: skip
 
 
-def linted(packed: Package) -> list[Check]:
-    """What is wrong with the feed, as one check; what is only advisable is advice."""
+def linted(packed: Package, *, of_show: bool) -> list[Check]:
+    """What is wrong with the feed, as one check; what is only advisable is advice, to a show. (The feed of an episode
+    alone is for nobody's podcast app.)"""
     errors = [f for f in packed.findings if f.severity is Severity.ERROR]
-    return [
+    advice = [f for f in packed.findings if f.severity is not Severity.ERROR]
+    found = [
         Check(
             id="feed",
             passed=not errors,
@@ -207,6 +216,13 @@ def linted(packed: Package) -> list[Check]:
             about="Rules of podcast feeds that the feed breaks",
         )
     ]
+    if of_show and advice:
+        about = " ".join(dict.fromkeys(f.message for f in advice))
+        rules = ", ".join(sorted({f.rule for f in advice}))
+        found.append(
+            Check(id="feed-advice", passed=False, measured=rules, required="no warnings", about=about, advisory=True)
+        )
+    return found
 
 
 def reported(

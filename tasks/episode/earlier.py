@@ -46,6 +46,7 @@ class Before:
 
     items: Sequence[etree._Element] = ()  # of all pages, in their order, each guid once
     extras: Sequence[etree._Element] = ()  # of the channel: what is not written from the show
+    title: str = ""
     guid: str = ""  # podcast:guid
     url: str = ""  # of the feed itself, as it says
 
@@ -68,6 +69,7 @@ def read_feed(folder: Path, feed_name: str = FEED) -> Before:
     return Before(
         list(items.values()),
         [element for element in tops[0] if _is_extra(element)],
+        trees.text(tops[0], "title"),
         trees.text(tops[0], "podcast:guid"),
         "" if own is None else own.get("href", ""),
     )

@@ -125,6 +125,7 @@ class Entry(_Part):
     published: datetime
     title: str = ""
     season: int | None = None
+    source: str = ""  # sha256 of what it was made from
 
 
 class Memory(_Part):
@@ -184,7 +185,7 @@ def _hint(error: ValidationError) -> str:
     return f"did you mean “{near[0]}”?" if near else f"known are {', '.join(known)}"
 
 
-def enlist(show_file: Path, show: Show, key: str, title: str, *, now: datetime) -> Entry:
+def enlist(show_file: Path, show: Show, key: str, title: str, *, now: datetime, source: str = "") -> Entry:
     """The number, guid and date of an episode: what it had before, if the show or its feed knows ``key`` (the job's
     id), or the next number. Numbers that the feed beside the show file has are never given again, even where the
     memory was lost.
@@ -207,6 +208,7 @@ def enlist(show_file: Path, show: Show, key: str, title: str, *, now: datetime) 
                 published=date or now.astimezone(UTC).replace(microsecond=0),
                 title=title,
                 season=before.season if before else show.numbering.season,
+                source=source,
             )
             if entry != before:
                 episodes = {**memory.episodes, key: entry}

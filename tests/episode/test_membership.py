@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import feedparser
 import pytest
 
-from speechmill.errors import BadInput
+from speechmill.errors import BadInput, Conflict
 from tasks.episode import earlier, membership, package, trees
 from tasks.episode.channel import podcast_guid
 from tasks.episode.content import Episode
@@ -119,6 +120,37 @@ def test_another_episodes_folder_is_refused(show_file: Path, episode: Episode, e
         membership.foresee(show_file, "job-2", tmp_path / "b" / "ep")
     with pytest.raises(BadInput, match="folder of the show itself"):
         membership.foresee(show_file, "job-2", show_file.parent)
+
+
+def test_a_feed_of_another_show_is_refused(show_file: Path, episode: Episode, encoded: Path) -> None:
+    publish(show_file, "job-1", episode, encoded, show_file.parent / "ep1")
+    other = show_file.with_name("other.toml")
+    other.write_text('title = "Fast Machines"\n')
+    with pytest.raises(BadInput, match=r"feed of another show, “Slow Machines”.*feed = \"other.xml\""):
+        membership.foresee(other, "job-2", show_file.parent / "ep2")
+    other.write_text('title = "Fast Machines"\nfeed = "other.xml"\n')
+    membership.foresee(other, "job-2", show_file.parent / "ep2")
+    show_file.write_text(show_file.read_text().replace("Slow Machines", "Slower Machines"))
+    membership.foresee(show_file, "job-2", show_file.parent / "ep2")  # the show that made it may be renamed
+
+
+def test_a_source_that_the_show_has_an_episode_of_is_known(show_file: Path, episode: Episode, encoded: Path) -> None:
+    out = show_file.parent / "ep1"
+    publish(show_file, "job-1", episode, encoded, out)
+    assert membership.made_of(show_file, "abc") == ()
+    enlist(show_file, read_show(show_file), "job-1", episode.title, now=NOW, source="abc")
+    assert [(made.job, made.entry.number) for made in membership.made_of(show_file, "abc")] == [("job-1", 1)]
+    membership.refuse_again(show_file, "abc", "job-1")  # its own job goes on
+    with pytest.raises(Conflict, match="as its episode 1"):
+        membership.refuse_again(show_file, "abc", "job-2")
+    feed = show_file.parent / "feed.xml"
+    feed.write_text(re.sub(r"<item>.*</item>", "", feed.read_text("utf-8"), flags=re.DOTALL), "utf-8")
+    membership.refuse_again(show_file, "abc", "job-2")  # it was taken out of the feed
+
+
+def test_where_an_episode_is_to_be_copied_is_told(show_file: Path, tmp_path: Path) -> None:
+    assert membership.gap(show_file, tmp_path / "out" / "01abc") == show_file.parent / "01abc"
+    assert membership.gap(show_file, show_file.parent / "2026" / "ep1") is None
 
 
 @pytest.mark.parametrize(("name", "content"), [("feed.xml", "<rss><chan"), ("show.episodes.json", "{")])

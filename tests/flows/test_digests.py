@@ -20,7 +20,7 @@ from speechmill.episodes import Collected, PodcastRequest
 from speechmill.errors import ForbiddenSource
 from speechmill.settings import Settings
 from storage.catalog import JobState
-from tasks.digests import Candidate, choose
+from tasks.digests import Candidate, choose, spoken_language
 from tasks.text.saying.numerals import long_date
 from tasks.workplace import open_catalog
 from tests.flows.conftest import Ran, Speechmill
@@ -47,15 +47,25 @@ OLD, NEW, LONG = candidate("z", 0, 400), candidate("a", 1, 400), candidate("long
         ([OLD, candidate("m", 1, 300), candidate("n", 2, 100)], (), "z", "m n", ""),  # n would fit; it is m's turn
         ([OLD, candidate("copy", 1, 100, OLD.sha256)], (), "z", "", "copy"),
         ([OLD, candidate("es", 1, 100, language="es"), candidate("b", 2, 100)], (), "z b", "es", ""),
+        ([OLD, candidate("gb", 1, 100, language="en-GB")], (), "z gb", "", ""),  # one language, whatever its regions
     ],
 )
 def test_what_the_next_digest_has(
     candidates: list[Candidate], heard: tuple[str, ...], chosen: str, waiting: str, left_out: str
 ) -> None:
-    plan = choose(candidates, heard, 1.0, RATE)
+    plan = choose(candidates, heard, 1.0, RATE, spoken_language(candidates, heard))
     assert [each.name for each in plan.chosen] == chosen.split()
     assert [each.name for each in plan.waiting] == waiting.split()
     assert list(plan.heard) == left_out.split()
+
+
+def test_the_language_of_the_show_goes_before_that_of_the_oldest() -> None:
+    spanish, british = candidate("es", 0, 100, language="es"), candidate("gb", 1, 100, language="en-GB")
+    assert spoken_language([spanish, british], (), "en") == "en-GB"
+    assert spoken_language([spanish, british], (british.sha256,), "en") == "es"
+    assert spoken_language([spanish, british], ()) == "es"
+    waits = choose([spanish, british], (), 1.0, RATE, "en-GB").waiting[0]
+    assert waits.why == "It is in Spanish, and this episode in English (United Kingdom)."
 
 
 @given(
@@ -75,7 +85,7 @@ def test_what_the_next_digest_has(
 def test_day_by_day_everything_is_heard_once(candidates: list[Candidate]) -> None:
     heard: list[str] = []
     for _ in range(len(candidates) + 1):
-        plan = choose(candidates, heard, 1.0, RATE)
+        plan = choose(candidates, heard, 1.0, RATE, spoken_language(candidates, heard))
         names = [*(c.name for c in plan.chosen), *(w.name for w in plan.waiting), *plan.heard]
         assert sorted(names) == sorted(each.name for each in candidates)
         assert len(plan.chosen) == 1 or sum(c.spoken_characters for c in plan.chosen) <= 600

@@ -354,6 +354,38 @@ def test_episodes_of_a_show_at_once_are_both_in_its_feed_and_one_made_again_is_t
     assert speechmill("lint-feed", show.parent / "feed.xml").code == 0
 
 
+def test_the_same_document_twice_is_one_episode_unless_another_is_asked_for(
+    speechmill: Speechmill, article: Path, tmp_path: Path
+) -> None:
+    show = tmp_path / "show" / "show.toml"
+    show.parent.mkdir()
+    show.write_text('title = "Mills"\n')
+
+    def again(*more: str) -> Ran:
+        return speechmill(
+            "podcast", article, "--engine", "rehearsal", "--show", show, "--no-prefect", "--json", *more, cwd=tmp_path
+        )
+
+    def items() -> int:
+        return len(feedparser.parse((show.parent / "feed.xml").read_bytes()).entries)
+
+    first, second = again(), again()
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert second.result == first.result
+    assert f"copy {first.result['out']} to {show.parent / first.result['job']}" in first.err
+    advice = next(check for check in first.report["episode"]["checks"] if check["id"] == "feed-advice")
+    assert "URL-02" in advice["measured"]  # it leads to this machine
+    assert items() == 1
+    other = again("--format", "dialogue")
+    assert other.code == 3
+    assert "as its episode 1, “A morning walk”" in other.err.strip().splitlines()[-1]
+    assert again("--again").code == 0
+    assert items() == 2
+    article.write_text(ARTICLE.replace("12 boats", "13 boats"), "utf-8")
+    assert again().code == 0
+    assert items() == 3
+
+
 def test_a_show_whose_feed_is_broken_is_refused_before_any_work(
     speechmill: Speechmill, article: Path, tmp_path: Path
 ) -> None:

@@ -99,7 +99,7 @@ def test_a_request_has_no_path_that_nobody_judges() -> None:
     }  # fmt: skip
     harmless = {
         "targets", "language", "engines", "audio_track", "speakers", "background", "profile", "format", "minutes",
-        "seats", "stems", "disclosure", "approve", "mp4",
+        "seats", "stems", "disclosure", "approve", "mp4", "again",
     }  # fmt: skip
     for request in (DubbingRequest, PodcastRequest):
         assert set(request.model_fields) <= judged | harmless
