@@ -14,8 +14,9 @@ from model_worker.engines.registry import Choice
 from speechmill.abilities import Imitates, NamesVoices, ShiftsPitch, Speaks
 from speechmill.episodes import EpisodeScript, ScriptSpeaker
 from speechmill.errors import BadInput, UnreadableMedia
-from speechmill.recipes import Digest, Recipe, digest_of_file
+from speechmill.recipes import Recipe, digest_of_file
 from speechmill.reports import CastMember, Check
+from speechmill.roots import Roots, refuse_outside
 from speechmill.voices import Cast, Consent, Speaker, Voice
 from storage.objects import copy_file
 from tasks.disclosing import host
@@ -37,10 +38,31 @@ def cast(
     Voices that ``members`` name are given out first, so that those the engine chooses are not like them. Raises
     ``BadInput`` for a voice that the engine does not have, and for what it cannot do with one.
     """
+    given = members or {}
+    voices = foresee(speakers, language, crew, given, place.within)
+    chosen = {
+        speaker: _recorded(place, voice, Path(given[speaker].reference))
+        if speaker in given and given[speaker].reference
+        else voice
+        for speaker, voice in voices.items()
+    }
+    place.catalog.put_cast(place.job, language, chosen)
+    return chosen
+
+
+def foresee(
+    speakers: Sequence[Speaker],
+    language: str,
+    crew: Choice,
+    members: Mapping[str, ScriptSpeaker],
+    within: Roots | None = None,
+) -> Cast:
+    """The voice of each speaker, without the recordings that some are to sound like: nothing is made, and all is
+    refused that ``cast`` refuses."""
     assert crew.speaks is not None
     speaks = crew.speaks.speaks
     assert speaks is not None
-    wanted = {speaker.id: (members or {}).get(speaker.id, ScriptSpeaker()) for speaker in speakers}
+    wanted = {speaker.id: members.get(speaker.id, ScriptSpeaker()) for speaker in speakers}
     chosen: dict[str, Voice] = {}
     for speaker in sorted(speakers, key=lambda speaker: not (wanted[speaker.id].voice)):
         member = wanted[speaker.id]
@@ -50,10 +72,8 @@ def cast(
             else speaks.voice(speaker, language, list(chosen.values()))
         )
         voice = _pitched(voice, speaks, speaker.id, member)
-        chosen[speaker.id] = _imitating(place, voice, speaks, speaker.id, member)
-    ordered = {speaker.id: chosen[speaker.id] for speaker in speakers}
-    place.catalog.put_cast(place.job, language, ordered)
-    return ordered
+        chosen[speaker.id] = replace(voice, consent=_leave(voice, speaks, speaker.id, member, within))
+    return {speaker.id: chosen[speaker.id] for speaker in speakers}
 
 
 def speakers_of(script: EpisodeScript) -> list[Speaker]:
@@ -87,17 +107,18 @@ def _pitched(voice: Voice, speaks: Speaks, speaker: str, member: ScriptSpeaker) 
     return speaks.pitched(voice, member.pitch)
 
 
-def _imitating(place: Workplace, voice: Voice, speaks: Speaks, speaker: str, member: ScriptSpeaker) -> Voice:
-    """The voice with the recording it is to sound like, and the leave to do so."""
+def _leave(voice: Voice, speaks: Speaks, speaker: str, member: ScriptSpeaker, within: Roots | None) -> Consent | None:
+    """The leave that a voice may be heard by; refuses a recording that cannot, or may not, be imitated."""
     given = member.consent
     consent = None
     if given is not None:
         until = given.until.isoformat() if given.until else None
         consent = Consent(given.who, given.scope, until, when=given.when.isoformat())
     if not member.reference:
-        return replace(voice, consent=consent)
+        return consent
     path = Path(member.reference)
-    place.refuse_outside(path)
+    if within is not None:
+        refuse_outside([str(path)], within)
     if not isinstance(speaks, Imitates):
         raise BadInput(
             f"the engine {voice.engine} imitates no recorded voice, and the cast gives {speaker} {path.name}",
@@ -113,19 +134,20 @@ def _imitating(place: Workplace, voice: Voice, speaks: Speaks, speaker: str, mem
             f"the consent of {given.who} to the voice of {speaker} ended on {given.until}",
             hint="ask again, or leave `reference` out of the cast",
         )
-    return replace(voice, name=f"{voice.name} as {path.stem}", reference=_recorded(place, path), consent=consent)
-
-
-def _recorded(place: Workplace, path: Path) -> Digest:
-    """The recording, kept in the store: a worker on another machine finds it there."""
     try:
         length_s = soundfile.info(path).duration
     except (soundfile.LibsndfileError, OSError):
         raise UnreadableMedia(f"the recorded voice {path} cannot be read", hint="give a WAV or FLAC file") from None
     if length_s < LEAST_REFERENCE_S:
         raise UnreadableMedia(f"the recorded voice {path.name} has {length_s:.1f} s", hint="give at least 10 s")
+    return consent
+
+
+def _recorded(place: Workplace, voice: Voice, path: Path) -> Voice:
+    """The voice with the recording it is to sound like, kept in the store, where workers elsewhere find it."""
     recipe = Recipe("reference", "1", inputs=[digest_of_file(path)])
-    return place.store.get_or_make(recipe, lambda out: copy_file(path, out), path.suffix).sha256
+    kept = place.store.get_or_make(recipe, lambda out: copy_file(path, out), path.suffix)
+    return replace(voice, name=f"{voice.name} as {path.stem}", reference=kept.sha256)
 
 
 def seats(script: EpisodeScript, seated: bool) -> dict[str, float]:

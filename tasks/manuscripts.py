@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from model_worker.engines.registry import engine_at_work
+from model_worker.engines.registry import Needs, choose, engine_at_work
 from speechmill.abilities import Ability, Engine
 from speechmill.episodes import EpisodeScript, Format, PodcastRequest
 from speechmill.languages import usual_characters_per_s
+from speechmill.profiles import profile
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
 from speechmill.roots import Roots
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
-from tasks import sources
+from tasks import casting, sources
 from tasks.answering import by_anybody
 from tasks.casts import Members, joined, raise_for_strangers, read_cast
 from tasks.digests import read_together
@@ -149,7 +150,10 @@ def _lexicon(request: PodcastRequest, show: Show | None) -> Lexicon:
 
 def previewed(request: PodcastRequest, settings: Settings) -> str:
     """What would be read aloud, and what is skipped and why, for a person. Nothing is made, but what a language model
-    answered is kept for the episode."""
+    answered is kept for the episode. Refuses what the run would refuse."""
+    profile(request.profile)
     with closing(open_catalog(settings)) as catalog:
         document, script, _ = written(request, settings, artifact_store(settings, catalog))
+    crew = choose(Needs(speak=frozenset({script.language})), settings, request.engines)
+    casting.foresee(casting.speakers_of(script), script.language, crew, script.speakers)
     return preview(document, script)

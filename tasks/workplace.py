@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from speechmill.errors import Cancelled
-from speechmill.roots import Roots, refuse_outside
+from speechmill.roots import Roots
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactIndex, ArtifactStore
 from storage.catalog import MOST_WAITING, WITHIN, Catalog
@@ -31,11 +30,6 @@ class Workplace:
     def here(self) -> ArtifactStore:
         """For artifacts that no other machine asks for: the film decoded, its master, its previews."""
         return self.store.here()
-
-    def refuse_outside(self, *named: Path) -> None:
-        """Raise ``ForbiddenSource`` for what a file of the request names outside the roots that the job is held to."""
-        if self.within is not None:
-            refuse_outside([str(path) for path in named], self.within)
 
     def stop_if_cancelled(self) -> None:
         """Raise ``Cancelled`` once a person has asked the job to stop."""

@@ -56,11 +56,16 @@ def line_s(text: str, pace: float, characters_per_s: float) -> float:
 
 
 def episode_s(drafts: Sequence[Draft], characters_per_s: float) -> float:
-    """Seconds of an episode of these lines, with the silence between them."""
-    total = (PAUSES.lead_ms + PAUSES.tail_ms) / 1000
+    """Seconds of an episode of these lines, with the silence between them. An overlap never reaches back before the
+    line that it overlaps."""
+    begun = ended = end = PAUSES.lead_ms / 1000
     for before, draft in zip([None, *drafts], drafts, strict=False):
-        total += line_s(draft.said, draft.pace, characters_per_s) + gap_s(before, draft, characters_per_s)
-    return total
+        start = max(begun, ended + gap_s(before, draft, characters_per_s))
+        stop = start + line_s(draft.said, draft.pace, characters_per_s)
+        end = max(end, stop)
+        if draft.kind != LineKind.BACKCHANNEL:
+            begun, ended = start, stop
+    return end + PAUSES.tail_ms / 1000
 
 
 def gap_s(before: Draft | None, draft: Draft, characters_per_s: float) -> float:

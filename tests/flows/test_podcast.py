@@ -410,6 +410,21 @@ def test_a_preview_tells_what_is_read_and_what_is_not_and_makes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_preview_refuses_what_the_run_refuses(speechmill: Speechmill, article: Path, tmp_path: Path) -> None:
+    cast, japanese = tmp_path / "cast.toml", tmp_path / "ja.txt"
+    cast.write_text('[READER]\nvoice = "nosuch"\n')
+    japanese.write_text("汽車は九時に出ます。だれもその理由を知りません。", "utf-8")
+    for arguments, code, said in (
+        ((article, "--cast", cast), 3, "no voice “nosuch”"),
+        ((japanese,), 3, "Japanese"),
+        ((article, "--engine", "mimo"), 4, "MIMO"),
+        ((article, "--profile", "loud"), 3, "loud"),
+    ):
+        ran = speechmill("podcast", *arguments, "--preview")
+        assert (ran.code, ran.out) == (code, "")
+        assert said in ran.err.strip().splitlines()[-1]
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02" * 100])
 def test_a_document_that_cannot_be_read_is_refused_in_one_line(
     speechmill: Speechmill, tmp_path: Path, content: bytes

@@ -55,6 +55,11 @@ def test_a_script_by_hand(tmp_path: Path) -> None:
     assert not script.writing.repairs
 
 
+def test_an_overlap_is_no_time_before_the_beginning(tmp_path: Path) -> None:
+    script = read(tmp_path, with_line(gap_ms=-60_000))
+    assert 0.02 < script.writing.minutes < 0.1
+
+
 def test_what_is_left_reads_as_it_was(article: Document, offline: Settings, tmp_path: Path) -> None:
     script = write_script(article, Format.LESSON, offline)
     assert read(tmp_path, script_json(script)).lines == script.lines
