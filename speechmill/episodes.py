@@ -21,6 +21,7 @@ MOST_MINUTES = 24 * 60
 DIGEST_MINUTES = 60.0  # a longer one is rarely heard to its end in a day
 MOST_SPEAKERS = 20
 MOST_LINES = 20_000  # a day of speech, a line every four seconds
+MOST_LINKS = 200  # of one line, or of the document's notes
 MOST_CHARACTERS = 1_200  # of one line: about 80 s of speech; MiMo-Audio decodes in windows of 60 s
 MOST_GAP_MS = 120_000
 DISCLOSURE = "disclosure"  # id of the line that says that the voices are made
@@ -56,6 +57,13 @@ class Span(_Part):
 
     start: int = Field(ge=0)
     end: int = Field(ge=0)
+
+
+class WebLink(_Part):
+    """Where something of the document can be read further."""
+
+    text: str = Field(max_length=500)
+    address: str = Field(pattern=r"^https?://", max_length=2_000)
 
 
 class Permission(_Part):
@@ -98,6 +106,7 @@ class ScriptLine(_Part):
     kind: LineKind = LineKind.SPEECH
     language: str = ""  # BCP-47; empty: the script's
     span: Span | None = None  # what of the document it comes from
+    links: tuple[WebLink, ...] = Field(default=(), max_length=MOST_LINKS)  # in what is shown
 
     @property
     def said(self) -> str:
@@ -160,6 +169,7 @@ class EpisodeScript(_Part):
     description: str = Field(default="", max_length=4_000)
     author: str = Field(default="", max_length=255)  # of the document
     source: str = ""  # address or name of the document
+    sources: tuple[WebLink, ...] = Field(default=(), max_length=MOST_LINKS)  # that notes and lists of it name
     writing: Writing = Writing()
 
     @field_validator("language")

@@ -161,6 +161,7 @@ def episode_of(recorded: Recording, show: Show | None, entry: Entry | None) -> c
             line.text,
             clips[line.id].start_samples,
             clips[line.id].end_samples,
+            links=tuple(content.Mention(link.text, link.address) for link in line.links),
         )
         for line in script.lines
         if line.id in clips
@@ -173,6 +174,7 @@ def episode_of(recorded: Recording, show: Show | None, entry: Entry | None) -> c
         chapters=tuple(content.Chapter(title, start) for start, title in recorded.conversation.chapters),
         description=script.description,
         link=script.source if script.source.startswith("https://") else "",
+        sources=tuple(content.Mention(link.text, link.address) for link in script.sources),
         show=show.title if show else "",
         author=(show.author if show else "") or script.author,
         number=entry.number if entry else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
@@ -23,6 +23,8 @@ INVISIBLE = re.compile(
 )
 """Characters that show nothing: controls, soft hyphens, directions, tags. Text is hidden from people with them."""
 
+
+ADDRESS = re.compile(r"https?://[^\s<>\"'”’»)\]]*[\w/]")
 
 RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
 LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
@@ -96,6 +98,11 @@ class Block:
     @property
     def read_aloud(self) -> bool:
         return self.kind in READ_ALOUD
+
+    def links_in(self, start: int = 0, end: int | None = None) -> tuple[Link, ...]:
+        """Links that stand in some of its characters."""
+        last = len(self.text) if end is None else end
+        return tuple(link for link in self.links if start <= self.text.find(link.text) < last)
 
     def span(self, start: int = 0, end: int | None = None) -> Span:
         """Characters of the document for characters of this block."""
@@ -186,7 +193,8 @@ def assemble(
         text = clean_code(piece.text) if piece.kind in (Kind.CODE, Kind.TABLE) else clean(piece.text)
         if not text:
             continue
-        blocks.append(Block(piece.kind, text, piece.place, at, piece.level, piece.speaker, piece.links))
+        links = (*piece.links, *_bare(text, piece.links))
+        blocks.append(Block(piece.kind, text, piece.place, at, piece.level, piece.speaker, links))
         at += len(text) + len(BETWEEN)
         if at > MOST_CHARACTERS or len(blocks) > MOST_BLOCKS:
             raise LimitExceeded(
@@ -197,6 +205,12 @@ def assemble(
         raise UnreadableDocument(f"{name} has no text that could be read aloud", hint=_instead(blocks, dropped))
     called = clean(title) or _title(blocks) or _called(name)
     return Document(name, called, language, tuple(blocks), tuple(dropped), dict(metadata or {}))
+
+
+def _bare(text: str, links: Sequence[Link]) -> Iterator[Link]:
+    """Addresses that stand in a text as they are, and are no link yet."""
+    known = {link.text for link in links} | {link.address for link in links}
+    yield from (Link(found[0], found[0]) for found in ADDRESS.finditer(text) if found[0] not in known)
 
 
 def _title(blocks: Sequence[Block]) -> str:

@@ -36,6 +36,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """Something that can be read further, and where."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """A line where it is heard. ``words`` are those of exactly this text, where their times are known."""
 
@@ -45,8 +53,7 @@ class Said:
     start_samples: int
     end_samples: int
     words: tuple[Word, ...] = ()
-    source_title: str = ""  # what of the source the line comes from …
-    source_url: str = ""  # … and where it can be read
+    links: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class Episode:
     season: int | None = None
     date: str = ""  # of publication, YYYY-MM-DD
     link: str = ""  # where the source or the episode's own page is
+    sources: tuple[Mention, ...] = ()  # that the document names, but are not read aloud
     copyright: str = ""
     ai_content: bool = True  # the voices are made; told in tags, description and feed
     disclosure: str = ""  # the sentence that says so, for people; empty: none is written

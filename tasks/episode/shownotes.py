@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
 
+from speechmill.languages import base
 from speechmill.lines import RATE_HZ
+from tasks.disclosing import phrase
 from tasks.episode.chapters import description_lines
-from tasks.episode.content import Episode, Said, clock
+from tasks.episode.content import Episode, Mention, clock
 
-AI_SENTENCE = "The voices in this episode are made by a computer."
 MOST_DESCRIPTION_BYTES = 4_000  # Apple, PSP-1
 LEAST_HEAD_BYTES = 600  # of which the episode's own words may have so many, however many chapters there are
 _MARKS = re.compile(r"([\\`*_\[\]<>#|])")
@@ -18,10 +22,11 @@ _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
 def to_markdown(episode: Episode, sound: str = "") -> str:
-    """``shownotes.md``: description, chapters, and what each stretch is drawn from, with its time.
+    """``shownotes.md``: description, chapters, links with the time that they are spoken of, sources.
 
     ``sound`` is the address of the MP3; times then link into it (``#t=83``, W3C Media Fragments).
     """
+    words = _words(base(episode.language))
     parts = [f"# {_plain(episode.title)}"]
     if episode.description:
         parts.append(_plain(episode.description))
@@ -29,15 +34,15 @@ def to_markdown(episode: Episode, sound: str = "") -> str:
         parts.append(f"*{_plain(disclosed(episode))}*")
     if episode.spans:
         rows = [f"- {_when(s.start_samples, sound)} {_link(s.title, s.url)}" for s in episode.spans]
-        parts.append("## Chapters\n\n" + "\n".join(rows))
-    drawn = sources(episode)
-    if drawn:
-        rows = [
-            f"- {_when(s.start_samples, sound)} {_link(s.source_title or s.source_url, s.source_url)}" for s in drawn
-        ]
-        parts.append("## Sources\n\n" + "\n".join(rows))
+        parts.append(f"## {words['chapters']}\n\n" + "\n".join(rows))
+    if found := links(episode):
+        rows = [f"- {_when(start, sound)} {_link(link.title, link.url)}" for start, link in found]
+        parts.append(f"## {words['links']}\n\n" + "\n".join(rows))
+    if episode.sources:
+        rows = [f"- {_link(link.title, link.url)}" for link in episode.sources]
+        parts.append(f"## {words['sources']}\n\n" + "\n".join(rows))
     if _WEB.match(episode.link):
-        parts.append(f"Read the original: <{episode.link}>")
+        parts.append(f"{words['original']}: <{episode.link}>")
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,35 +62,44 @@ def to_html(episode: Episode) -> str:
         paragraphs.append(f"<p><em>{_escaped(disclosed(episode))}</em></p>")
     if episode.spans:
         paragraphs.append(_html_list([(s.start_samples, s.title, s.url) for s in episode.spans]))
-    drawn = [(s.start_samples, s.source_title or s.source_url, s.source_url) for s in sources(episode)]
-    if drawn:
-        paragraphs.append("<p>Sources</p>" + _html_list(drawn))
+    words = _words(base(episode.language))
+    if found := links(episode):
+        rows = [(start, link.title, link.url) for start, link in found]
+        paragraphs.append(f"<p>{words['links']}</p>" + _html_list(rows))
+    if episode.sources:
+        items = "".join(f"<li>{_anchor(link.title, link.url)}</li>" for link in episode.sources)
+        paragraphs.append(f"<p>{words['sources']}</p><ul>{items}</ul>")
     return "\n".join(paragraphs)
 
 
 def disclosed(episode: Episode) -> str:
     """The sentence that says that the voices are made; empty where the episode does not."""
-    return (episode.disclosure or AI_SENTENCE) if episode.ai_content else ""
+    return (episode.disclosure or phrase(episode.language) or phrase("en")) if episode.ai_content else ""
 
 
-def sources(episode: Episode) -> list[Said]:
-    """The first line of every stretch that is drawn from one place of the source."""
-    drawn: list[Said] = []
+def links(episode: Episode) -> list[tuple[int, Mention]]:
+    """What the lines lead to, each address once, where it is first spoken of."""
+    found: dict[str, tuple[int, Mention]] = {}
     for line in sorted(episode.lines, key=lambda line: line.start_samples):
-        place = (line.source_title, line.source_url)
-        if any(place) and (not drawn or place != (drawn[-1].source_title, drawn[-1].source_url)):
-            drawn.append(line)
-    return drawn
+        for link in line.links:
+            found.setdefault(link.url, (line.start_samples, link))
+    return list(found.values())
 
 
 def _html_list(rows: Sequence[tuple[int, str, str]]) -> str:
-    items = [
-        f'<li>{clock(start)} <a href="{html.escape(url)}">{_escaped(title)}</a></li>'
-        if _WEB.match(url)
-        else f"<li>{clock(start)} {_escaped(title)}</li>"
-        for start, title, url in rows
-    ]
+    items = [f"<li>{clock(start)} {_anchor(title, url)}</li>" for start, title, url in rows]
     return "<ul>" + "".join(items) + "</ul>"
+
+
+def _anchor(title: str, url: str) -> str:
+    return f'<a href="{html.escape(url)}">{_escaped(title)}</a>' if _WEB.match(url) else _escaped(title)
+
+
+@cache
+def _words(language: str) -> Mapping[str, str]:
+    known = tomllib.loads(resources.files("tasks.episode").joinpath("shownotes.toml").read_text("utf-8"))
+    found: Mapping[str, str] = known.get(language, known["en"])
+    return found
 
 
 def _fitted(text: str, most_bytes: int) -> str:

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from speechmill.episodes import EpisodeScript, Format, LeftOut, ScriptLine, ScriptSpeaker, Unsupported, Writing
+from speechmill.episodes import (
+    MOST_LINKS,
+    EpisodeScript,
+    Format,
+    LeftOut,
+    ScriptLine,
+    ScriptSpeaker,
+    Unsupported,
+    WebLink,
+    Writing,
+)
 from speechmill.reports import Repair
-from tasks.documents.blocks import Document, excerpt
+from tasks.documents.blocks import Block, Document, Link, excerpt
 from tasks.scriptwriting.length import TOLERANCE, Draft, Part, episode_s, words
 from tasks.text.spoken import spoken_form
 
 TITLE_CHARACTERS = 300
 AUTHOR_CHARACTERS = 255
 DESCRIPTION_CHARACTERS = 4_000
+MOST_ADDRESS_CHARACTERS = 2_000
 
 
 def line_id(number: int, of: int) -> str:
@@ -60,6 +71,7 @@ def script(
         description=excerpt(document.metadata.get("description", ""), DESCRIPTION_CHARACTERS),
         author=excerpt(document.metadata.get("author", ""), AUTHOR_CHARACTERS),
         source=document.metadata.get("address", document.name),
+        sources=_web(link for block in document.blocks if not block.read_aloud for link in _named(block)),
         writing=found,
     )
 
@@ -94,7 +106,26 @@ def _line(id: str, draft: Draft) -> ScriptLine:
         chapter=draft.chapter,
         kind=draft.kind,
         span=draft.span,
+        links=_web(draft.links),
     )
+
+
+def _named(block: Block) -> Iterator[Link]:
+    """What a note or an entry of a list of sources leads to, by its text."""
+    for link in block.links:
+        yield Link(block.text.replace(link.address, "").strip(" .,;:") or link.text, link.address)
+
+
+def _web(links: Iterable[Link]) -> tuple[WebLink, ...]:
+    """Links as a script has them, each address once."""
+    found = {
+        link.address: WebLink(text=excerpt(link.text, 200), address=link.address) for link in links if _whole(link)
+    }
+    return tuple(found.values())[:MOST_LINKS]
+
+
+def _whole(link: Link) -> bool:
+    return link.address.startswith(("http://", "https://")) and len(link.address) <= MOST_ADDRESS_CHARACTERS
 
 
 def _length_notes(writing: Writing, minutes: float) -> tuple[str, ...]:

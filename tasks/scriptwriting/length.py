@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from speechmill.episodes import LineKind, Span
 from speechmill.languages import UNSPACED, base
 from tasks.conversation import Pauses
+from tasks.documents.blocks import Link
 
 TOLERANCE = 0.1  # minutes are met within 10 %
 WORD = re.compile(r"[\w’'-]+")
@@ -29,6 +30,7 @@ class Draft:
     kind: LineKind = LineKind.SPEECH
     place: str = ""
     spoken: str = ""  # as it is said, where that differs from the text
+    links: tuple[Link, ...] = ()  # in the text
 
     @property
     def said(self) -> str:

@@ -47,7 +47,8 @@ def lesson(document: Document, speakers: Sequence[str], characters_per_s: float)
                 room_ms = round(line_s(text, 1.0, characters_per_s) * REPEAT_SHARE * 1000) + REPEAT_MS
                 span, place = block.span(start, end), block.place
                 slow = Draft(teacher, text, span, section.title, SLOWLY, SLOW, repeat_ms, place=place)
-                normal = Draft(native, text, span, section.title, gap_ms=room_ms, place=place)
+                links = block.links_in(start, end)
+                normal = Draft(native, text, span, section.title, gap_ms=room_ms, place=place, links=links)
                 units.append((slow, normal))
                 repeat_ms = room_ms
         first.extend(unit[-1] for unit in units[known : known + 1])

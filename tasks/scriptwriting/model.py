@@ -329,7 +329,8 @@ class _Writer:
         )
         span = Span(start=min(b.start for b in sources), end=max(b.end for b in sources)) if sources else None
         kind = line.kind if self.done.drafts else LineKind.SPEECH  # the first line has nobody to talk over
-        whole = Draft(speaker, text, span, excerpt(section.title, 200), clean(line.style)[:200], kind=kind)
+        links = tuple(link for block in sources for link in block.links)
+        whole = Draft(speaker, text, span, excerpt(section.title, 200), clean(line.style)[:200], kind=kind, links=links)
         for start, end in sentences(text, self.language) if len(text) > 600 else [(0, len(text))]:
             at = len(self.done.drafts)
             self.done.drafts.extend(in_spoken_form([replace(whole, text=text[start:end])], self.language, self.lexicon))

@@ -123,7 +123,7 @@ def _paragraphs(blocks: Sequence[Block]) -> Iterator[tuple[int, Block]]:
 
 
 def _draft(speaker: str, text: str, block: Block, chapter: str, start: int = 0, end: int | None = None) -> Draft:
-    return Draft(speaker, text, block.span(start, end), chapter, place=block.place)
+    return Draft(speaker, text, block.span(start, end), chapter, place=block.place, links=block.links_in(start, end))
 
 
 def placed(drafts: Sequence[Draft], characters_per_s: float) -> Iterator[Part]:

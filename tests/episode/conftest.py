@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from speechmill.lines import RATE_HZ, Word
-from tasks.episode.content import Chapter, Episode, Said
+from tasks.episode.content import Chapter, Episode, Mention, Said
 from tasks.episode.shows import Entry, Show, episode_guid
 from tasks.sound import layouts
 from tasks.sound.mp3 import Mp3
@@ -61,8 +61,7 @@ def episode() -> Episode:
             start,
             start + 96_000,
             words(text, start, 96_000) if n == 0 else (),
-            source_title="On mills" if n == 1 else "",
-            source_url="https://mills.net/on-mills#wheel" if n == 1 else "",
+            links=(Mention("On mills", "https://mills.net/on-mills#wheel"),) if n in (1, 3) else (),
         )
         for n, (speaker, text, start) in enumerate(said)
     )

@@ -15,8 +15,9 @@ from PIL import Image, ImageStat
 
 from speechmill.errors import BadInput
 from speechmill.lines import RATE_HZ
+from tasks.disclosing import phrase
 from tasks.episode import chapters, cover, shownotes, transcript
-from tasks.episode.content import Chapter, Episode, clock
+from tasks.episode.content import Chapter, Episode, Mention, clock
 from tasks.text.cues import read_cues
 
 CUE = re.compile(r"(\d\d):(\d\d):(\d\d)[.,](\d{3}) --> (\d\d):(\d\d):(\d\d)[.,](\d{3})")
@@ -128,15 +129,28 @@ def test_show_notes_link_times_and_sources(episode: Episode) -> None:
     text = shownotes.to_markdown(episode, "episode.mp3")
     assert "- [00:10](episode.mp3#t=10) Das Rad – 水车" in text
     assert "- [00:10](episode.mp3#t=10) [On mills](<https://mills.net/on-mills#wheel>)" in text
-    assert f"*{shownotes.AI_SENTENCE}*" in text
+    assert f"*{phrase('en')}*" in text
     assert r"A talk about \<mills\>." in text
+    assert text.count("on-mills") == 2  # each address once, where it is first spoken of; and the page it is all from
+
+
+def test_show_notes_speak_the_language_of_the_episode(episode: Episode) -> None:
+    chinese = replace(
+        episode, language="zh-CN", sources=(Mention("水车", "https://mills.net/zh"),), link="https://a.cn/"
+    )
+    text = shownotes.to_markdown(chinese)
+    for words in ("## 章节", "## 链接", "## 来源\n\n- [水车](<https://mills.net/zh>)", "阅读原文: <https://a.cn/>"):
+        assert words in text
+    assert "本节目中的声音由计算机生成。" in text
+    assert "Chapters" not in text
+    assert "来源" in shownotes.to_html(chinese)
 
 
 def test_no_address_but_the_webs_becomes_a_link(episode: Episode) -> None:
     bad = replace(
         episode,
         link="javascript:alert(1)",
-        lines=(replace(episode.lines[0], source_title="x](y)", source_url="javascript:alert(1)"),),
+        lines=(replace(episode.lines[0], links=(Mention("x](y)", "javascript:alert(1)"),)),),
         chapters=(Chapter("a", 0, "data:text/html,x"),),
     )
     for text in (shownotes.to_markdown(bad), shownotes.to_html(bad)):
@@ -155,12 +169,12 @@ def test_description_keeps_the_disclosure_in_4000_bytes(description: str, count:
     )
     text = shownotes.to_text(long)
     assert len(text.encode(errors="replace")) <= 4_000
-    assert shownotes.AI_SENTENCE in text
+    assert phrase("en") in text
 
 
 def test_an_episode_with_its_own_disclosure_or_none(episode: Episode) -> None:
     assert "Voces sintéticas." in shownotes.to_text(replace(episode, disclosure="Voces sintéticas."))
-    assert shownotes.AI_SENTENCE not in shownotes.to_text(replace(episode, ai_content=False))
+    assert phrase("en") not in shownotes.to_text(replace(episode, ai_content=False))
 
 
 @pytest.mark.parametrize("title", ["Why do cats purr?", "Привет, мир", "x" * 300, "A " * 150, "", "\U000f0000"])

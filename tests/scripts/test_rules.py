@@ -161,6 +161,21 @@ def test_what_people_do_is_told_and_not_said(offline: Settings) -> None:
     assert [(part.what, part.text) for part in script.writing.left_out] == [("direction", "[laughter]")]
 
 
+def test_lines_keep_the_links_of_their_sentences_and_notes_are_sources(offline: Settings) -> None:
+    text = (
+        "# Trains\n\nIt leaves from [platform three](https://a.org/3) at nine.[^1] Nobody on it knows the reason why. "
+        "All is told at https://b.org/why.\n\n[^1]: The timetable of 1990, https://c.org/t.\n"
+    )
+    script = write_script(assemble("x.md", pieces(text), language="en"), Format.READING, offline)
+    assert [[(link.text, link.address) for link in line.links] for line in script.lines] == [
+        [],
+        [("platform three", "https://a.org/3")],
+        [],
+        [("https://b.org/why", "https://b.org/why")],
+    ]
+    assert [(link.text, link.address) for link in script.sources] == [("The timetable of 1990", "https://c.org/t")]
+
+
 def test_too_few_speakers(article: Document, offline: Settings) -> None:
     with pytest.raises(BadInput, match="at least 2"):
         write_script(article, Format.DIALOGUE, offline, speakers={"ONE": ScriptSpeaker()})
