@@ -19,6 +19,7 @@ from speechmill.timeline import Clip, Timeline
 LEVEL_LUFS = -23.0  # every speaker, before the programme's one gain: EBU R 128's level leaves room for overlaps
 GATING_SAMPLES = samples_of_ms(400)  # a shorter take reads −70 LUFS by BS.1770: it says nothing about its speaker
 MOST_DB = 24.0
+KEPT_DB = 0.5  # half of what anybody hears of one voice after another
 OPENING_SAMPLES = samples_of_ms(1000)  # what is shorter is no chapter
 UNDER_DB = -6.0  # a backchannel is heard under the one who speaks, not over them
 
@@ -154,3 +155,11 @@ def speaker_gains(turns: Iterable[Turn]) -> dict[str, float]:
             (heard if measured.speech_samples >= GATING_SAMPLES else short)[turn.speaker].append(measured.loudness_lufs)
     levels = {**{who: median(found) for who, found in short.items()}, **{w: median(f) for w, f in heard.items()}}
     return {who: round(min(max(LEVEL_LUFS - level, -MOST_DB), MOST_DB), 2) for who, level in levels.items()}
+
+
+def kept_gains(gains_db: Mapping[str, float], before_db: Mapping[str, float]) -> dict[str, float]:
+    """The gains, those of an earlier run where they still serve: so an edited line leaves all before it as it was."""
+    return {
+        who: before_db[who] if abs(before_db.get(who, gain_db + MOST_DB) - gain_db) <= KEPT_DB else gain_db
+        for who, gain_db in gains_db.items()
+    }

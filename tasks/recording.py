@@ -107,7 +107,9 @@ def record(
             )
             for line in script.lines
         ]
-        gains = conversation.speaker_gains(turns)
+        before = place.catalog.job(place.job).facts.get("speaker_gains_db", {})
+        gains = conversation.kept_gains(conversation.speaker_gains(turns), before)
+        place.catalog.set_job_facts(place.job, speaker_gains_db={**gains})
         pans = casting.seats(script, studio.seated)
         lead = music.lead_samples(studio.tracks)
         pauses = Pauses() if lead is None else Pauses(lead_ms=lead * 1000 // RATE_HZ)

@@ -10,7 +10,7 @@ from speechmill.episodes import LineKind
 from speechmill.lines import RATE_HZ, samples_of_ms
 from speechmill.recipes import Digest
 from speechmill.takes import Measurements, Take, Verdict
-from tasks.conversation import MOST_DB, UNDER_DB, Pauses, Turn, plan, speaker_gains
+from tasks.conversation import MOST_DB, UNDER_DB, Pauses, Turn, kept_gains, plan, speaker_gains
 
 PAUSES = Pauses()
 AUDIO = Digest("b" * 64)
@@ -84,6 +84,10 @@ def test_every_speaker_has_one_gain_and_a_short_word_does_not_decide_it() -> Non
 def test_a_voice_that_is_hardly_there_is_not_blown_up_to_noise() -> None:
     turns = [Turn("1", "A", take("1", SECOND, -65.0)), Turn("2", "B", take("2", SECOND, 5.0))]
     assert speaker_gains(turns) == {"A": MOST_DB, "B": -MOST_DB}
+
+
+def test_a_gain_that_still_serves_stays_what_it_was() -> None:
+    assert kept_gains({"A": 1.03, "B": 2.0, "C": 0.0}, {"A": 1.0, "B": 3.0}) == {"A": 1.0, "B": 2.0, "C": 0.0}
 
 
 LINES = st.tuples(st.sampled_from("AB"), st.integers(1, 5 * SECOND), st.one_of(st.none(), st.integers(-900, 3000)))

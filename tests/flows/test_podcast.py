@@ -153,6 +153,22 @@ def test_one_edited_line_is_one_speak_call_and_reaches_the_transcript(
     assert "Nobody was awake yet." in (out / "script.json").read_text("utf-8")
 
 
+def test_what_is_heard_before_an_edited_line_is_not_rendered_again(speechmill: Speechmill, tmp_path: Path) -> None:
+    source, out = tmp_path / "walk.txt", tmp_path / "out"
+    seen = (
+        "On the river we saw {0} and more {0}, and none of them saw us at all, nor did we tell anybody of {0} at home."
+    )
+    source.write_text("\n\n".join(map(seen.format, ("herons", "eels", "otters", "geese"))), "utf-8")
+    first = speechmill("podcast", source, "--out", out, "--no-prefect", "--json")
+    assert first.code == 0, first.err
+    last = first.report["episode"]["lines"][-1]
+    speechmill("edit", first.result["job"], last["id"], "--text", "Then it was night, and we went home.")
+    again = speechmill("retake", first.result["job"], "--json", "--no-prefect")
+    mastered = next(stage for stage in again.report["stages"] if stage["name"].startswith("master"))
+    parts_before = int(last["placed_start_s"] // 6.4) - 1  # of the first units, and one whose meter looks ahead
+    assert mastered["reused"] >= 3 * parts_before, mastered  # measured, rendered, encoded
+
+
 def test_an_audiobook_is_left_beside_it_where_one_is_asked_for(
     speechmill: Speechmill, article: Path, tmp_path: Path
 ) -> None:
