@@ -62,14 +62,15 @@ def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str
         if isinstance(piece, Dropped) or piece.kind not in (Kind.BODY, Kind.LIST, Kind.HEADING):
             yield piece
             continue
+        if LEADERS.search(piece.text):
+            yield _dropped(piece, "contents", "It is a line of a table of contents.")
+            continue
         if piece.kind == Kind.HEADING:
             yield replace(piece, text=words.edit.sub("", piece.text))
             continue
         closing = at >= len(found) - CLOSING and words.by.match(piece.text) is not None
         if (paragraphs <= STANDFIRST or closing) and _is_byline(piece, words, author):
             yield _dropped(piece, "byline", "It says who wrote it, and when; the show notes do.")
-        elif LEADERS.search(piece.text):
-            yield _dropped(piece, "contents", "It is a line of a table of contents.")
         elif words.figure.match(piece.text) and len(piece.text) <= CAPTION:
             yield replace(piece, kind=Kind.NOTE)
         elif piece.text.casefold().strip(" :.") in words.asides or _points_elsewhere(piece, words):
@@ -133,9 +134,9 @@ def _without_lists(found: Iterator[Piece | Dropped], words: _Words) -> Iterator[
         piece = pieces[at]
         end = _end(pieces, at)
         under = [p for p in pieces[at + 1 : end] if isinstance(p, Piece)]
-        if isinstance(piece, Piece) and under:
+        if isinstance(piece, Piece) and end > at:
             title = NUMBERING.sub("", piece.text).casefold().strip(" :.")
-            if title in words.sources and _are_sources(under):
+            if title in words.sources and under and _are_sources(under):
                 yield from (replace(p, kind=Kind.REFERENCE) if isinstance(p, Piece) else p for p in pieces[at:end])
                 at = end
                 continue

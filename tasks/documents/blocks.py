@@ -26,6 +26,8 @@ INVISIBLE = re.compile(
 
 ADDRESS = re.compile(r"https?://[^\s<>\"'”’»)\]]*[\w/]")
 
+LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)))
+"""Letters that were set as one, which search and voices do not know."""
 RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
 LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
 
@@ -144,8 +146,8 @@ class Document:
 
 
 def clean(text: str) -> str:
-    """The text on one line, composed (NFC), without invisible characters."""
-    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+    """The text on one line, composed (NFC), without ligatures and invisible characters."""
+    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", text)).translate(LIGATURES).split())
 
 
 def clean_code(text: str) -> str:

@@ -1,34 +1,35 @@
-"""PDF by pypdf: lines of pages into paragraphs; running heads and page numbers apart."""
+"""PDF by pypdf: rows of pages, with how and where they are set."""
 
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechmill.errors import LimitExceeded, UnreadableDocument
-from tasks.documents.blocks import MOST_CHARACTERS, Dropped, Kind, Piece
-from tasks.documents.plain import ITEM, NUMBERED
+from tasks.documents.blocks import MOST_CHARACTERS, Dropped, Piece, lowered, raised
+from tasks.documents.typeset import Row, pieces
 
 MOST_PAGES = 5_000
 MOST_S = 120.0  # a thousand pages take about a minute
-EDGE_LINES = 2  # a running head or foot is among the first or last two lines of its page
-REPEATS_SHARE = 0.5  # of the pages (and at least three) carry the same line, but for its digits
 FEWEST_CHARACTERS_A_PAGE = 15  # below this a page is a picture: scanned pages carry at most a stamp
-ENDS = re.compile(r"[.!?…。！？:;]['\"”’»)\]]*$")
-HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010]$")
-SHORT_SHARE = 0.75  # a line shorter than this share of its page's widest ends a paragraph, where it ends a sentence
-HEADING_CHARACTERS = 80
+BOLD = re.compile(r"bold|black|heavy|semibold|demi|CMBX|\bBd\b", re.IGNORECASE)
+TYPEWRITER = re.compile(r"courier|mono|typewriter|consol|CMTT|menlo|code", re.IGNORECASE)
+RAISED_SHARE = 0.2  # of a row's size: digits that stand so much higher, or lower, are raised, or lowered
+ROW_SHARE = 0.6  # what is further off is another row, whatever the file says
+SMALLER = 0.9  # and smaller
 
 
 def read(path: Path) -> tuple[list[Piece | Dropped], dict[str, str]]:
     """The pieces of a PDF and its metadata (title, author). Raises ``UnreadableDocument`` for what is encrypted,
     damaged, or has only pictures, and ``LimitExceeded``."""
     pages, metadata = _pages(path)
-    letters = sum(len(line) for page in pages for line in page)
+    letters = sum(len(row.text) for page in pages for row in page)
     if letters < FEWEST_CHARACTERS_A_PAGE * max(1, len(pages)):
         raise UnreadableDocument(
             f"{path.name} has only pictures of text on its {len(pages)} pages",
@@ -37,8 +38,8 @@ def read(path: Path) -> tuple[list[Piece | Dropped], dict[str, str]]:
     return list(pieces(pages)), metadata
 
 
-def _pages(path: Path) -> tuple[list[list[str]], dict[str, str]]:
-    """The lines of every page."""
+def _pages(path: Path) -> tuple[list[list[Row]], dict[str, str]]:
+    """The rows of every page."""
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
@@ -50,7 +51,7 @@ def _pages(path: Path) -> tuple[list[list[str]], dict[str, str]]:
                 raise UnreadableDocument(f"{path.name} is encrypted", hint="save it without a password")
             if len(reader.pages) > MOST_PAGES:
                 raise LimitExceeded(f"{path.name} has {len(reader.pages)} pages", hint=f"at most {MOST_PAGES} are read")
-            return _texts(reader, path.name), _metadata(reader)
+            return _rows_of_all(reader, path.name), _metadata(reader)
     except (UnreadableDocument, LimitExceeded):
         raise
     except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OSError) as error:
@@ -59,99 +60,82 @@ def _pages(path: Path) -> tuple[list[list[str]], dict[str, str]]:
         raise UnreadableDocument(f"{path.name} {cause}", hint="save or download it again") from None
 
 
-def _texts(reader: object, name: str) -> list[list[str]]:
+def _rows_of_all(reader: Any, name: str) -> list[list[Row]]:
     deadline = time.monotonic() + MOST_S
-    pages: list[list[str]] = []
+    pages: list[list[Row]] = []
     characters = 0
-    for page in reader.pages:  # type: ignore[attr-defined]
-        text = page.extract_text() or ""
-        characters += len(text)
+    for page in reader.pages:
+        rows = _rows(page)
+        characters += sum(len(row.text) for row in rows)
         if characters > 2 * MOST_CHARACTERS:
             raise LimitExceeded(f"{name} has more text than a day of speech", hint="give a part of it")
         if time.monotonic() > deadline:
             raise LimitExceeded(f"{name} takes longer than {MOST_S:.0f} s to read", hint="give a part of it")
-        pages.append([" ".join(line.split()) for line in text.split("\n")])
+        pages.append(rows)
     return pages
 
 
-def _metadata(reader: object) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Text that was set at once."""
+
+    text: str
+    x_pt: float
+    y_pt: float
+    size_pt: float
+    font: str
+
+
+def _rows(page: Any) -> list[Row]:
+    """The rows of a page in the order of its file; an empty one where rows are far apart."""
+    rows: list[list[_Run]] = [[]]
+
+    def visit(text: str, current: list[float], matrix: list[float], font: Any, size: float) -> None:
+        x = matrix[4] * current[0] + matrix[5] * current[2] + current[4]
+        y = matrix[4] * current[1] + matrix[5] * current[3] + current[5]
+        scale = math.hypot(matrix[2], matrix[3]) * math.hypot(current[2], current[3])
+        for number, part in enumerate(text.split("\n")):
+            if number:
+                rows.append([])
+            if part.strip() and rows[-1] and abs(rows[-1][-1].y_pt - y) > ROW_SHARE * size * scale:
+                rows.append([])
+            if part:
+                rows[-1].append(_Run(part, x, y, round(size * scale, 1), str((font or {}).get("/BaseFont", ""))))
+
+    page.extract_text(visitor_text=visit)
+    return [_row(runs) for runs in rows]
+
+
+def _row(runs: Sequence[_Run]) -> Row:
+    """Runs of one row; digits that stand higher or lower than the rest are raised or lowered."""
+    seen = [run for run in runs if run.text.strip()]
+    if not seen:
+        return Row("")
+    main = max(seen, key=lambda run: len(run.text))
+    text = "".join(_shifted(run, main) for run in runs)
+    return Row(
+        " ".join(text.split()),
+        main.size_pt,
+        all(BOLD.search(run.font) for run in seen),
+        all(TYPEWRITER.search(run.font) for run in seen),
+        seen[0].x_pt,
+        main.y_pt,
+        tuple((run.x_pt, run.text) for run in seen),
+    )
+
+
+def _shifted(run: _Run, main: _Run) -> str:
+    off = run.y_pt - main.y_pt
+    if run.size_pt >= SMALLER * main.size_pt or abs(off) < RAISED_SHARE * main.size_pt:
+        return run.text
+    return raised(run.text) if off > 0 else lowered(run.text)
+
+
+def _metadata(reader: Any) -> dict[str, str]:
     found: dict[str, str] = {}
-    info = reader.metadata  # type: ignore[attr-defined]
+    info = reader.metadata
     for name in ("title", "author"):
         value = getattr(info, name, None) if info is not None else None
         if isinstance(value, str) and value.strip() and not value.lower().endswith((".doc", ".docx", ".tex", ".indd")):
             found[name] = value.strip()
     return found
-
-
-def pieces(pages: Sequence[Sequence[str]]) -> Iterator[Piece | Dropped]:
-    """Paragraphs from the lines of pages; one that runs over the end of a page is one paragraph."""
-    running = _running(pages)
-    paragraph: list[str] = []
-    began = 1
-    for number, page in enumerate(pages, 1):
-        if not any(page):
-            yield Dropped("picture", "There is no text on this page.", "", f"page {number}")
-            continue
-        filled = [at for at, line in enumerate(page) if line]
-        edges = {*filled[:EDGE_LINES], *filled[-EDGE_LINES:]}
-        widest = max(len(page[at]) for at in filled)
-        for at, line in enumerate(page):
-            if at in edges and _bare(line) in running:
-                yield Dropped("running head", "The same line stands on most pages.", line, f"page {number}")
-                continue
-            if not line:
-                if paragraph and ENDS.search(paragraph[-1]):
-                    yield _paragraph(paragraph, began)
-                    paragraph = []
-                continue
-            if _is_heading(line) or ITEM.match(line):
-                if paragraph:
-                    yield _paragraph(paragraph, began)
-                    paragraph = []
-                if _is_heading(line):
-                    yield Piece(Kind.HEADING, line, f"page {number}", 1 if NUMBERED.match(line) else 2)
-                    continue
-            if not paragraph:
-                began = number
-            paragraph.append(line)
-            if len(line) < SHORT_SHARE * widest and ENDS.search(line):
-                yield _paragraph(paragraph, began)
-                paragraph = []
-    if paragraph:
-        yield _paragraph(paragraph, began)
-
-
-def _bare(line: str) -> str:
-    return re.sub(r"\d+", "0", line).casefold()
-
-
-def _running(pages: Sequence[Sequence[str]]) -> frozenset[str]:
-    """Lines at the edges of pages that most pages share, but for their digits."""
-    seen: Counter[str] = Counter()
-    for page in pages:
-        filled = [line for line in page if line]
-        seen.update({_bare(line) for line in [*filled[:EDGE_LINES], *filled[-EDGE_LINES:]]})
-    most = max(3, REPEATS_SHARE * len(pages))
-    return frozenset(line for line, times in seen.items() if times >= most)
-
-
-def _is_heading(line: str) -> bool:
-    if len(line) > HEADING_CHARACTERS or ENDS.search(line):
-        return False
-    letters = [c for c in line if c.isalpha()]
-    shouted = len(letters) > 3 and all(c.isupper() for c in letters)
-    numbered = re.match(r"^\d{1,2}(?:\.\d{1,2})*\.?\s+[A-ZÀ-Þ]\S*(?:\s+\S+){0,8}$", line) is not None
-    return shouted or numbered or NUMBERED.match(line) is not None
-
-
-def _paragraph(lines: Sequence[str], page: int) -> Piece:
-    """Lines as one text; a word parted at the end of a line is whole again."""
-    text = ""
-    for line in lines:
-        if HYPHENATED.search(text) and line[:1].islower():
-            text = text[:-1] + line
-        else:
-            text = f"{text} {line}" if text else line
-    kind = Kind.LIST if ITEM.match(text) else Kind.BODY
-    return Piece(kind, ITEM.sub("", text, count=1) if kind == Kind.LIST else text, f"page {page}")

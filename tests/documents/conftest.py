@@ -32,12 +32,13 @@ def read(tmp_path: Path, settings: Settings) -> Callable[..., Document]:
     return write_and_read
 
 
-def pdf_bytes(pages: Sequence[Sequence[str]], *, info: str = "") -> bytes:
-    """A PDF with these lines of text on its pages; a page without lines is a picture."""
+def pdf_bytes(pages: Sequence[Sequence[str | tuple[int, str]]], *, info: str = "") -> bytes:
+    """A PDF with these lines of text on its pages, in 12 points or the size given; one without is a picture."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
     kids = []
     for lines in pages:
-        shown = "".join(f"({line}) Tj T* " for line in lines)
+        sized = [line if isinstance(line, tuple) else (12, line) for line in lines]
+        shown = "".join(f"/F1 {size} Tf ({line}) Tj T* " for size, line in sized)
         stream = f"BT /F1 12 Tf 72 750 Td 15 TL {shown}ET" if lines else "0.5 g 72 72 300 300 re f"
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
         objects.append(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speechmill.errors import UnreadableDocument
 from speechmill.settings import Settings
 from tasks.documents import markdown, plain
-from tasks.documents.blocks import Document, Dropped, Kind, assemble
+from tasks.documents.blocks import Document, Dropped, Kind, assemble, clean
 from tasks.documents.reading import read_document
 from tests.documents.conftest import docx_file, epub_file, pdf_bytes
 
@@ -295,7 +295,7 @@ def test_invisible_characters_are_not_read(read: Read) -> None:
 
 @given(st.text(max_size=400))
 def test_no_text_breaks_the_readers_and_none_is_lost(text: str) -> None:
-    words = "".join(text.split())
+    words = clean(text)
     for pieces in (list(plain.pieces(text)), list(markdown.pieces(text))):
         assert all(isinstance(piece, Dropped) or piece.kind in Kind for piece in pieces)
     try:

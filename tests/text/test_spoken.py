@@ -47,6 +47,7 @@ ENGLISH = [
     ("as shown (doi:10.1000/xyz123) before", "as shown before"),
     ("*bold* snake_case 🙂 <b>and</b> [1] [sic]", "bold snake case and"),
     ("[laughs] Well (sighs), [the king] *coughs* left", "Well, the king left"),
+    ("One · two | three, 3·4, 0:17.4", "One, two, three, three times four, 0:17.4"),
     ("B2B and COVID", "B2B and COVID"),
 ]  # fmt: skip
 SPANISH = [

@@ -23,7 +23,7 @@ def said(text: str, tongue: Tongue, kept: Kept) -> str:
             text,
         )
     text = re.sub(
-        rf"(?<![\d:.,/])([0-2]?\d):([0-5]\d)(?::([0-5]\d))?(?![\d:/]){half}{after}",
+        rf"(?<![\d:.,/])([0-2]?\d):([0-5]\d)(?::([0-5]\d))?(?![\d:/]|[.,]\d){half}{after}",
         lambda m: _time(m, tongue, kept, m[3] or "", m[4] or ""),
         text,
     )

@@ -127,7 +127,9 @@ def plain(text: str, tongue: Tongue, kept: Kept) -> str:
 
         text = re.sub(r"(?<![\w.])(v\s?)(\d+(?:\.\d+)*)(?![\w.]*\d)", version, text)
         text = re.sub(r"(?<![\w.])()(\d+(?:\.\d+){2,})(?![\w.]*\d)", version, text)
-        text = re.sub(r"(?<![\w.])\.(\d+)(?!\w)", lambda m: kept.keep(f"{point} {tongue.numbers.digits(m[1])}"), text)
+        text = re.sub(
+            rf"(?<![\w.{DONE[1]}])\.(\d+)(?!\w)", lambda m: kept.keep(f"{point} {tongue.numbers.digits(m[1])}"), text
+        )
     pattern = rf"(?:(?<!\w)['’])?(?<!{DONE[1]}){tongue.before}(?:(?<![\w)])[-−])?{tongue.number}{tongue.after}"
     return re.sub(pattern, lambda m: kept.keep(_number(m, tongue)), text)
 

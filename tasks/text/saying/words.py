@@ -14,6 +14,8 @@ BREAK = re.compile(r"</?(?:br|p|div|li)\b", re.IGNORECASE)
 CITATION = re.compile(r"\s?\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|sic|…|\.\.\.|citation needed)\]", re.IGNORECASE)
 DIRECTION = re.compile(r"\s?[\[(*（【]([^\[\]()*（）【】]{1,60})[\])*）】]")
 TOGETHER = re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])")
+DOT = re.compile(r"\s*(?:\s[·•|]\s|•)\s*")
+"""Marks between things that stand side by side: a breath."""
 GREATER = re.compile(rf"(?<=[\w{DONE[1]}])\s*([<>])\s*(?=[\w{DONE[0]}])")
 ENDING = frozenset({"etc.", "usw.", "ecc.", "enz.", "Jh.", "a.C.", "d.C.", "v. Chr.", "n. Chr."})
 """Abbreviations that often end a sentence: before a capital their full stop ends it too."""
@@ -69,6 +71,7 @@ def _written_out(found: re.Match[str], short: str, words: str) -> str:
 def signs(text: str, tongue: Tongue) -> str:
     known = tongue.part("signs")
     compare = {"<": known.get("<", ""), ">": known.get(">", "")}
+    text = DOT.sub("，" if tongue.unspaced else ", ", text)
     text = GREATER.sub(lambda m: _compared(m, compare, tongue), text)
     for sign, words in known.items():
         if sign not in compare:
