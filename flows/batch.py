@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from tasks.dropping import layout
 from tasks.dropping.layout import Role
 from tasks.dropping.manifests import Entry, Row, read_manifest
 from tasks.dropping.sidecars import make_request
+from tasks.media.packing import safe_stem
 
 POLL_S = 1.0
 TOGETHER = 20  # rows that are examined and accepted at a time
@@ -110,6 +112,7 @@ class Batch:
         self._settings, self._catalog, self._prefect, self._published_in = chosen, catalog, prefect, published_in
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._entries: list[tuple[Entry, str, str]] = []  # with its key and etag in the ledger
+        self._taken: set[str] = set()  # names of folders for results
 
     def read(self) -> None:
         """Read the manifest, for what a report says of its rows. Raises ``UnreadableManifest``."""
@@ -161,6 +164,9 @@ class Batch:
         good = {(key, etag): entry for entry, key, etag in self._entries if entry.row is not None}
         seen = self._catalog.see(self.place, [Sighting(key, etag, 0, MOVED) for key, etag in good])
         ids = [row.id for row in seen if row.state is DropState.SEEN]
+        jobs = [self._catalog.job(row.job_id) for row in self._rows().values() if row.job_id] if ids else []
+        self._taken = {Path(job.out).name for job in jobs}
+        self._taken |= {each.name for each in self.out.iterdir()} if self.out.is_dir() else set()
         lease_s = self._settings.drop_lease_s
         while claimed := self._catalog.claim_drops(ids, DropState.SEEN, self._owner, lease_s, TOGETHER):
             wanted = []
@@ -195,7 +201,7 @@ class Batch:
                 asked[field] = self.manifest.whole(asked[field])
         if isinstance(asked.get("translations"), dict):
             asked["translations"] = {tag: self.manifest.whole(str(file)) for tag, file in asked["translations"].items()}
-        request = make_request(model, name, asked, source=self.manifest.whole(row.source))
+        request = make_request(model, name, asked, UnreadableManifest, source=self.manifest.whole(row.source))
         within = self.manifest.admit(request)
         refuse_unaskable(request.approve, self._settings, prefect=self._prefect)
         if isinstance(request, DubbingRequest):
@@ -210,7 +216,14 @@ class Batch:
         fingerprint = digest_of_json([drop.name, body])
         url = self._published_in.url if self._published_in else ""
         facts = {PUBLISHED_IN: url} if url else {}
-        return Wanted(drop, job_kind, body, fingerprint, str(self.out), facts, job_facts, started_by=url)
+        called = "" if url else self._called(safe_stem(Path(row.source)))
+        return Wanted(drop, job_kind, body, fingerprint, str(self.out), facts, job_facts, url, called)
+
+    def _called(self, stem: str) -> str:
+        """A folder for a row's results that nobody has: by its source, numbered where several have one name."""
+        called = next(name for n in count(1) if (name := stem if n == 1 else f"{stem}-{n}") not in self._taken)
+        self._taken.add(called)
+        return called
 
     def _settle(self, drop: Drop) -> bool:
         """Whether it was a delivery that is published now."""
@@ -236,7 +249,7 @@ class Batch:
     def _said(self, entry: Entry, drop: Drop | None) -> RowReport:
         if entry.row is None or drop is None:
             error = entry.error or UnreadableManifest(f"line {entry.line} is not read yet", hint="run the batch again")
-            return RowReport(entry.line, "", (), "failed", reason=reason_of(error))
+            return RowReport(entry.line, entry.source, (), "failed", reason=reason_of(error))
         given = entry.line, entry.row.source, entry.row.languages
         if drop.job_id is None:
             state = "failed" if drop.reason else "waiting"

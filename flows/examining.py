@@ -11,7 +11,7 @@ from flows import admission
 from flows.start import refuse_unaskable
 from speechmill import profiles
 from speechmill.episodes import SIMPLE, PodcastRequest
-from speechmill.errors import BadInput, LimitExceeded, UnreadableSidecar
+from speechmill.errors import BadInput, LimitExceeded, UnreadableMedia, UnreadableSidecar
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
@@ -101,6 +101,7 @@ class Examiner:
         model = PodcastRequest if kind is Role.DOCUMENT else DubbingRequest
         asked, beside = self._asked(drop, listing, model)
         if model is DubbingRequest and "targets" not in asked:
+            self._refuse_strange(drop)
             raise UnreadableSidecar(
                 f"nobody says which languages {drop.key} is to be dubbed into",
                 hint=f'drop it together with {layout.sidecars_of(drop.key)[1]}, holding {{"targets": ["es"]}}, or set '
@@ -179,6 +180,17 @@ class Examiner:
         if "show" in found and self.place.path(key) is None:
             raise UnreadableSidecar(f"{key} names a show, whose feed cannot be kept in a bucket", hint="leave it out")
         return found, beside
+
+    def _refuse_strange(self, drop: Drop) -> None:
+        """Raise ``UnreadableMedia`` for what is no film, and no document by its name: nobody would dub it."""
+        try:
+            self._sniff(drop)
+        except UnreadableMedia as error:
+            name = drop.key.rpartition("/")[2]
+            raise UnreadableMedia(
+                f"{name} is neither a film or recording nor a document: {error.message}",
+                hint=f"give a document one of the endings {' '.join(sorted(layout.DOCUMENTS))}",
+            ) from None
 
     def _sniff(self, drop: Drop) -> None:
         path = self.place.path(drop.key)

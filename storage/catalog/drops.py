@@ -71,10 +71,11 @@ class Wanted:
     kind: str
     request: dict[str, Any]
     fingerprint: str
-    out_folder: str  # the job's results go to a folder of its id in there
+    out_folder: str  # the job's results go to a folder in there
     facts: dict[str, Any] = field(default_factory=dict)
     job_facts: dict[str, Any] = field(default_factory=dict)
     started_by: str = ""  # the place whose relays start it, where that is not the drop's own
+    called: str = ""  # the folder for the results; empty: by the job's id
 
 
 class Drops(JobTables):
@@ -276,7 +277,7 @@ class Drops(JobTables):
                         fingerprint=each.fingerprint,
                         request=each.request,
                         facts={**each.job_facts, "dropped": each.drop.name},
-                        out=f"{each.out_folder}/{job_id}",
+                        out=f"{each.out_folder}/{each.called or job_id}",
                         created_at=now,
                         updated_at=now,
                         cancel_requested_at=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.dropping.sidecars import one_object
 MOST_BYTES = 16 * 2**20
 MOST_ROWS = 10_000
 COLUMNS = ("source", "languages", "options")
+OPTIONS = 'write it as {"glossary": "terms.csv"}'
 
 
 class Row(BaseModel):
@@ -46,6 +47,7 @@ class Entry:
     line: int
     row: Row | None
     error: BadInput | None = None
+    source: str = ""  # of a row that is wrong otherwise
 
 
 def read_manifest(name: str, raw: bytes) -> list[Entry]:
@@ -73,8 +75,8 @@ def _csv(name: str, text: str) -> Iterator[Entry]:
         if "source" not in header or unknown or len(set(header)) < len(header):
             raise UnreadableManifest(
                 f"the first line of {name} is “{','.join(header)[:200]}”",
-                hint=f"name the columns {', '.join(COLUMNS)}; only the first must be there, and options is JSON, "
-                'such as {"glossary": "terms.csv"}',
+                hint=f"name the columns {', '.join(COLUMNS)}; only the first must be there, and options is JSON: "
+                + OPTIONS,
             )
         line = reader.line_num + 1
         for cells in reader:
@@ -107,12 +109,18 @@ def _entry(name: str, line: int, values: dict[str, Any]) -> Entry:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         known = first["type"] != "extra_forbidden"
+        said = first["msg"].removeprefix("Value error, ")
+        json = where == "options" and isinstance(values.get("options"), str)
+        why = f"“{where}” is no JSON object: {said}" if json else f"“{where}”: {said}"
         return _bad(
-            name, line, f"“{where}”: {first['msg']}" if known else f"it has a field “{where}” that is not known"
+            name, line, why if known else f"it has a field “{where}” that is not known", values, OPTIONS if json else ""
         )
     except RecursionError:
-        return _bad(name, line, "its options are nested too deeply")
+        return _bad(name, line, "its options are nested too deeply", values)
 
 
-def _bad(name: str, line: int, why: str) -> Entry:
-    return Entry(line, None, UnreadableManifest(f"line {line} of {name}: {why}", hint="correct the line"))
+def _bad(name: str, line: int, why: str, values: Mapping[str, Any] | None = None, hint: str = "") -> Entry:
+    source = str((values or {}).get("source", ""))
+    return Entry(
+        line, None, UnreadableManifest(f"line {line} of {name}: {why}", hint=hint or "correct the line"), source
+    )

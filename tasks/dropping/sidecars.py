@@ -9,13 +9,21 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
+from speechmill.abilities import Ability
 from speechmill.episodes import PodcastRequest
-from speechmill.errors import BadInput, UnreadableSidecar
+from speechmill.errors import BadInput, UnreadableManifest, UnreadableSidecar
 from speechmill.requests import DubbingRequest
 
 MOST_BYTES = 64 * 1024
 MOST_DEPTH = 6  # of lists and objects in each other; a request needs two
 OURS = ("source", "out")  # fields of a request that whoever drops a file has no say in
+
+EXAMPLES = {
+    "engines": 'write "engines": {"speak": "offline"}, or "engine": "offline" for all abilities',
+    "targets": 'write "targets": ["es", "pt-BR"]',
+    "translations": 'write "translations": {"es": "film.es.srt"}',
+}
+"""What a field looks like, where somebody has written it otherwise."""
 
 Request = TypeVar("Request", bound=DubbingRequest | PodcastRequest)
 
@@ -40,22 +48,48 @@ def one_object(text: str) -> dict[str, Any]:
     return found
 
 
-def make_request(kind: type[Request], name: str, asked: Mapping[str, Any], **given: Any) -> Request:
-    """The request that was ``asked`` for in a file of a name, for what is ``given`` by us."""
+def make_request(
+    kind: type[Request],
+    name: str,
+    asked: Mapping[str, Any],
+    refusal: type[UnreadableSidecar | UnreadableManifest] = UnreadableSidecar,
+    **given: Any,
+) -> Request:
+    """The request that was ``asked`` for in a file of a name, for what is ``given`` by us; else a ``refusal``."""
     for field in OURS:
         if field in asked:
-            raise UnreadableSidecar(f"{name} may not have the field “{field}”", hint="leave it out")
+            raise refusal(f"{name} may not have the field “{field}”", hint="leave it out")
     try:
-        return cast(Request, kind.model_validate({**asked, **given}))
+        return cast(Request, kind.model_validate({**with_engines(asked), **given}))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         allowed = ", ".join(field for field in kind.model_fields if field not in OURS)
         if first["type"] == "extra_forbidden":
-            raise UnreadableSidecar(f"{name} has a field “{where}” that is not known", hint=f"use {allowed}") from None
-        raise UnreadableSidecar(f"{name} is wrong at “{where}”: {first['msg']}", hint="correct it") from None
+            raise refusal(f"{name} has a field “{where}” that is not known", hint=f"use {allowed}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise refusal(f"{name} is wrong at “{where}”: {said}", hint=EXAMPLES.get(where, "correct it")) from None
     except BadInput as error:
-        raise UnreadableSidecar(f"{name}: {error.message}", hint=error.hint) from None
+        raise refusal(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def with_engines(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, with engines also as the command line has them: ``"engine": "rehearsal"`` for all abilities,
+    ``"speak=rehearsal"`` for one, and lists of both."""
+    said = dict(asked)
+    given = said.pop("engine", said.get("engines"))
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        return said if given is None else {**said, "engines": given}
+    engines: dict[str, str] = {}
+    for one in given:
+        ability, separator, name = one.partition("=")
+        if separator:
+            engines[ability] = name
+        else:
+            engines = {**{str(each): one for each in Ability}, **engines}
+    return {**said, "engines": engines}
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

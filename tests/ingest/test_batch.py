@@ -57,6 +57,53 @@ def test_a_bad_row_is_named_by_its_line_and_stops_no_other(studio: Studio, folde
     assert "| 4 | nowhere.wav | es | failed |" in (folder / "results" / "batch.md").read_text("utf-8")
 
 
+def test_results_are_in_folders_named_after_their_sources(studio: Studio, folder: Path) -> None:
+    (folder / "results" / "note").mkdir(parents=True)
+    batch = begun(studio, folder)
+    outs = [studio.catalog.job(row.job).out for row in batch.report().rows if row.job]
+    assert outs == [str(folder / "results" / "one"), str(folder / "results" / "note-2")]
+
+
+@pytest.mark.parametrize(
+    ("options", "engines"),
+    [
+        ('{"engine": "rehearsal"}', {"transcribe": "rehearsal", "translate": "rehearsal", "speak": "rehearsal"}),
+        ('{"engines": ["rehearsal", "speak=offline"]}', {"transcribe": "rehearsal", "speak": "offline"}),
+        ('{"engines": {"speak": "offline"}}', {"speak": "offline"}),
+    ],
+)
+def test_engines_may_be_named_as_on_the_command_line(
+    studio: Studio, folder: Path, options: str, engines: dict[str, str]
+) -> None:
+    (folder / "films.csv").write_text(
+        "source,languages,options\none.wav,es," + json.dumps(options).replace('\\"', '""')
+    )
+    batch = begun(studio, folder)
+    job = next(row.job for row in batch.report().rows if row.job)
+    assert engines.items() <= studio.catalog.job(job).request["engines"].items()
+
+
+@pytest.mark.parametrize(
+    ("row", "message", "hint"),
+    [
+        ('one.wav,es,"{""engines"": 3}"', "“engines”: Input should be a valid dictionary", '{"speak": "offline"}'),
+        ("one.wav,es,{x", "“options” is no JSON object: Expecting property name", '{"glossary": "terms.csv"}'),
+        ('one.wav,es,"{""colour"": 1}"', "a field “colour”", "use "),
+    ],
+)
+def test_a_bad_row_says_what_is_wrong_and_how_it_is_written(
+    studio: Studio, folder: Path, row: str, message: str, hint: str
+) -> None:
+    (folder / "films.csv").write_text(f"source,languages,options\n{row}\n")
+    said = begun(studio, folder).report().rows[0]
+    assert (said.source, said.state) == ("one.wav", "failed")
+    assert said.reason is not None
+    assert said.reason["code"] == "unreadable-manifest"
+    assert message in said.reason["message"]
+    assert "Value error" not in said.reason["message"]
+    assert hint in said.reason["hint"]
+
+
 def test_jobs_of_a_batch_are_known_as_such_so_that_edited_lines_go_before_them(studio: Studio, folder: Path) -> None:
     batch = begun(studio, folder)
     jobs = [studio.catalog.job(row.job) for row in batch.report().rows if row.job]

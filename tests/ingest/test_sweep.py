@@ -177,6 +177,7 @@ REFUSED: list[tuple[str, bytes | None, str | None, str]] = [
     ("talk.mp4", b"", JOB, "unreadable-media"),
     ("talk.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", JOB, "truncated-media"),
     ("talk.zip", b"PK\3\4", JOB, "unreadable-media"),
+    ("odd.xyz", b"Neither a film nor a document.\n", None, "unreadable-media"),
     ("talk.wav", None, '{"targets": ["es"], "langauge": "en"}', "unreadable-sidecar"),
     ("talk.wav", None, '{"targets": ["es"], "source": "/etc/passwd"}', "unreadable-sidecar"),
     ("talk.wav", None, '{"targets": ["es"], "out": "/etc"}', "unreadable-sidecar"),
