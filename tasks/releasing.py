@@ -34,6 +34,7 @@ from tasks.episode import content, membership
 from tasks.episode.lint import Severity
 from tasks.episode.package import M4A, M4B, Package, show_of, write_package
 from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
+from tasks.episode.sound import write_flac
 from tasks.manuscripts import Manuscript
 from tasks.media import ffmpeg, publishing
 from tasks.media.packing import safe_stem
@@ -100,7 +101,7 @@ def release(
                 mp4=place.here.path(recorded.master.encoded["m4a"].sha256) if request.mp4 else None,
                 mp4_name=MP4_NAMES[request.mp4 or "m4a"],
             )
-            copy_file(place.here.path(recorded.master.flac.sha256), staging / NAMES.archive)
+            write_flac(place.here.path(recorded.master.flac.sha256), made, staging / NAMES.archive)
             for speaker, name in stem_names(recorded).items():
                 copy_file(place.here.path(recorded.stems[speaker]), staging / name)
             (staging / NAMES.script).write_text(script_json(recorded.script, manuscript.lexicon), "utf-8")

@@ -121,6 +121,7 @@ class Document:
     blocks: tuple[Block, ...]
     dropped: tuple[Dropped, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what somebody should know who has it read, as sentences
 
     @property
     def text(self) -> str:
@@ -179,6 +180,7 @@ def assemble(
     title: str = "",
     language: str,
     metadata: dict[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Document:
     """The document that pieces make. Its title is the one given, or its first heading of the first level, or its name.
 
@@ -206,7 +208,7 @@ def assemble(
     if not any(block.read_aloud and any(c.isalnum() for c in block.text) for block in blocks):
         raise UnreadableDocument(f"{name} has no text that could be read aloud", hint=_instead(blocks, dropped))
     called = clean(title) or _title(blocks) or _called(name)
-    return Document(name, called, language, tuple(blocks), tuple(dropped), dict(metadata or {}))
+    return Document(name, called, language, tuple(blocks), tuple(dropped), dict(metadata or {}), tuple(notes))
 
 
 def _bare(text: str, links: Sequence[Link]) -> Iterator[Link]:

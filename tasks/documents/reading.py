@@ -14,7 +14,7 @@ from storage.scratch import Scratch
 from tasks import sources
 from tasks.documents.apparatus import apart
 from tasks.documents.blocks import Document, Dropped, Kind, Piece, assemble, clean
-from tasks.documents.tongues import language_of
+from tasks.documents.tongues import language_of, script_language_of
 from tasks.documents.web import fetch
 from tasks.text.texts import read_text
 
@@ -23,6 +23,7 @@ MOST_PAGE_BYTES = 16 * 2**20
 FETCH_S = 60.0
 HEAD_BYTES = 4096
 DEFAULT_LANGUAGE = "en"
+SAMPLED_PIECES = 400  # by which the language is told
 TITLED = frozenset({"html", "markdown"})  # their title often stands beside the text; books and papers have title pages
 
 ENDINGS = {
@@ -104,14 +105,36 @@ def _read(source: _Source) -> Document:
     found = list(pieces)
     if source.address:
         metadata["address"] = source.address
-    said = _tag(metadata.pop("language", "")) or _tag(metadata.pop("lang", "")) or source.language
-    if said is None:
-        said = language_of(" ".join(p.text for p in found[:400] if isinstance(p, Piece))) or DEFAULT_LANGUAGE
+    text = " ".join(piece.text for piece in found[:SAMPLED_PIECES] if isinstance(piece, Piece))
+    own = _tag(metadata.pop("language", "")) or _tag(metadata.pop("lang", ""))
+    said = own or source.language or language_of(text) or DEFAULT_LANGUAGE
+    notes = _language_notes(source, own, text)
     found = apart(found, said, metadata.get("author", ""))
     title = metadata.pop("title", "")
     if title and kind in TITLED and not any(_titles(piece, title) for piece in found):
         found.insert(0, Piece(Kind.HEADING, title, "title", 1))
-    return assemble(source.name, found, title=title, language=said, metadata=metadata)
+    return assemble(source.name, found, title=title, language=said, metadata=metadata, notes=notes)
+
+
+def _language_notes(source: _Source, own: str | None, text: str) -> list[str]:
+    """What is to be known where somebody asked for another language than the document has. Refuses one that it is not
+    written in the letters of."""
+    asked = source.language
+    if asked is None:
+        return []
+    if own is not None:
+        same = languages.base(own) == languages.base(asked)
+        return [] if same else [f"{source.name} says that it is in {languages.name(own)}, and is read as that."]
+    written = script_language_of(text)
+    if written is not None and not languages.shares_script(written, asked):
+        raise BadInput(
+            f"{source.name} is written in {languages.name(written)}, and {languages.name(asked)} is asked for",
+            hint="leave --language out, or translate the document first",
+        )
+    seems = language_of(text)
+    if seems is None or languages.base(seems) == languages.base(asked) or written is not None:
+        return []
+    return [f"{source.name} seems to be in {languages.name(seems)}, and is read as {languages.name(asked)}."]
 
 
 def _titles(piece: Piece | Dropped, title: str) -> bool:

@@ -33,13 +33,20 @@ SAMPLE_CHARACTERS = 20_000
 FEWEST_MARKS = 3
 
 
-def language_of(text: str) -> str | None:
-    """The language of a text as a BCP-47 tag; None where it cannot be told from so little."""
+def script_language_of(text: str) -> str | None:
+    """A language whose letters a text is written in, where few others share them."""
     sample = text[:SAMPLE_CHARACTERS]
     letters = sum(c.isalpha() for c in sample)
-    for language, script, share in SCRIPTS:
-        if letters and len(script.findall(sample)) >= share * letters:
-            return language
+    found = ((language, len(script.findall(sample)), share) for language, script, share in SCRIPTS)
+    return next((language for language, count, share in found if letters and count >= share * letters), None)
+
+
+def language_of(text: str) -> str | None:
+    """The language of a text as a BCP-47 tag; None where it cannot be told from so little."""
+    written = script_language_of(text)
+    if written is not None:
+        return written
+    sample = text[:SAMPLE_CHARACTERS]
     words = Counter(re.findall(r"[^\W\d_]+", sample.lower()))
     scores = {language: sum(words[word] for word in marks) for language, marks in MARKS.items()}
     best, second = sorted(scores, key=lambda language: -scores[language])[:2]

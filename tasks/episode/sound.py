@@ -15,10 +15,12 @@ from speechmill.profiles import profile
 from tasks.episode import chapters, id3
 from tasks.episode.content import Episode
 from tasks.media import ffmpeg
+from tasks.sound import flac
 from tasks.sound.encoding import Aac, Coder
 from tasks.sound.mixing import Mix
 from tasks.sound.mp3 import Mp3
 
+PODCAST, AUDIOBOOK = "Podcast", "Audiobook"  # genres
 _COPY_BYTES = 1 << 22
 
 
@@ -61,6 +63,13 @@ def tags_of(episode: Episode, guid: str = "") -> id3.Tags:
     )
 
 
+def write_flac(master: Path, episode: Episode, out: Path) -> None:
+    """The master with its tags."""
+    tags = _mp4_tags(episode)
+    names = {"album_artist": "albumartist", "track": "tracknumber", "comment": "description"}
+    flac.write_tagged(master, {names.get(name, name): text for name, text in tags.items()}, out)
+
+
 def write_m4a(sound: Path, episode: Episode, out: Path, *, cover: Path | None = None, kbps: int = 96) -> None:
     """An M4A, or an audiobook where ``out`` ends in ``.m4b``, with chapters, tags and cover.
 
@@ -68,7 +77,8 @@ def write_m4a(sound: Path, episode: Episode, out: Path, *, cover: Path | None = 
     """
     stream = next(s for s in ffmpeg.probe(sound)["streams"] if s["codec_type"] == "audio")
     meta = out.with_name(out.name + ".ffmeta")
-    meta.write_text(chapters.ffmetadata(episode.spans, _mp4_tags(episode)), "utf-8")
+    genre = AUDIOBOOK if out.suffix == ".m4b" else PODCAST
+    meta.write_text(chapters.ffmetadata(episode.spans, _mp4_tags(episode, genre)), "utf-8")
     # "d?": of the metadata no stream is taken, but it has to be an input to be read at all.
     streams = [ffmpeg.source(sound)["a:0"], ffmpeg.source(meta, f="ffmetadata")["d?"]]
     options: dict[str, object] = {
@@ -103,7 +113,7 @@ def _brand_as_audiobook(path: Path) -> None:
             file.write(b"M4B ")
 
 
-def _mp4_tags(episode: Episode) -> dict[str, str]:
+def _mp4_tags(episode: Episode, genre: str = PODCAST) -> dict[str, str]:
     return {
         "title": episode.title,
         "artist": episode.author or episode.show,
@@ -111,7 +121,7 @@ def _mp4_tags(episode: Episode) -> dict[str, str]:
         "album_artist": episode.author,
         "track": "" if episode.number is None else str(episode.number),
         "date": episode.date,
-        "genre": "Podcast",
+        "genre": genre,
         "comment": "\n\n".join(part for part in (episode.description, episode.disclosure) if part),
         "copyright": episode.copyright,
     }

@@ -54,7 +54,7 @@ def script(
             "minutes": minutes,
             "words": sum(said),
             "share": {name: round(n / max(1, sum(said)), 3) for name, n in by_speaker.items()},
-            "notes": (*writing.notes, *_length_notes(writing, minutes)),
+            "notes": (*document.notes, *writing.notes, *_length_notes(writing, minutes)),
             "repairs": (
                 *writing.repairs,
                 *(Repair(line_id=lines[at].id, what=what) for at, what in (repairs or {}).items()),

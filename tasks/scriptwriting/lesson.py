@@ -7,7 +7,7 @@ text uses it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tasks.documents.blocks import Block, Document, Kind
 from tasks.scriptwriting.length import Draft, Part, line_s
@@ -29,7 +29,7 @@ def lesson(document: Document, speakers: Sequence[str], characters_per_s: float)
     teacher, native = speakers[0], speakers[-1]
     said = phrases(document.language)
     parts: list[Part] = []
-    first: list[Draft] = []  # the first phrase of every section, for the recap
+    first: list[Draft] = []  # the first sentence of every section, for the recap
     repeat_ms: int | None = None  # time to repeat what was said last
     for number, section in enumerate(sections(document)):
         units: list[tuple[Draft, ...]] = []
@@ -51,9 +51,17 @@ def lesson(document: Document, speakers: Sequence[str], characters_per_s: float)
                 normal = Draft(native, text, span, section.title, gap_ms=room_ms, place=place, links=links)
                 units.append((slow, normal))
                 repeat_ms = room_ms
-        first.extend(unit[-1] for unit in units[known : known + 1])
+        if len(units) > known:
+            first.extend(_first_sentence(section.blocks, document.language, native, section.title))
         parts.extend(Part(unit, at / len(units)) for at, unit in enumerate(units))
     return [*parts, *_words(document, teacher, native), *_recap(first, said["recap"], teacher)]
+
+
+def _first_sentence(blocks: Sequence[Block], language: str, speaker: str, chapter: str) -> Iterator[Draft]:
+    for block in blocks:
+        for start, end in sentences(block.text, language)[:1]:
+            yield Draft(speaker, block.text[start:end], block.span(start, end), chapter, place=block.place)
+            return
 
 
 def _phrases(block: Block, language: str) -> list[tuple[int, int]]:

@@ -72,7 +72,7 @@ def write_script(
     chosen = dict(speakers) if speakers else _named(document, format) or SPEAKERS[format]
     if len(chosen) < FEWEST[format]:
         raise BadInput(
-            f"a {format} needs at least {FEWEST[format]} speakers, and {len(chosen)} is named",
+            f"the format {format} needs at least {FEWEST[format]} speakers, and {len(chosen)} is named",
             hint="name more in the cast, or leave the cast out",
         )
     rate = pace(document.language)
@@ -80,7 +80,7 @@ def write_script(
     if pen is None:
         if format not in BY_RULE:
             raise Unavailable(
-                f"a {format} is written by a language model, and no endpoint is set",
+                f"the format {format} is written by a language model, and no endpoint is set",
                 hint="set SPEECHMILL_LLM_BASE_URL and SPEECHMILL_LLM_MODEL, or choose reading, dialogue or lesson",
             )
         return _by_rule(document, format, minutes, chosen, rate, lexicon)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ FRAME_SAMPLES = 4096  # what libFLAC takes at 48 kHz; parts are whole multiples 
 _SYNC = b"\xff\xf8"  # a frame of a stream whose frames are all of one length
 _CRC16_POLYNOMIAL = 0x8005
 _COPY_BYTES = 1 << 22
+_HEADER_BYTES = 4 + 4 + 34  # the mark, and the one block that ``join`` writes
+VENDOR = b"Speechmill"
 
 
 def integers(sound: Sound) -> NDArray[np.int32]:
@@ -57,6 +59,21 @@ def join(parts: Sequence[Path], channels: int, length_samples: int, out: Path) -
         for part in parts:
             with part.open("rb") as frames:
                 shutil.copyfileobj(frames, file, _COPY_BYTES)
+
+
+def write_tagged(whole: Path, tags: Mapping[str, str], out: Path) -> None:
+    """The same sound with tags (Vorbis comments, RFC 9639 section 8.6) behind its header; empty ones are left out."""
+    comments = [f"{name.upper()}={text}".encode() for name, text in tags.items() if text]
+    block = _length(VENDOR) + VENDOR + len(comments).to_bytes(4, "little")
+    block += b"".join(_length(comment) + comment for comment in comments)
+    with whole.open("rb") as file, out.open("wb") as tagged:
+        head = file.read(_HEADER_BYTES)
+        tagged.write(head[:4] + b"\x00" + head[5:] + b"\x84" + len(block).to_bytes(3, "big") + block)
+        shutil.copyfileobj(file, tagged, _COPY_BYTES)
+
+
+def _length(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "little")
 
 
 class _Frames:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmill.errors import UnreadableDocument
+from speechmill.errors import BadInput, UnreadableDocument
 from speechmill.settings import Settings
 from tasks.documents import markdown, plain
 from tasks.documents.blocks import Document, Dropped, Kind, assemble, clean
@@ -286,6 +286,36 @@ def test_the_bytes_say_what_a_file_is_before_its_name(read: Read) -> None:
 )
 def test_the_language_is_told_by_the_text_itself(read: Read, text: str, language: str) -> None:
     assert read("a.txt", text).language == language
+
+
+ENGLISH, GERMAN = (
+    "The train leaves at nine and it is late with all that was in it.",
+    "Der Zug ist da und die Tür ist auf.",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "note"),
+    [
+        (ENGLISH, "en-GB", ""),
+        (ENGLISH, "de", "seems to be in English, and is read as German."),
+        (f"---\nlang: de\n---\n{GERMAN}", "en", "says that it is in German, and is read as that."),
+        ("火车九点从三号站台出发。没有人知道为什么。", "yue", ""),
+        ("Xyz.", "eu", ""),
+    ],
+)
+def test_another_language_than_the_documents_is_told(
+    tmp_path: Path, settings: Settings, text: str, asked: str, note: str
+) -> None:
+    (tmp_path / "a.md").write_text(text, "utf-8")
+    document = read_document(tmp_path / "a.md", settings, language=asked)
+    assert [said.removeprefix("a.md ") for said in document.notes] == ([note] if note else [])
+
+
+def test_a_language_that_a_document_is_not_written_in_is_refused(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "a.md").write_text("火车九点从三号站台出发。没有人知道为什么。", "utf-8")
+    with pytest.raises(BadInput, match="is written in Chinese, and English is asked for"):
+        read_document(tmp_path / "a.md", settings, language="en")
 
 
 def test_invisible_characters_are_not_read(read: Read) -> None:

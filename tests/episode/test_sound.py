@@ -15,6 +15,7 @@ from speechmill.lines import RATE_HZ
 from tasks.episode import id3, sound
 from tasks.episode.content import Chapter, Episode, spans
 from tasks.episode.cover import draw_cover
+from tasks.sound import flac
 
 TOLERANCE_S = 0.020  # issue: chapter marks within 20 ms of the first sample of their section
 
@@ -142,6 +143,19 @@ def test_m4b_is_an_audiobook_and_aac_is_copied(master: Path, episode: Episode, t
     tags = probe(tmp_path / "b.m4b")["format"]["tags"]
     assert (tags["major_brand"], tags["title"]) == ("M4B ", "B = b; #1\nline")
     assert np.array_equal(decoded(tmp_path / "a.m4a"), decoded(tmp_path / "b.m4b"))
+
+
+def test_an_audiobook_says_so_and_a_master_says_its_title(master: Path, episode: Episode, tmp_path: Path) -> None:
+    for name, genre in (("a.m4a", "Podcast"), ("a.m4b", "Audiobook")):
+        sound.write_m4a(master, episode, tmp_path / name)
+        assert probe(tmp_path / name)["format"]["tags"]["genre"] == genre
+    frames, whole, tagged = (tmp_path / name for name in ("0.frames", "whole.flac", "tagged.flac"))
+    flac.write_part([np.zeros((9_000, 1), np.float32)], 1, 0, frames)
+    flac.join([frames], 1, 9_000, whole)
+    sound.write_flac(whole, episode, tagged)
+    tags = {name.lower(): text for name, text in probe(tagged)["format"]["tags"].items()}
+    assert (tags["title"], tags["genre"]) == (episode.title, "Podcast")
+    assert np.array_equal(decoded(tagged), decoded(whole))
 
 
 def test_a_chapter_is_put_before_a_late_first_one_and_none_is_moved() -> None:

@@ -130,6 +130,9 @@ def test_a_lesson_says_every_phrase_slowly_and_again_with_time_to_repeat(article
         assert again.gap_ms >= len(phrase.text) / 15 * 1000  # as long as it takes to say it
     titles = [chapter.title for chapter in script.chapters()]
     assert titles[-2:] == ["Words", "Recap"]
+    recap = [line.text for line in script.lines if line.chapter == "Recap"]
+    assert "In winter the harbour is closed" not in recap
+    assert all(text.endswith((".", "!", "?", '"')) for text in recap), recap  # whole sentences
     text = article.text
     words = [line.text.rstrip(".") for line in script.lines if line.chapter == "Words" and line.pace < 1]
     assert words
