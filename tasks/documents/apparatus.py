@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -33,6 +33,8 @@ SOURCE = re.compile(
     r"|[(,.]\s?(?:1[89]|20)\d\d[a-z]?[).,:;]|^\[\d{1,3}\]|^\^|\[[JMCDN]\]",
     re.IGNORECASE,
 )
+NUMBERED_NOTE = re.compile(r"^\[(\d{1,3})\]\s+\S")
+CITED = re.compile(r"(?<=\S)\s?\[(\d{1,3})\]")
 NUMBERING = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[IVX]{1,4}\.|[一二三四五六七八九十]{1,3}、)\s*")
 
 
@@ -58,6 +60,7 @@ def apart(found: Sequence[Piece | Dropped], language: str, author: str = "") -> 
 
 def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str) -> Iterator[Piece | Dropped]:
     paragraphs = 0
+    cited: set[str] = set()
     for at, piece in enumerate(found):
         if isinstance(piece, Dropped) or piece.kind not in (Kind.BODY, Kind.LIST, Kind.HEADING):
             yield piece
@@ -71,13 +74,22 @@ def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str
         closing = at >= len(found) - CLOSING and words.by.match(piece.text) is not None
         if (paragraphs <= STANDFIRST or closing) and _is_byline(piece, words, author):
             yield _dropped(piece, "byline", "It says who wrote it, and when; the show notes do.")
-        elif words.figure.match(piece.text) and len(piece.text) <= CAPTION:
+        elif _is_note(piece, words, cited):
             yield replace(piece, kind=Kind.NOTE)
         elif piece.text.casefold().strip(" :.") in words.asides or _points_elsewhere(piece, words):
             yield _dropped(piece, "aside", "It leads elsewhere.")
         else:
             paragraphs += 1
+            cited.update(CITED.findall(piece.text))
             yield piece
+
+
+def _is_note(piece: Piece, words: _Words, cited: Collection[str]) -> bool:
+    """Whether it is a caption, or what “[1]” somewhere before it leads to."""
+    if words.figure.match(piece.text):
+        return len(piece.text) <= CAPTION
+    found = NUMBERED_NOTE.match(piece.text)
+    return found is not None and (found[1] in cited or SOURCE.search(piece.text) is not None)
 
 
 def _dropped(piece: Piece, what: str, why: str) -> Dropped:
@@ -93,6 +105,8 @@ def _is_byline(piece: Piece, words: _Words, author: str) -> bool:
     if author and text.casefold() == author.casefold():
         return True
     begins = words.by.match(text)
+    if begins is not None and NAME.match(text[begins.end() :]) and not _reads_on(text[begins.end() :]):
+        return True
     telling = begins is not None or minutes or DATED.search(text) is not None
     parts = [part for part in PARTED.split(text[begins.end() :] if begins else text) if part]
     return telling and bool(parts) and all(_is_fact(part, words) for part in parts)
@@ -137,8 +151,9 @@ def _without_lists(found: Iterator[Piece | Dropped], words: _Words) -> Iterator[
         if isinstance(piece, Piece) and end > at:
             title = NUMBERING.sub("", piece.text).casefold().strip(" :.")
             if title in words.sources and under and _are_sources(under):
-                yield from (replace(p, kind=Kind.REFERENCE) if isinstance(p, Piece) else p for p in pieces[at:end])
-                at = end
+                last = _last_source(pieces, at, end)
+                yield from (replace(p, kind=Kind.REFERENCE) if isinstance(p, Piece) else p for p in pieces[at:last])
+                at = last
                 continue
             if title in words.contents and all(p.kind in (Kind.LIST, Kind.REFERENCE) for p in under):
                 yield from (_dropped(p, "contents", "It is a table of contents.") for p in [piece, *under])
@@ -162,13 +177,21 @@ def _end(pieces: Sequence[Piece | Dropped], at: int) -> int:
 
 
 def _are_sources(under: Sequence[Piece]) -> bool:
-    looks = sum(
-        piece.kind == Kind.NOTE
-        or SOURCE.search(piece.text) is not None
-        or _linked(piece) >= LINKED_SHARE * len(piece.text)
-        for piece in under
-    )
-    return looks >= SOURCES_SHARE * len(under)
+    return sum(map(_is_source, under)) >= SOURCES_SHARE * len(under)
+
+
+def _is_source(piece: Piece) -> bool:
+    linked = _linked(piece) >= LINKED_SHARE * len(piece.text)
+    return piece.kind == Kind.NOTE or SOURCE.search(piece.text) is not None or linked
+
+
+def _last_source(pieces: Sequence[Piece | Dropped], at: int, end: int) -> int:
+    """Where the list of sources ends: before a paragraph that is none, as a last word after it."""
+    for last in range(at + 1, end):
+        piece = pieces[last]
+        if isinstance(piece, Piece) and piece.kind in (Kind.BODY, Kind.QUOTE) and not _is_source(piece):
+            return last
+    return end
 
 
 @cache

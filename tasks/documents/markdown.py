@@ -22,6 +22,9 @@ NOTE_MARK = re.compile(r"\[\^[^\]\s]{1,40}\]")
 NOTE_TEXT = re.compile(r"\[\^[^\]\s]{1,40}\]:[ \t]*")
 BOX = re.compile(r"^\[[ xX]\]\s+|^\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*")
 SHIFTED = {"<sup>": raised, "<sub>": lowered}
+SUPER = re.compile(r"(\S?)\^([^\s^]{1,10})\^")  # of Pandoc
+MARK = re.compile(r"[\d,*†‡]+")
+SUB = re.compile(r"(?<=\w)~(\d{1,3})~")
 TAG = re.compile(r"<[^<>]{0,500}>")
 
 
@@ -114,13 +117,23 @@ def _text(token: Token, around: Sequence[str], place: str, level: int) -> Iterat
     if "note" in around:
         yield Piece(Kind.NOTE, text, place, links=links)
         return
-    text = BOX.sub("", NOTE_MARK.sub("", text))
+    text = BOX.sub("", _shifted(NOTE_MARK.sub("", text)))
     if "heading" in around:
         yield Piece(Kind.HEADING, text, place, level, links=links)
     elif "blockquote" in around:
         yield Piece(Kind.QUOTE, text, place, links=links)
     else:
         yield Piece(Kind.LIST if "list_item" in around else Kind.BODY, text, place, links=links)
+
+
+def _shifted(text: str) -> str:
+    """Pandoc's raised and lowered text; raised numbers after words are marks of notes and of institutes."""
+
+    def up(found: re.Match[str]) -> str:
+        mark = MARK.fullmatch(found[2]) and not re.search(r"(?:^|\W)\w{1,2}$", found.string[: found.end(1)])
+        return found[1] if mark else found[1] + raised(found[2])
+
+    return text if "$" in text else SUB.sub(lambda m: lowered(m[1]), SUPER.sub(up, text))
 
 
 def _inline(children: Sequence[Token]) -> tuple[str, tuple[Link, ...]]:

@@ -161,7 +161,7 @@ def _gather(element: Any, run: _Run) -> None:
     run.parts.append(text)
     run.links.extend(inside.links)
     address = attribute(element, "href")
-    if name == "a" and address.startswith(("http://", "https://")) and clean(text):
+    if name == "a" and address and not address.startswith(("#", "javascript:", "mailto:", "data:")) and clean(text):
         run.links.append(Link(clean(text), address))
 
 

@@ -25,7 +25,7 @@ def is_reference(element: Any) -> bool:
     text = "".join(element.itertext()).strip()
     if name == "sup":
         leads = any(local(inner) == "a" for inner in element.iterdescendants())
-        return not text or (leads and MARK.fullmatch(text) is not None)
+        return not text or BRACKETED.fullmatch(text) is not None or (leads and MARK.fullmatch(text) is not None)
     raised = any(local(inner) == "sup" for inner in element.iterdescendants())
     within = "#" in attribute(element, "href")
     return within and (MARK if raised else BRACKETED).fullmatch(text) is not None

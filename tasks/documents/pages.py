@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urljoin
 
 from tasks.documents.archives import parse_html
 from tasks.documents.blocks import Dropped, Kind, Piece, clean
@@ -40,6 +41,8 @@ def decoded(data: bytes, charset: str = "") -> str:
 def read(data: bytes, name: str, address: str = "", charset: str = "") -> tuple[list[Piece | Dropped], dict[str, str]]:
     """The pieces of a page and its metadata. Raises ``UnreadableDocument``."""
     root = parse_html(decoded(data, charset), name)
+    if address:
+        _make_whole(root, address)
     language = attribute(root, "lang")
     body = next((e for e in root.iter() if local(e) == "body"), root)
     whole = list(pieces(body, "page"))
@@ -48,6 +51,13 @@ def read(data: bytes, name: str, address: str = "", charset: str = "") -> tuple[
     if language:
         metadata["language"] = language
     return list(_apart(whole, article, metadata.get("title", ""))), metadata
+
+
+def _make_whole(root: Any, address: str) -> None:
+    """Have links lead on from where the page was."""
+    for element in root.iter():
+        if local(element) == "a" and attribute(element, "href"):
+            element.set("href", urljoin(address, attribute(element, "href")))
 
 
 def _apart(whole: Sequence[Piece | Dropped], article: str, title: str) -> Iterator[Piece | Dropped]:

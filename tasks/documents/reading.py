@@ -14,6 +14,7 @@ from storage.scratch import Scratch
 from tasks import sources
 from tasks.documents.apparatus import apart
 from tasks.documents.blocks import Document, Dropped, Kind, Piece, assemble, clean
+from tasks.documents.interviews import told_apart
 from tasks.documents.tongues import language_of, script_language_of
 from tasks.documents.web import fetch
 from tasks.text.texts import read_text
@@ -109,7 +110,7 @@ def _read(source: _Source) -> Document:
     own = _tag(metadata.pop("language", "")) or _tag(metadata.pop("lang", ""))
     said = own or source.language or language_of(text) or DEFAULT_LANGUAGE
     notes = _language_notes(source, own, text)
-    found = apart(found, said, metadata.get("author", ""))
+    found = told_apart(apart(found, said, metadata.get("author", "")))
     title = metadata.pop("title", "")
     if title and kind in TITLED and not any(_titles(piece, title) for piece in found):
         found.insert(0, Piece(Kind.HEADING, title, "title", 1))

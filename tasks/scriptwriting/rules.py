@@ -64,10 +64,13 @@ def reading(document: Document, speakers: Sequence[str], characters_per_s: float
     """Parts of a reading; ``speakers`` are one or two, or those whom the document names."""
     first, second = speakers[0], speakers[1] if len(speakers) > 1 else speakers[0]
     quoted = any(block.kind == Kind.QUOTE for block in document.blocks)
+    spoken = any(block.speaker for block in document.blocks)
 
     def who(section: int, block: Block, _: int) -> str:
         if block.speaker in speakers:
             return block.speaker
+        if spoken:
+            return first
         if quoted:
             return second if block.kind == Kind.QUOTE else first
         return second if section % 2 else first
@@ -79,10 +82,13 @@ def dialogue(document: Document, speakers: Sequence[str], characters_per_s: floa
     """Parts of a dialogue between the first speaker, who introduces, and the others."""
     host, *guests = speakers
     said = phrases(document.language)
+    spoken = any(block.speaker for block in document.blocks)
 
     def who(_: int, block: Block, paragraph: int) -> str:
         if block.speaker in speakers:
             return block.speaker
+        if spoken:
+            return host
         turn = paragraph % 2
         return host if turn else guests[(paragraph // 2) % len(guests)]
 

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 
 from speechmill.languages import UNSPACED, base
+from tasks.text.saying.tongue import tongue
 
 LONGEST = 400  # characters of one line: about 27 s, well within the 60 s that MiMo-Audio decodes in one window
 SHORT = 25  # a shorter sentence stays with the next: engines say single words badly
@@ -17,29 +18,95 @@ INITIAL = re.compile(r"(?:^|[\s(])(?:[A-Za-z]|[A-Za-z]\.[A-Za-z])$")  # “J.”
 ABBREVIATED = frozenset(
     re.findall(
         r"\S+",
-        """mr mrs ms dr prof sr sra dra st jr no fig eq sec vs cf ca approx etc vol pp ed al inc ltd co dept est
-        jan feb mar apr jun jul aug sep sept oct nov dec nr bzw usw vgl hr fr evtl ggf inkl pág aprox núm ud uds av
-        env m mme mlle dott sig ecc ing avv bijv dhr mevr enz""",
+        """mr mrs ms dr prof sr sra dra srta dña st jr vs cf ca approx etc ed al inc ltd co corp dept est incl excl gen
+        gov sen rep capt col lt sgt rev hon mt jan feb mar apr jun jul aug sep sept oct nov dec okt dez mon tue wed thu
+        fri bzw usw vgl hr fr evtl ggf inkl exkl zzgl bspw bzgl sog zw dt u jh jhd std min sek mio mrd tsd str geb gest
+        hl aprox ud uds av avda lun mié jue vie sáb dto env m mm mme mlle dott sig sigg ecc ing avv on cfr bijv bv dhr
+        mevr mw drs enz resp tel tél s c b d""",
     )
 )
-NEEDS_CAPITAL = frozenset({"etc", "usw", "ecc", "enz", "al", "inc", "ltd", "co"})  # these may also end a sentence
+NEEDS_CAPITAL = frozenset(
+    (
+        "etc",
+        "usw",
+        "ecc",
+        "enz",
+        "al",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "jh",
+        "jhd",
+        "std",
+        "min",
+        "sek",
+        "mio",
+        "mrd",
+        "dto",
+    )
+)
+"""Abbreviations that may also end a sentence."""
+NUMBERED = frozenset(
+    [
+        "no",
+        "nos",
+        "fig",
+        "figs",
+        "eq",
+        "sec",
+        "p",
+        "pp",
+        "vol",
+        "ch",
+        "art",
+        "nr",
+        "abb",
+        "tab",
+        "kap",
+        "bd",
+        "pág",
+        "págs",
+        "pag",
+        "pagg",
+        "núm",
+        "cap",
+        "n",
+        "blz",
+        "chap",
+        "tel",
+        "tél",
+        "s",
+        "c",
+    ]
+)
+"""Abbreviations of what has a number: without one behind it, the word ends a sentence (“No.”)."""
 
 
 def sentences(text: str, language: str, longest: int = LONGEST) -> list[tuple[int, int]]:
     """Places ``start:end`` of parts that are said as one line: a sentence, short ones joined, long ones cut at
     clauses."""
-    parts = _joined(text, _ends(text))
+    parts = _joined(text, _ends(text, base(language)))
     return [place for start, end in parts for place in clauses(text, start, end, longest, language)]
 
 
-def _ends(text: str) -> list[tuple[int, int]]:
+def _ends(text: str, language: str) -> list[tuple[int, int]]:
     cuts = [0]
     for match in END.finditer(text):
         before = text[cuts[-1] : match.start()]
         word = before.rsplit(None, 1)[-1].lower().strip("(\"“'") if before.split() else ""
         following = text[match.end() :].lstrip()[:1]
         if match[0].startswith(".") and len(match[0]) == 1:
-            if word in ABBREVIATED and not (word in NEEDS_CAPITAL and following.isupper()):
+            if word in NUMBERED and (following.isdigit() or following == "("):
+                continue
+            if (
+                language == "de"
+                and word.isdecimal()
+                and len(word) < 3
+                and _is_german_ordinal(before, text[match.end() :])
+            ):
+                continue
+            if word in ABBREVIATED and word not in NUMBERED and not (word in NEEDS_CAPITAL and following.isupper()):
                 continue
             if INITIAL.search(before) and word != "i":
                 continue
@@ -48,6 +115,17 @@ def _ends(text: str) -> list[tuple[int, int]]:
         cuts.append(match.end())
     cuts.append(len(text))
     return [place for start, end in pairwise(cuts) if (place := _trimmed(text, start, end))[0] < place[1]]
+
+
+def _is_german_ordinal(before: str, after: str) -> bool:
+    """Whether “2.” in “am 2. Platz” is an ordinal rather than the end of “Er wurde 21. Danach”."""
+    rules = tongue("de").part("ordinals")
+    words = before.split()
+    said_so = len(words) > 1 and words[-2].lower().strip('(„“"') in f"{rules['before_n']} {rules['before_e']}".split()
+    noun = re.match(r"\s+(\w+)", after)
+    return said_so or (
+        noun is not None and noun[1] in f"{rules['nouns']} {' '.join(tongue('de').numbers.months)}".split()
+    )
 
 
 def _joined(text: str, parts: list[tuple[int, int]]) -> list[tuple[int, int]]:

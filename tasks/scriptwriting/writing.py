@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from model_worker.engines.registry import can
 from speechmill.abilities import Ability, Engine
-from speechmill.episodes import EpisodeScript, Format, ScriptSpeaker, Writing
+from speechmill.episodes import MOST_SPEAKERS, EpisodeScript, Format, ScriptSpeaker, Writing
 from speechmill.errors import BadInput, Unavailable
 from speechmill.languages import usual_characters_per_s
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
-from tasks.documents.blocks import Document
+from tasks.documents.blocks import Document, Kind
 from tasks.scriptwriting.chat import Endpoint, Pen, Writer
 from tasks.scriptwriting.drafting import in_spoken_form, left_out, script, unsaid
 from tasks.scriptwriting.length import Part, fit
@@ -127,9 +127,11 @@ def _by_rule(
 
 
 def _named(document: Document, format: Format) -> dict[str, ScriptSpeaker]:
-    """Those who speak in the document itself (captions with names), where they are enough for a reading or dialogue."""
+    """Those who speak in the document itself (captions with names, an interview), where they are enough for a reading
+    or dialogue. What nobody says (the title, what stands before the first question) is said by the first of them."""
     names = list(dict.fromkeys(block.speaker for block in document.blocks if block.speaker))
-    unnamed = any(not block.speaker for block in document.spoken_blocks)
-    if format not in (Format.READING, Format.DIALOGUE) or unnamed or len(names) < FEWEST[format] or len(names) > 20:
+    said = [block for block in document.spoken_blocks if block.kind != Kind.HEADING]
+    most = sum(bool(block.speaker) for block in said) >= len(said) / 2
+    if format not in (Format.READING, Format.DIALOGUE) or not most or not FEWEST[format] <= len(names) <= MOST_SPEAKERS:
         return {}
     return {name[:64]: ScriptSpeaker(name=name) for name in names}

@@ -44,6 +44,7 @@ def spoken_form(text: str, language: str, lexicon: Mapping[str, str] | None = No
         text = _bounded(term, language).sub(lambda _, said=(lexicon or {})[term]: kept.keep(said), text)  # type: ignore[misc]
     text = words.unsaid(text, speaks)
     text = formulas.said(text, speaks, kept)
+    text = words.comparisons(text, speaks)
     text = addresses.said(text, speaks, kept)
     if speaks.numbers.known:
         text = romans.said(text, speaks, kept)

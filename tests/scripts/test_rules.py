@@ -42,6 +42,21 @@ def test_sentences(text: str, expected: list[str]) -> None:
     assert [text[start:end] for start, end in sentences(text, "en")] == expected
 
 
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", ["She was asked, and she said no.", "He left the house at once."]),
+        ("en", ["We met in room no. 5 of the old hotel on Thursday.", "It rained (see Fig. (2) for it) all day."]),
+        ("de", ["Wir waren am 2. Platz und nicht am 3. Tag des Jahres dort.", "Er wurde dann im Mai noch 21.", "Danach ging er nach Hause zurück."]),
+        ("de", ["Im 1. Halbjahr waren es nur wenige.", "Rufen Sie an unter Tel. 030 2970 oder kommen Sie selbst vorbei."]),
+        ("es", ["Vive en el s. XVII con su familia entera.", "Llame al tel. 91 330 28 00 o escriba una carta larga."]),
+    ],
+)  # fmt: skip
+def test_sentences_of_languages(language: str, expected: list[str]) -> None:
+    text = " ".join(expected)
+    assert [text[start:end] for start, end in sentences(text, language)] == expected
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=1500))
 def test_no_word_is_lost_between_sentences_and_none_is_too_long(text: str) -> None:
     found = sentences(text, "en")

@@ -48,6 +48,9 @@ ENGLISH = [
     ("*bold* snake_case 🙂 <b>and</b> [1] [sic]", "bold snake case and"),
     ("[laughs] Well (sighs), [the king] *coughs* left", "Well, the king left"),
     ("One · two | three, 3·4, 0:17.4", "One, two, three, three times four, 0:17.4"),
+    (">2 GB in <60 s, 180°C/160°C, 23 x 13 cm, 5 km × 5 km", "more than two gigabytes in less than sixty seconds, one hundred eighty degrees Celsius, one hundred sixty degrees Celsius, twenty-three by thirteen centimeters, five kilometers by five kilometers"),
+    ("Na⁺, Ca²⁺, 3 Gt yr⁻¹, 5 W m⁻², HTTP/2, Eq. (1)", "Na plus, Ca two plus, three Gt per year, five watts per square meter, HTTP two, equation (one)"),
+    ("in 60s, the 60s, Mon.–Fri., incl. $dM/dt$", "in sixty seconds, the sixties, Monday to Friday, including d M divided by d t"),
     ("B2B and COVID", "B2B and COVID"),
 ]  # fmt: skip
 SPANISH = [
@@ -58,6 +61,7 @@ SPANISH = [
     ("1/2 litro, 1/2 taza, 2½, 3/4, 3:2, el 3/4/2026", "medio litro, media taza, dos y medio, tres cuartos, tres a dos, el tres de abril de dos mil veintiséis"),
     ("siglo XXI, Felipe VI, Alfonso XIII, Isabel II, 2.ª", "siglo veintiuno, Felipe sexto, Alfonso trece, Isabel segunda, segunda"),
     ("Tel. 600 123 456, pág. 5, EE. UU., el 1 de enero", "Teléfono seis cero cero, uno dos tres, cuatro cinco seis, página cinco, Estados Unidos, el primero de enero"),
+    ("en el s. XVII, c. 1500, de 18 a 20 h. y el dom.", "en el siglo diecisiete, hacia mil quinientos, de dieciocho a veinte horas y el domingo."),
     ("[risas] Sí, p. ej. 10-20 personas", "Sí, por ejemplo diez a veinte personas"),
 ]  # fmt: skip
 GERMAN = [
@@ -68,6 +72,7 @@ GERMAN = [
     ("am 3.4.2026, 3:2, 1/2 TL, 1 1/2 Tassen, 1/4 l", "am dritten April, zweitausendsechsundzwanzig, drei zu zwei, ein halber Teelöffel, eineinhalb Tassen, ein Viertel Liter"),
     ("$x^2$, CO₂, 10⁶, 1 Stunde, 10-20 Tage", "x hoch zwei, CO zwei, zehn hoch sechs, eine Stunde, zehn bis zwanzig Tage"),
     ("Karl V. und Elisabeth II. im 19. Jh. Dann S. 5", "Karl der Fünfte und Elisabeth die Zweite im neunzehnten Jahrhundert. Dann Seite fünf"),
+    ("am 3. Mai, die 1. dt. Strecke", "am dritten Mai, die erste deutsche Strecke"),
     ("Tel. 030 1234567", "Telefon null drei null, eins zwei drei vier fünf sechs sieben"),
 ]  # fmt: skip
 FRENCH = [

@@ -57,7 +57,10 @@ def _english(text: str, named: str, tongue: Tongue, kept: Kept) -> str:
         text,
     )
     text = re.sub(rf"\b({named})(?=\s+[12]\d{{3}}\b)", lambda m: _month(m[1], tongue), text)
-    decade = re.compile(r"(?<![\w'’])((?:1[1-9]|20)\d0)s\b|(?<!\w)['’]?([2-9]0)s\b")
+    decade = re.compile(
+        r"(?<![\w'’])((?:1[1-9]|20)\d0)s\b|"
+        r"(?:(?<!\w)['’]|(?<=\b[Tt]he )|(?<=\bearly )|(?<=\blate )|(?<=\bmid-)|(?<=\band ))([2-9]0)s\b"
+    )
     return decade.sub(lambda m: kept.keep(_several(_decade(m, tongue))), text)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tasks.text.saying.tongue import DONE, Kept, Tongue, after, before
+from tasks.text.saying import units
+from tasks.text.saying.tongue import DONE, Kept, Tongue, after, any_of, before
 
 YEARS = re.compile(r"(?:1[1-9]|20)\d\d")
 FIRST_YEARS = re.compile(r"10\d\d")  # only where a word says that it is a year
@@ -32,7 +33,7 @@ def ordinals(text: str, tongue: Tongue, kept: Kept) -> str:
     if tongue.language == "de":
         rules = tongue.part("ordinals")
         nouns = "|".join(str(rules["nouns"]).split())
-        dotted = r"(?P<before>\b[^\W\d_]+\s+)?(?<![\w.,])(?P<number>\d{1,2})\.(?=\s+(?P<noun>[A-ZÄÖÜ]\w+))"
+        dotted = r"(?P<before>\b[^\W\d_]+\s+)?(?<![\w.,])(?P<number>\d{1,2})\.(?=\s+(?P<noun>[A-ZÄÖÜa-zäöü]\w+))"
         text = re.sub(dotted, lambda m: _dotted(m, tongue, kept, nouns), text)
         text = re.sub(r"(?<![\w.,])(\d{2,4})er(?!\w)", lambda m: kept.keep(years(m[1], tongue) + "er"), text)
     return text
@@ -48,7 +49,7 @@ def _dotted(found: re.Match[str], tongue: Tongue, kept: Kept, nouns: str) -> str
     """“am 2. Platz”, “das 21. Jahrhundert”: not the number that ends a sentence."""
     rules = tongue.part("ordinals")
     before = (found["before"] or "").strip().lower()
-    known = re.fullmatch(nouns, found["noun"]) is not None
+    known = re.fullmatch(nouns, found["noun"]) is not None or found["noun"][0].islower()
     if before in str(rules["before_n"]).split():
         form = "n"
     elif before in str(rules["before_e"]).split():
@@ -74,10 +75,17 @@ def ratios(text: str, tongue: Tongue, kept: Kept) -> str:
         return kept.keep(form.format(a=a, b=b))
 
     number = tongue.number
-    ratio = rf"{tongue.before}({number})\s?:\s?(\d{{1,4}}){tongue.after}"
+    ratio = rf"{tongue.before}(?!0:)({number})\s?:\s?({number}){tongue.after}"
     text = re.sub(ratio, lambda m: two(tongue.word("ratio"), m), text)
     by = tongue.joined("{a}", tongue.word("by"), "{b}")
-    text = re.sub(rf"{tongue.before}({number})\s?[x×]\s?({number})(?![\w²³⁰-⁹^])", lambda m: two(by, m), text)
+    known = tongue.units
+    sides = rf"{tongue.before}({number})\s?[x×]\s?({number})(?:\s?(?P<unit>{any_of(known)})(?!\w))?(?![\w²³⁰-⁹^])"
+
+    def area(found: re.Match[str]) -> str:
+        unit = units.name(known[found["unit"]], 2, tongue) if found["unit"] else ""
+        return tongue.joined(two(by, found), kept.keep(unit) if unit else "")
+
+    text = re.sub(sides, area, text)
     text = re.sub(
         rf"{tongue.before}({number})[x×](?!\w)",
         lambda m: kept.keep(
@@ -125,7 +133,7 @@ def plain(text: str, tongue: Tongue, kept: Kept) -> str:
             numbers = joint.join(tongue.numbers.cardinal(int(part)) for part in found[2].split("."))
             return kept.keep(tongue.joined(tongue.word("version") if found[1] else "", numbers))
 
-        text = re.sub(r"(?<![\w.])(v\s?)(\d+(?:\.\d+)*)(?![\w.]*\d)", version, text)
+        text = re.sub(r"(?<![\w./])(v\s?)(\d+(?:\.\d+)*)(?![\w.]*\d)", version, text)
         text = re.sub(r"(?<![\w.])()(\d+(?:\.\d+){2,})(?![\w.]*\d)", version, text)
         text = re.sub(
             rf"(?<![\w.{DONE[1]}])\.(\d+)(?!\w)", lambda m: kept.keep(f"{point} {tongue.numbers.digits(m[1])}"), text

@@ -12,12 +12,12 @@ MARKED = re.compile(
     r"|\\\((?P<round>.{1,400}?)\\\)|\\\[(?P<square>.{1,1000}?)\\\]",
     re.DOTALL,
 )
-MATHEMATICAL = re.compile(r"[\\^_=+<>≤≥≠±×·√∑∫∞∈{}]|^[A-Za-z](?:\([a-z]\))?['′]?$|^\w\s?[-/]\s?\w$")
+MATHEMATICAL = re.compile(r"[\\^_=+<>≤≥≠±×·√∑∫∞∈{}]|^[A-Za-z](?:\([a-z]\))?['′]?$|^\w{1,3}\s?[-/]\s?\w{1,3}$")
 """What makes text between two dollars a formula."""
 COMMANDS = {
     "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "approx": "≈", "sim": "≈", "times": "×",
     "cdot": "·", "div": "÷", "pm": "±", "to": "→", "rightarrow": "→", "infty": "∞", "sum": "∑", "prod": "∏",
-    "int": "∫", "partial": "∂", "in": "∈", "sqrt": "√", "lt": "<", "gt": ">",
+    "int": "∫", "partial": "∂", "in": "∈", "sqrt": "√", "lt": "<", "propto": "∝", "gt": ">",
 }  # fmt: skip
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ",
@@ -83,6 +83,8 @@ def _raised(found: re.Match[str], tongue: Tongue, kept: Kept) -> str:
         return ""
     base = _base(found[1], tongue, kept) if found[1] else ""
     joint = tongue.joint if found[1] is None else ""
+    if found[1] is None and power[-1] in "+-":  # Na⁺, Ca²⁺
+        return joint + kept.keep(_tokens(power, tongue))
     return joint + tongue.joined(base, kept.keep(_power(power, tongue))) + (tongue.joint if follows.isalnum() else "")
 
 
@@ -108,7 +110,7 @@ def greek(text: str, tongue: Tongue) -> str:
 def tex(formula: str, tongue: Tongue) -> str:
     """A formula in words."""
     plain = FONT.sub("", LAYOUT.sub(" ", formula))
-    return " ".join(_tokens(plain, tongue).split())
+    return re.sub(r"(?<=\() | (?=[),])", "", " ".join(_tokens(plain, tongue).split()))
 
 
 def _tokens(formula: str, tongue: Tongue) -> str:

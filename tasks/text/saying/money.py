@@ -131,8 +131,9 @@ def _short(tongue: Tongue) -> re.Pattern[str]:
     known = tongue.part("scales")
     named = any_of(scale for scale in known if len(scale) > 1)
     small = any_of(scale for scale in known if len(scale) == 1 and scale.islower())
+    ends = r"|\sM(?=[.,;)]|\s*$)" if tongue.word("of_million") and "M" in known else ""
     large = any_of(scale for scale in known if len(scale) == 1 and scale.isupper())  # “221B” may be a house
     return re.compile(
         rf"{tongue.before}({tongue.number})"
-        rf"(\s?(?:{named})(?!\w)|(?:{small})(?!\w)|(?:{large})(?=\s+[a-zà-ÿ])|\s(?:{large})(?=\sd(?:[ei]\b|['’])))"
+        rf"(\s?(?:{named})(?!\w)|(?:{small})(?!\w)|(?:{large})(?=\s+[a-zà-ÿ])|\s(?:{large})(?=\sd(?:[ei]\b|['’])){ends})"
     )

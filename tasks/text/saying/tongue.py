@@ -46,10 +46,10 @@ class Tongue:
         self.number = self.numbers.pattern
         letter = "A-Za-z0-9_" if self.unspaced else r"\w"  # there a number touches the words around it
         point, group = re.escape(self.numbers.point), "," if self.numbers.point == "." else r"\."
-        self.before = rf"(?<![{letter}/.])(?<!\d[{point}:])"
+        self.before = rf"(?<![{letter}.])(?<!\d[{point}:/])"
         goes_on = rf"[{point}:]\d|{group}\d{{3}}(?!\d)"
         self.after = rf"(?![{letter}/²³°{DONE[0]}]|{goes_on})"
-        self.after_unit = rf"(?![{letter}²³°{DONE[0]}]|/\d|{goes_on})"
+        self.after_unit = rf"(?![{letter}²³°{DONE[0]}]|{goes_on})"
         self.units: Mapping[str, Any] = {**_table("units"), **self.part("units")}
 
     def word(self, name: str) -> str:

@@ -12,6 +12,9 @@ from tasks.text.saying.tongue import DONE, Kept, Tongue, after, any_of, before
 
 ALONE = ("m²", "km²", "cm²", "m³", "cm³", "km/h", "m/s", "kWh")  # units that no word is written like
 PER = re.compile(rf"(?<=[{DONE[1]}])\s?/\s?([^\W\d_]+)(?!\w)")
+SIDES = re.compile(rf"(?<={DONE[1]})\s?[×x]\s?(?={DONE[0]})")
+INVERSE = re.compile(r"(?<=\w|{DONE})\s(km|cm|mm|m|kg|g|l|s|min|h|yr|V)⁻([¹²³])(?!\w)".replace("{DONE}", DONE[1]))
+"""“W m⁻²”, “Gt yr⁻¹”."""
 FEET = re.compile(r"""(?<![\w'’′])(\d{1,2})\s?(?:['’′]|ft\s)\s?(\d{1,2})\s?(?:["”″]|in\b)""")
 DETERMINER = re.compile(
     r"\b(?:an?|the|this|that|another|every|each|its|their|his|her|our|my)\s+(?:\w+ly\s+)?$", re.IGNORECASE
@@ -40,13 +43,15 @@ def said(text: str, tongue: Tongue, kept: Kept) -> str:
         return kept.keep(spoken) if spoken else found[0]
 
     text = PER.sub(lambda m: _per(m[1], known, tongue, kept), amount.sub(say, text))
+    text = INVERSE.sub(lambda m: _inverse(m, tongue, kept), text)
+    text = SIDES.sub(f"{tongue.joint}{tongue.word('by')}{tongue.joint}", text)
     return alone.sub(lambda m: kept.keep(name(known[m[0]], 1, tongue) or m[0]), text)
 
 
 @cache
 def _patterns(tongue: Tongue) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """The first number of “10–20 km”, “5 km”, and a unit without a number."""
-    unit = rf"\s?({any_of(tongue.units)}){tongue.after_unit}"
+    unit = rf"\s?({any_of(tongue.units)}){tongue.after_unit}(?:(?<=[a-z])\.(?=\s+[a-zà-ÿ]))?"
     return (
         re.compile(rf"(?<!-){tongue.before}({tongue.number})\s?[–~-]\s?(?={tongue.number}{unit})"),
         re.compile(rf"{tongue.before}((?:(?<![\w)])[-−])?{tongue.number}){unit}"),
@@ -85,7 +90,12 @@ def name(unit: Any, value: Number, tongue: Tongue) -> str:
 
 def _per(written: str, known: Mapping[str, Any], tongue: Tongue, kept: Kept) -> str:
     said = name(known[written], 1, tongue) if written in known else written
-    return f" {kept.keep(tongue.joined(tongue.word('per'), said))}"
+    return tongue.joint + kept.keep(tongue.joined(tongue.word("per"), said))
+
+
+def _inverse(found: re.Match[str], tongue: Tongue, kept: Kept) -> str:
+    unit = tongue.units.get(found[1] + ("" if found[2] == "¹" else found[2]))
+    return tongue.joint + kept.keep(tongue.joined(tongue.word("per"), name(unit, 1, tongue))) if unit else found[0]
 
 
 def _to(found: re.Match[str], tongue: Tongue) -> str:

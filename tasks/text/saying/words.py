@@ -13,10 +13,11 @@ TAG = re.compile(r"</?[A-Za-z][\w-]{0,20}(?:\s[^<>]{0,200})?/?>")
 BREAK = re.compile(r"</?(?:br|p|div|li)\b", re.IGNORECASE)
 CITATION = re.compile(r"\s?\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|sic|…|\.\.\.|citation needed)\]", re.IGNORECASE)
 DIRECTION = re.compile(r"\s?[\[(*（【]([^\[\]()*（）【】]{1,60})[\])*）】]")
-TOGETHER = re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])")
+TOGETHER = re.compile(rf"(?<=[^\W\d_])/(?=[^\W\d_]|[\d{DONE[0]}])")
 DOT = re.compile(r"\s*(?:\s[·•|]\s|•)\s*")
 """Marks between things that stand side by side: a breath."""
 GREATER = re.compile(rf"(?<=[\w{DONE[1]}])\s*([<>])\s*(?=[\w{DONE[0]}])")
+BEFORE = re.compile(r"(?<![^\s(（，、：:])([<>])(?=[\d$€£~])")
 ENDING = frozenset({"etc.", "usw.", "ecc.", "enz.", "Jh.", "a.C.", "d.C.", "v. Chr.", "n. Chr."})
 """Abbreviations that often end a sentence: before a capital their full stop ends it too."""
 
@@ -56,7 +57,7 @@ def _short(tongue: Tongue) -> tuple[tuple[re.Pattern[str], str, str], ...]:
 def _entry(written: str, words: str) -> tuple[re.Pattern[str], str, str]:
     needs = written[-1] if written[-2:] in (" #", " ^") else ""
     short, said = (part.removesuffix(f" {needs}") if needs else part for part in (written, words))
-    follows = {"#": rf"(?=\s*[\d{DONE[0]}])", "^": r"(?=\s+[^\W\d_a-zß-öø-ÿ])", "": ""}[needs]
+    follows = {"#": rf"(?=\s*\(?[\d{DONE[0]}])", "^": r"(?=\s+[^\W\d_a-zß-öø-ÿ])", "": ""}[needs]
     ends = r"(?=\s*$)|(?=\s+[A-ZÀ-Þ])" if short in ENDING else r"(?=\s*$)" if short.endswith(".") else "(?!)"
     first = f"[{short[0].lower()}{short[0].upper()}]" if short[0].islower() else re.escape(short[0])
     pattern = rf"(?<![\w.]){first}{re.escape(short[1:])}(?!\w){follows}(?P<end>{ends})?"
@@ -76,8 +77,16 @@ def signs(text: str, tongue: Tongue) -> str:
     for sign, words in known.items():
         if sign not in compare:
             text = text.replace(sign, f"{tongue.joint}{words}{tongue.joint}")
-    text = TOGETHER.sub(" ", text)
-    return re.sub(r"\s+([,.;:!?])", r"\1", MARKUP.sub(" ", PICTOGRAMS.sub("", text)))
+    text = TOGETHER.sub(" ", re.sub(rf"(?<={DONE[1]})/(?={DONE[0]})", ", ", text))
+    return re.sub(r"\s+([,.;:!?])|(?<=[(“«])\s+", r"\1", MARKUP.sub(" ", PICTOGRAMS.sub("", text)))
+
+
+def comparisons(text: str, tongue: Tongue) -> str:
+    """“<60 s”, “>2 GB”: signs that a number begins with, not those between two sides."""
+    words = tongue.part("before")
+    if not words:
+        return text
+    return BEFORE.sub(lambda m: f"{words[m[1]]}{tongue.joint}", text)
 
 
 def _compared(found: re.Match[str], words: dict[str, str], tongue: Tongue) -> str:
