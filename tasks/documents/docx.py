@@ -110,7 +110,7 @@ def _kind(paragraph: Any, styles: dict[str, str]) -> tuple[Kind, int]:
         return Kind.HEADING, int(outline) + 1
     if "quote" in style.casefold():
         return Kind.QUOTE, 0
-    if style.casefold().startswith(("caption", "footnote", "endnote", "toc")):
+    if style.casefold().startswith(("caption", "footnote", "endnote", "toc", "header", "footer")):
         return Kind.NOTE, 0
     if "numpr" in inside or style.casefold().startswith("list"):
         return Kind.LIST, 0

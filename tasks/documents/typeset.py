@@ -20,6 +20,7 @@ EDGE_ROWS = 2  # a running head or foot is among the first or last two rows of i
 REPEATS_SHARE = 0.5  # of the pages (and at least three) carry the same row, but for its digits
 ENDS = re.compile(r"[.!?…。！？:;]['\"”’»)\]]*[⁰¹²³⁴-⁹]*$")
 HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010]$")
+NUMBER_CUT = re.compile(r"\d[-\u2010]$")
 SECTION = re.compile(r"^\d{1,2}(?:\.\d{1,2})*\.?\s+[A-ZÀ-Þ]\S*(?:\s+\S+){0,8}$")
 MARKED = re.compile(r"^(?:[⁰¹²³⁴-⁹]{1,3}|[*†‡]|\d{1,2}\.?(?=\s))\s?\S")  # as notes at the foot of a page begin
 SHORT_SHARE = 0.75  # a row shorter than this share of its page's widest ends a paragraph, where it ends a sentence
@@ -245,6 +246,8 @@ def _joined(rows: Sequence[str]) -> str:
     for row in rows:
         if HYPHENATED.search(text) and row[:1].islower():
             text = text[:-1] + row
+        elif NUMBER_CUT.search(text) and row[:1].isdigit():
+            text += row
         else:
             text = f"{text} {row}" if text else row
     return text

@@ -26,25 +26,7 @@ ABBREVIATED = frozenset(
     )
 )
 NEEDS_CAPITAL = frozenset(
-    (
-        "etc",
-        "usw",
-        "ecc",
-        "enz",
-        "al",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "jh",
-        "jhd",
-        "std",
-        "min",
-        "sek",
-        "mio",
-        "mrd",
-        "dto",
-    )
+    ("etc", "usw", "ecc", "enz", "al", "inc", "ltd", "co", "corp", "jh", "std", "min", "sek", "dto")
 )
 """Abbreviations that may also end a sentence."""
 NUMBERED = frozenset(

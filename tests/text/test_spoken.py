@@ -49,6 +49,7 @@ ENGLISH = [
     ("[laughs] Well (sighs), [the king] *coughs* left", "Well, the king left"),
     ("One · two | three, 3·4, 0:17.4", "One, two, three, three times four, 0:17.4"),
     (">2 GB in <60 s, 180°C/160°C, 23 x 13 cm, 5 km × 5 km", "more than two gigabytes in less than sixty seconds, one hundred eighty degrees Celsius, one hundred sixty degrees Celsius, twenty-three by thirteen centimeters, five kilometers by five kilometers"),
+    ("$0.45/share, €0.01, £0.50, a $0.25 fee", "forty-five cents per share, one cent, fifty pence, a twenty-five cent fee"),
     ("Na⁺, Ca²⁺, 3 Gt yr⁻¹, 5 W m⁻², HTTP/2, Eq. (1)", "Na plus, Ca two plus, three Gt per year, five watts per square meter, HTTP two, equation (one)"),
     ("in 60s, the 60s, Mon.–Fri., incl. $dM/dt$", "in sixty seconds, the sixties, Monday to Friday, including d M divided by d t"),
     ("B2B and COVID", "B2B and COVID"),

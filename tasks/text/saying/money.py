@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tasks.text.saying.numerals import Number
 from tasks.text.saying.tongue import DONE, Kept, Tongue, after, any_of
-from tasks.text.saying.units import is_attribute
+from tasks.text.saying.units import is_attribute, measured
 
 CURRENCIES = {
     "US$": "USD", "R$": "BRL", "C$": "CAD", "CA$": "CAD", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "HK$": "HKD",
@@ -82,11 +82,16 @@ def _amount(found: re.Match[str], tongue: Tongue, scales: Scales) -> str:
         return minus + tongue.joined(first, tongue.word("to"), _named(last, big, name, tongue))
     whole, cents = divmod(value, 1)
     if cents and not big and not tongue.unspaced and len(str(cents).partition(".")[2]) <= MOST_CENTS:
-        name = _name(found["sign"], whole, tongue)
-        form = str(tongue.part("money").get("cents", "{whole} {name} {cents}"))
-        hundredths = tongue.numbers.cardinal(round(cents * 100))
-        return minus + form.format(whole=tongue.counted(int(whole), name), name=name, cents=hundredths)
+        return minus + _with_cents(found, int(whole), round(cents * 100), tongue)
     return minus + _named(value, big, name, tongue)
+
+
+def _with_cents(found: re.Match[str], whole: int, cents: int, tongue: Tongue) -> str:
+    if not whole and (alone := tongue.part("cents").get(_sign(found["sign"], tongue))):
+        return measured(cents, alone, tongue, 1 if is_attribute(found, tongue) else cents)
+    name = _name(found["sign"], whole, tongue)
+    form = str(tongue.part("money").get("cents", "{whole} {name} {cents}"))
+    return form.format(whole=tongue.counted(whole, name), name=name, cents=tongue.numbers.cardinal(cents))
 
 
 def _named(value: Number, big: str, name: str, tongue: Tongue) -> str:
@@ -97,12 +102,16 @@ def _named(value: Number, big: str, name: str, tongue: Tongue) -> str:
     return tongue.joined(counted, tongue.of_million(name) if tongue.is_million(counted) else "", name)
 
 
+def _sign(sign: str, tongue: Tongue) -> str:
+    """A sign or a code as the sign that the table has."""
+    yuan = {"￥": "¥"} if tongue.language == "zh" else {}
+    return {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", **yuan}.get(sign, sign)
+
+
 def _name(sign: str, value: Number, tongue: Tongue) -> str:
     """A dollar is simply that, whosever it is."""
     known = tongue.part("currencies")
-    plain = {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "￥": "¥" if tongue.language == "zh" else sign}.get(
-        sign, sign
-    )
+    plain = _sign(sign, tongue)
     if plain in known:
         one, several = known[plain]
         return str(one if tongue.numbers.is_one(value) else several)
