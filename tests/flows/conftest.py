@@ -1,4 +1,4 @@
-"""A short film of two speakers, and the command line as a user has it."""
+"""A short film of two speakers, a short article, and the command line as a user has it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.studio import studio as studio  # one for all modules
+from tests.flows.articles import article as article
+from tests.flows.studio import studio as studio  # one each for all modules
 from tests.forge import Forge
 
 SCRIPT = """1
