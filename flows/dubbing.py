@@ -25,9 +25,11 @@ def foresee(request: DubbingRequest, chosen: Settings) -> Choice:
 
 def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly) -> None:
     """Run a job of the catalog to its delivery."""
-    request = DubbingRequest.model_validate(catalog.job(job_id).request)
+    job = catalog.job(job_id)
+    request, out = DubbingRequest.model_validate(job.request), Path(job.out)
+    foresight.look_at_out(request, out, job_id)
     place = workplace(chosen, catalog, job_id, progress)
-    state = dub(place, sources.at_hand(request, chosen), Path(catalog.job(job_id).out), step)
+    state = dub(place, sources.at_hand(request, chosen), out, step)
     place.store.settle()
     catalog.move_job(job_id, state)
 

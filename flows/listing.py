@@ -16,6 +16,7 @@ from speechmill.reports import DubbedLine, DubbingReport, EpisodeReport, SpokenL
 from speechmill.settings import settings
 from speechmill.takes import Verdict
 from storage.catalog import Catalog, Job, StoredLine
+from tasks.media.shelf import report_of
 from tasks.workplace import open_catalog
 
 Delivered = Mapping[str, Mapping[str, SpokenLine]]  # by language and id
@@ -84,7 +85,7 @@ def _delivered(job: Job) -> Delivered:
     """Delivered lines; none where nothing was delivered yet, or the folder is gone."""
     kind: type[EpisodeReport] | type[DubbingReport] = EpisodeReport if job.kind == "podcast" else DubbingReport
     try:
-        found = kind.model_validate_json((Path(job.out) / "report.json").read_bytes())
+        found = kind.model_validate_json(report_of(Path(job.out), job.id).read_bytes())
     except (OSError, ValidationError):
         return {}
     if found.job != job.id:

@@ -12,7 +12,7 @@ from speechmill.episodes import PodcastRequest
 from speechmill.profiles import profile
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
-from tasks import casting, manuscripts, recording, releasing, sources, studios
+from tasks import casting, foresight, manuscripts, recording, releasing, sources, studios
 from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
 
@@ -21,8 +21,10 @@ def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     """Run a podcast job of the catalog to its delivery."""
     job = catalog.job(job_id)
     request = PodcastRequest.model_validate(job.request)
+    out = Path(job.out)
+    foresight.look_at_out(request, out, job_id)
     place = workplace(chosen, catalog, job_id, progress)
-    state = make_episode(place, sources.at_hand(request, chosen), Path(job.out), step)
+    state = make_episode(place, sources.at_hand(request, chosen), out, step)
     place.store.settle()
     catalog.move_job(job_id, state)
 

@@ -25,7 +25,7 @@ from speechmill.roots import Roots
 from speechmill.settings import Settings, settings
 from speechmill.takes import Verdict
 from storage.catalog import WITHIN, Catalog, Job, JobState, new_job_id
-from tasks.media.publishing import try_out
+from tasks.media.shelf import page_of, report_of
 from tasks.stages import Progress
 from tasks.workplace import cancelled, open_catalog
 
@@ -44,23 +44,27 @@ class Outcome:
     def needs_person(self) -> bool:
         return self.state == JobState.COMPLETED_WITH_REVIEW
 
+    @property
+    def report(self) -> Path:
+        return report_of(self.out, self.job)
+
     def as_json(self) -> dict[str, str]:
         return {
             "job": self.job,
             "state": self.state,
             "out": str(self.out),
-            "report": str(self.out / "report.json"),
+            "report": str(self.report),
         }
 
     def sentence(self) -> str:
-        review = f"; a person should look at {_for_a_person(self.out)}" if self.needs_person else ""
-        return f"speechmill: done{review}: {self.out / 'report.html'}"
+        review = f"; a person should look at {_for_a_person(self.report)}" if self.needs_person else ""
+        return f"speechmill: done{review}: {self.out / page_of(self.report.name)}"
 
 
-def _for_a_person(out: Path) -> str:
+def _for_a_person(written: Path) -> str:
     """``3 lines, loudness (-15.4, and -14 ± 0.5 LUFS is asked)``."""
     try:
-        report = json.loads((out / "report.json").read_bytes())
+        report = json.loads(written.read_bytes())
         parts = [report["episode"]] if "episode" in report else list(report["targets"].values())
         lines = sum(line["verdict"] != Verdict.PASSED for part in parts for line in part["lines"])
         checks = [
@@ -115,10 +119,12 @@ def _made_already(request: PodcastRequest, chosen: Settings) -> Outcome | None:
 
 
 def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool) -> Outcome:
+    from tasks.foresight import look_at_out
+
     chosen = settings()
     refuse_unaskable(request.approve, chosen, prefect=prefect)
     out = Path("out").absolute()
-    try_out(Path(request.out) if request.out else out / kind)
+    look_at_out(request, Path(request.out) if request.out else out / kind)
     catalog = open_catalog(chosen)
     try:
         progress = StreamProgress()
@@ -153,6 +159,12 @@ def _fingerprint(kind: str, asked: dict[str, Any], facts: dict[str, Json]) -> st
     return digest_of_json([kind, asked, *([facts] if facts else [])])
 
 
+def asked_for(job: Job) -> DubbingRequest | PodcastRequest:
+    """What a job of the catalog was asked for."""
+    kind: type[DubbingRequest] | type[PodcastRequest] = PodcastRequest if job.kind == "podcast" else DubbingRequest
+    return kind.model_validate(job.request)
+
+
 def refuse_unaskable(approve: Sequence[str], chosen: Settings, *, prefect: bool) -> None:
     """Refuse a request that a person is to approve where no server is that a person could be asked by."""
     if not approve:
@@ -170,10 +182,13 @@ def refuse_unaskable(approve: Sequence[str], chosen: Settings, *, prefect: bool)
 
 def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outcome:
     """Render again what is stale, or the named lines, and everything that follows from them."""
+    from tasks.foresight import look_at_out
+
     chosen, progress = settings(), StreamProgress()
     catalog = open_catalog(chosen)
     try:
         job = catalog.job(job_id)
+        look_at_out(asked_for(job), Path(job.out), job.id)
         if line_ids:
             targets = job.request.get("targets", [])
             catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from model_worker.engines.registry import Choice
@@ -28,7 +27,7 @@ from tasks import checks
 from tasks.crews import engine_used
 from tasks.dubs import Dub
 from tasks.media import packing, publishing
-from tasks.media.packing import film_name, safe_stem
+from tasks.media.naming import Names
 from tasks.originals import Original, SourceScript
 from tasks.report.page import write_page
 from tasks.report.sound import Sound as PageTrack
@@ -38,17 +37,6 @@ from tasks.text.subtitles import Caption
 from tasks.workplace import Workplace
 
 STATES = {State.COMPLETED: JobState.COMPLETED, State.COMPLETED_WITH_REVIEW: JobState.COMPLETED_WITH_REVIEW}
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Names in the folder of a delivery."""
-
-    stem: str
-    language: str  # of the source
-
-    def of(self, language: str, ending: str) -> str:
-        return f"{self.stem}.{language}.{ending}"
 
 
 def deliver(
@@ -64,42 +52,42 @@ def deliver(
     """Write, pack, check and publish; the state that this amounts to, or ``None`` where ``may_be_published`` says no.
     Raises ``NotPublishable`` for a delivery whose files are not what they should be: then what was published before
     stays."""
-    files = Files(safe_stem(Path(original.name)), request.language)
+    names = Names.of_dubbing(request)
     chosen = profile(request.profile)
-    with publishing.staging(out) as staging:
+    with publishing.staging(out, place.job) as staging:
         with place.stages("write subtitles"):
-            linted = write_subtitles(staging, files, script, dubs, chosen)
+            linted = write_subtitles(staging, names, script, dubs, chosen)
         for dub in dubs:
-            lay(place.here, staging, files, dub)
+            lay(place.here, staging, names, dub)
         packed = None
         if original.media.picture is not None:
             with place.stages("pack"):
-                packed = pack(staging, files, request, original, dubs)
+                packed = pack(staging, names, request, original, dubs)
         with place.stages("check"):
             film = (
                 checks.check_film(original.media, packed, original.sound.packets, place.here) if packed else []
             )  # one file that holds every language
             targets = {
-                dub.language: target(staging, files, packed, film, original, dub, chosen, linted[dub.language])
+                dub.language: target(staging, names, packed, film, original, dub, chosen, linted[dub.language])
                 for dub in dubs
             }
         with place.stages("report page"):
             heard = page_sound(
                 place.here,
                 PageTrack(original.sound.digest),
-                {dub.language: PageTrack(dub.master.flac.sha256, files.of(dub.language, "m4a")) for dub in dubs},
+                {dub.language: PageTrack(dub.master.flac.sha256, names.of(dub.language, "m4a")) for dub in dubs},
                 original.media.duration_s,
-                preview_name=files.of(request.language, "preview.mp3"),
+                preview_name=names.preview,
                 threads=place.settings.threads,
             )
-        report = reported(place, request, original, targets, crew, files)
+        report = reported(place, request, original, targets, crew, names)
         (staging / "report.json").write_text(report.to_json(), "utf-8")
         write_page(report, heard, staging / "report.html")
         for name, digest in heard.beside.items():
             copy_file(place.here.path(digest), staging / name)
         if not may_be_published(staging):
             return None
-        publishing.publish(staging, out)
+        publishing.publish(staging, out, names.claim(request, place.job))
     for language, made in targets.items():
         place.catalog.put_delivery(
             place.job,
@@ -112,7 +100,7 @@ def deliver(
 
 
 def write_subtitles(
-    staging: Path, files: Files, script: SourceScript, dubs: Sequence[Dub], chosen: Profile
+    staging: Path, names: Names, script: SourceScript, dubs: Sequence[Dub], chosen: Profile
 ) -> dict[str, tuple[Check, ...]]:
     """The transcript as the original was said, each dub as it is heard; SRT and WebVTT. What the profile's limits say
     of them, by language."""
@@ -121,54 +109,54 @@ def write_subtitles(
         for line in script.lines
         if line.anchor is not None
     ]
-    found = {files.language: _write(staging, files, files.language, captions, chosen)}
+    found = {names.language: _write(staging, names, names.language, captions, chosen)}
     for dub in dubs:
         placed = [
             Caption(line.id, samples(line.placed_start_s), samples(line.placed_end_s), line.text, line.speaker)
             for line in dub.report
             if line.placed_start_s is not None and line.placed_end_s is not None
         ]
-        found[dub.language] = _write(staging, files, dub.language, placed, chosen)
+        found[dub.language] = _write(staging, names, dub.language, placed, chosen)
     return found
 
 
 def _write(
-    staging: Path, files: Files, language: str, captions: Sequence[Caption], chosen: Profile
+    staging: Path, names: Names, language: str, captions: Sequence[Caption], chosen: Profile
 ) -> tuple[Check, ...]:
     cues = subtitles.subtitles(captions, chosen.subtitles, language)
-    subtitles.write_srt(cues, staging / files.of(language, "srt"))
-    subtitles.write_vtt(cues, staging / files.of(language, "vtt"), language)
+    subtitles.write_srt(cues, staging / names.of(language, "srt"))
+    subtitles.write_vtt(cues, staging / names.of(language, "vtt"), language)
     return subtitles.lint(cues, chosen.subtitles, language)
 
 
-def lay(store: ArtifactStore, staging: Path, files: Files, dub: Dub) -> None:
+def lay(store: ArtifactStore, staging: Path, names: Names, dub: Dub) -> None:
     """Put the sound files of a dub into the delivery."""
     sounds = {**dub.master.encoded, "flac": dub.master.flac, "dialogue.wav": dub.master.dialogue}
     for ending, artifact in sounds.items():
         assert artifact is not None  # a dub has its stem
         # A copy, never a link: what a user does with a delivery must not reach the artifact.
-        copy_file(store.path(artifact.sha256), staging / files.of(dub.language, ending))
+        copy_file(store.path(artifact.sha256), staging / names.of(dub.language, ending))
 
 
 def pack(
-    staging: Path, files: Files, request: DubbingRequest, original: Original, dubs: Sequence[Dub]
+    staging: Path, names: Names, request: DubbingRequest, original: Original, dubs: Sequence[Dub]
 ) -> packing.Packed:
     return packing.pack(
         original.media,
         request.audio_track,
         request.language,
-        [packing.Dub(dub.language, staging / files.of(dub.language, "m4a")) for dub in dubs],
+        [packing.Dub(dub.language, staging / names.of(dub.language, "m4a")) for dub in dubs],
         [
-            packing.Subtitle(language, staging / files.of(language, "srt"))
+            packing.Subtitle(language, staging / names.of(language, "srt"))
             for language in dict.fromkeys([*(dub.language for dub in dubs), request.language])
         ],
-        staging / film_name(files.stem, [dub.language for dub in dubs]),
+        staging / names.film,
     )
 
 
 def target(
     staging: Path,
-    files: Files,
+    names: Names,
     packed: packing.Packed | None,
     film: Sequence[Check],
     original: Original,
@@ -177,7 +165,7 @@ def target(
     linted: Sequence[Check],
 ) -> Target:
     """What the report says of one language. Raises ``NotPublishable`` for files that are not what they should be."""
-    audio = files.of(dub.language, "m4a")
+    audio = names.of(dub.language, "m4a")
     layout = dub.mix.layout
     encoded = checks.Encoded(dub.language, staging / audio, layout.channels, layout.name, dub.loudness)
     found = [*checks.check_audio(original.media, encoded, chosen), *film]
@@ -186,10 +174,10 @@ def target(
         outputs=Outputs(
             video=packed.path.name if packed else None,
             audio=audio,
-            master=files.of(dub.language, "flac"),
-            dialogue=files.of(dub.language, "dialogue.wav"),
-            srt=files.of(dub.language, "srt"),
-            vtt=files.of(dub.language, "vtt"),
+            master=names.of(dub.language, "flac"),
+            dialogue=names.of(dub.language, "dialogue.wav"),
+            srt=names.of(dub.language, "srt"),
+            vtt=names.of(dub.language, "vtt"),
         ),
         loudness=dub.loudness,
         profile=chosen.name,
@@ -206,7 +194,7 @@ def reported(
     original: Original,
     targets: dict[str, Target],
     crew: Choice,
-    files: Files,
+    names: Names,
 ) -> DubbingReport:
     media, tally = original.media, place.store.tally
     picture = media.picture
@@ -237,5 +225,5 @@ def reported(
             transcribe_calls=tally["transcribe", "made"],
             translate_calls=tally["translate", "made"],
         ),
-        transcript={"srt": files.of(request.language, "srt"), "vtt": files.of(request.language, "vtt")},
+        transcript={"srt": names.of(request.language, "srt"), "vtt": names.of(request.language, "vtt")},
     )

@@ -3,6 +3,7 @@ film is not to be transcribed before a glossary turns out to be missing."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeGuard
 
@@ -15,6 +16,8 @@ from tasks import sources
 from tasks.casts import read_cast
 from tasks.documents import reading
 from tasks.episode.shows import read_show
+from tasks.media import publishing
+from tasks.media.naming import Names
 from tasks.media.sniffing import sniff
 from tasks.text.glossaries import read_glossary
 from tasks.text.lexicons import read_lexicon
@@ -54,6 +57,20 @@ def look_at_document(request: PodcastRequest, settings: Settings) -> None:
         read_cast(Path(request.cast))
     if _is_here(request.lexicon):
         read_lexicon(Path(request.lexicon))
+
+
+def look_at_out(request: DubbingRequest | PodcastRequest, out: Path, job: str = "") -> None:
+    """Refuse a folder that the delivery cannot be put into, or that has files of the user's, or of another delivery,
+    under the names that it is to have. Raises ``BadInput`` or ``Conflict``."""
+    if isinstance(request, DubbingRequest):
+        names = Names.of_dubbing(request)
+        read = (request.source, request.script, request.glossary, request.bed, *request.translations.values())
+        publishing.try_out(out, names.claim(request, job), names.all(), [Path(file) for file in filter(_is_here, read)])
+        return
+    from tasks.releasing import MP4_NAMES, NAMES, claim_of
+
+    wanted = [*asdict(NAMES).values(), *([MP4_NAMES[request.mp4]] if request.mp4 else [])]
+    publishing.try_out(out, claim_of(request, job), wanted, [Path(request.source)] if _is_here(request.source) else [])
 
 
 def _is_here(named: str | None) -> TypeGuard[str]:

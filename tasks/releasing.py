@@ -37,7 +37,8 @@ from tasks.episode.shows import Entry, Show, enlist, lone_entry, read_show
 from tasks.episode.sound import write_flac
 from tasks.manuscripts import Manuscript
 from tasks.media import ffmpeg, publishing
-from tasks.media.packing import safe_stem
+from tasks.media.naming import safe_stem
+from tasks.media.shelf import Claim
 from tasks.recording import Recording
 from tasks.report.episode import write_episode_page
 from tasks.report.sound import episode_track
@@ -86,7 +87,7 @@ def release(
     show = shown(request, recorded, place.within)
     entry = entered(request, show, manuscript, place.job, out, now)
     made = episode_of(recorded, show if request.show else None, entry if request.show else None)
-    with publishing.staging(out) as staging:
+    with publishing.staging(out, place.job) as staging:
         with place.stages("package"):
             encoded = place.here.path(recorded.mp3)
             packed = write_package(
@@ -125,7 +126,7 @@ def release(
         write_episode_page(report, track, staging / "report.html")
         if not may_be_published(staging):
             return None
-        publishing.publish(staging, out)
+        publishing.publish(staging, out, claim_of(request, place.job))
     if request.show:
         feed = membership.join(Path(request.show), packed, out, now=now)
         place.stages.progress.say(f"the show's feed {feed} has episode {entry.number}")
@@ -135,6 +136,11 @@ def release(
         place.job, manuscript.script.language, report.episode.outputs, [c.model_dump() for c in found], report.state
     )
     return STATES[report.state]
+
+
+def claim_of(request: PodcastRequest, job: str = "") -> Claim:
+    """What the delivery of an episode is of. A feed that is there is gone on from."""
+    return Claim(job, request.source, grown=frozenset({NAMES.feed}))
 
 
 def shown(request: PodcastRequest, recorded: Recording, within: Roots | None) -> Show:

@@ -6,8 +6,6 @@ has no place for is encoded anew, and the delivery says so.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +26,6 @@ CRF = 18  # of libx264: hardly told from the source by eye
 KBPS_PER_CHANNEL = 96
 MOST_KBPS = 512
 LIMITS = Limits(memory_bytes=8 << 30)
-
-MOST_STEM_BYTES = 120  # leaves room in a name of 255 bytes for ``.zh-Hant.dialogue.wav`` and a temporary ending
-FORBIDDEN = re.compile(
-    r'[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff<>:"/\\|?*]+'
-)
-"""What some file system, shell or screen does not take: Windows' reserved marks, control and direction characters."""
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices, on Windows, with any ending
-NAMELESS = "untitled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +73,6 @@ class Packed:
     streams: tuple[Stream, ...]
     picture_copied: bool
     notes: tuple[str, ...]
-
-
-def safe_stem(path: Path) -> str:
-    """The source's name without its ending, as a name that every file system and shell takes.
-
-    Never empty, one part of a path, at most 120 bytes, does not begin with a dot or dash; applying it twice changes
-    nothing.
-    """
-    stem = FORBIDDEN.sub("_", unicodedata.normalize("NFC", path.stem))
-    stem = re.sub(r"\s+", " ", stem).strip(" .").lstrip("-. ")
-    stem = stem.encode()[:MOST_STEM_BYTES].decode(errors="ignore").rstrip(" .")
-    if RESERVED.fullmatch(stem):
-        stem = f"_{stem}"
-    return stem or NAMELESS
-
-
-def film_name(stem: str, targets: Sequence[str]) -> str:
-    """``talk.es.mp4`` for one language, ``talk.dub.mp4`` for several."""
-    return f"{stem}.{targets[0] if len(targets) == 1 else 'dub'}.mp4"
 
 
 def pack(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import struct
 import subprocess
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from speechmill.errors import DiskFull, NotPublishable
 from speechmill.profiles import profile
@@ -27,7 +24,7 @@ from tasks.checks import Encoded, check_audio, check_film, raise_if_broken
 from tasks.media import ffmpeg as tool
 from tasks.media import packing
 from tasks.media.extraction import extract
-from tasks.media.packing import Dub, Packed, Subtitle, film_name, pack, safe_stem
+from tasks.media.packing import Dub, Packed, Subtitle, pack
 from tasks.media.probing import AudioTrack, Media, Picture, probe
 
 Make = Callable[..., Path]
@@ -238,48 +235,6 @@ def test_the_command_that_packs(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert (given["-map_metadata"], given["-map_chapters"], given["-movflags"]) == ("0", "0", "+faststart")
     assert told[-2:] == ["file:/out/talk.mp4", "-y"]
-
-
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("talk.mp4", "talk"),
-        ("My film (2024).final.mkv", "My film (2024).final"),
-        ("-rf.mp4", "rf"),
-        (".hidden.mp4", "hidden"),
-        ("a/b\\c:d.mp4", "b_c_d"),
-        ("new\nline.mp4", "new_line"),
-        ("日本語.mp4", "日本語"),
-        ("e\u0301t\u00e9.mp4", "été"),
-        ("CON.mp4", "_CON"),
-        ("...", "untitled"),
-        ("what?.mp4", "what_"),
-    ],
-)
-def test_safe_stems(name: str, stem: str) -> None:
-    assert safe_stem(Path(name)) == stem
-
-
-@given(st.text(min_size=1).filter(lambda name: "/" not in name and "\0" not in name))
-@example("\udcff.mp4")
-@example("x" * 119 + "é.mp4")
-@example(". .mp4")
-@example("nul.tar.mp4")
-def test_a_safe_stem_is_safe(name: str) -> None:
-    stem = safe_stem(Path(name))
-    assert stem
-    assert 0 < len(stem.encode()) <= packing.MOST_STEM_BYTES + 1
-    assert Path(stem).name == stem
-    assert not stem.startswith(("-", ".", " "))
-    assert not stem.endswith((".", " "))
-    assert not set(stem) & set('<>:"/\\|?*\n\r\t\0')
-    assert safe_stem(Path(stem + ".mp4")) == stem
-    os.fsencode(stem).decode()
-
-
-def test_names_of_films() -> None:
-    assert film_name("talk", ["es"]) == "talk.es.mp4"
-    assert film_name("talk", ["es", "fr"]) == "talk.dub.mp4"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,21 +12,25 @@ import pytest
 
 from speechmill.errors import BadInput, Conflict, DiskFull
 from tasks.media import publishing
-from tasks.media.publishing import MANIFEST, publish, staging
+from tasks.media.publishing import publish, staging
+from tasks.media.shelf import MANIFEST, Claim, Shelf
 
 OLD = {"talk.es.mp4": "old film", "talk.fr.srt": "old French", "report.html": "old page", "report.json": "old"}
 NEW = {"talk.es.mp4": "new film", "talk.es.srt": "new subtitles", "report.html": "new page", "report.json": "new"}
 
 
-def deliver(out: Path, files: dict[str, str]) -> None:
-    with staging(out) as folder:
+CLAIM = Claim("job", "talk.mp4", ("es",), stem="talk.es")
+
+
+def deliver(out: Path, files: dict[str, str], claim: Claim = CLAIM) -> None:
+    with staging(out, claim.job) as folder:
         for name, text in files.items():
             (folder / name).write_text(text)
-        publish(folder, out)
+        publish(folder, out, claim)
 
 
 def deliver_half(out: Path, error: Exception) -> None:
-    with staging(out) as folder:
+    with staging(out, "job") as folder:
         (folder / "talk.es.mp4").write_text("half a fi")
         raise error
 
@@ -114,18 +119,30 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_jobs_do_not_write_into_one_folder(tmp_path: Path) -> None:
-    with staging(tmp_path / "job") as folder:
-        with pytest.raises(Conflict, match="another job"), staging(tmp_path / "job"):
+def test_one_job_does_not_deliver_twice_at_a_time(tmp_path: Path) -> None:
+    with staging(tmp_path / "job", "job") as folder:
+        with pytest.raises(Conflict, match="the same job"), staging(tmp_path / "job", "job"):
             pass
         (folder / "a").write_text("a")
-        publish(folder, tmp_path / "job")
+        publish(folder, tmp_path / "job", CLAIM)
     assert inside(tmp_path / "job") == {"a": "a"}
+
+
+def test_two_jobs_may_deliver_into_one_folder_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "season"
+    with staging(out, CLAIM.job) as first, staging(out, WALK.job) as second:
+        (first / "talk.es.srt").write_text("talk")
+        (second / "walk.es.srt").write_text("walk")
+        for folder in (first, second):
+            (folder / "report.json").write_text(folder.parent.name)
+        publish(second, out, WALK)
+        publish(first, out, CLAIM)
+    assert inside(out).keys() == {"talk.es.srt", "walk.es.srt", "report.json", "talk.es.report.json"}
 
 
 def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match="is a file"), staging(tmp_path / "file"):
+    with pytest.raises(BadInput, match="is a file"), staging(tmp_path / "file", "job"):
         pass
     (tmp_path / "job" / "talk.es.mp4").mkdir(parents=True)
     with pytest.raises(BadInput, match=r"talk\.es\.mp4 is a folder"):
@@ -137,7 +154,11 @@ def test_a_list_that_was_tampered_with_reaches_nowhere_else(tmp_path: Path) -> N
     out = tmp_path / "job"
     deliver(out, OLD)
     (tmp_path / "precious").write_text("mine")
-    (out / MANIFEST).write_text("../precious\n/etc/passwd\n..\ntalk.fr.srt\n")
+    facts = tmp_path.joinpath("precious").stat()
+    listed = Shelf.of(out).model_dump()
+    listed["deliveries"][0]["files"]["../precious"] = [facts.st_size, facts.st_mtime_ns]
+    listed["deliveries"][0]["report"] = "../precious"
+    (out / MANIFEST).write_text(json.dumps(listed))
     deliver(out, NEW)
     assert (tmp_path / "precious").read_text() == "mine"
 
@@ -146,6 +167,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from tasks.media.publishing import publish, staging
+from tasks.media.shelf import Claim
 out, left, files = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "ctypes.dlsym", "fcntl.flock"}
 def die(event, arguments):
@@ -155,35 +177,48 @@ def die(event, arguments):
         if left < 0:
             os._exit(9)
 sys.addaudithook(die)
-with staging(out) as folder:
+with staging(out, "job") as folder:
     for name, text in files.items():
         (folder / name).write_text(text)
-    publish(folder, out)
+    publish(folder, out, Claim("job", "talk.mp4", ("es",), stem="talk.es"))
 """
 
 
-@pytest.mark.parametrize("before", ["nothing", "a delivery", "a delivery and notes"])
+WALK = Claim("job-2", "walk.mp4", ("es",))
+BESIDE: dict[str, dict[str, str]] = {
+    "a delivery and notes": {"notes.txt": "mine"},
+    "another film": {"walk.es.srt": "walk", "report.json": "of the walk"},
+}
+
+
+@pytest.mark.parametrize("before", ["nothing", "a delivery", *BESIDE])
 def test_killed_before_any_change_it_makes(tmp_path: Path, before: str) -> None:
     """Killed before its first change to the disk, then before its second, and so on to the end."""
+    beside = BESIDE.get(before, {})
+
+    def own(out: Path) -> dict[str, str]:
+        found = inside(out) if out.exists() else {}
+        assert {name: found.pop(name) for name in beside} == beside
+        return {name.removeprefix("talk.es.") if "report" in name else name: text for name, text in found.items()}
+
     for changes in range(100):
         out = tmp_path / str(changes) / "job"
+        if before == "another film":
+            deliver(out, beside, WALK)
         if before != "nothing":
             deliver(out, OLD)
         if before == "a delivery and notes":
             (out / "notes.txt").write_text("mine")
         ended = subprocess.run([sys.executable, "-c", KILLED, str(out), str(changes), repr(NEW)], check=False)
-        found = inside(out) if out.exists() else {}
-        if before == "a delivery and notes":
-            assert found.pop("notes.txt") == "mine"
+        if beside:
+            found = own(out)
             assert found.get("report.json") != "old" or found == OLD
             assert found.get("report.json") != "new" or found == NEW
             assert all(text in (OLD.get(name), NEW.get(name)) for name, text in found.items())
-        elif before == "a delivery":
-            assert found in (OLD, NEW)
         else:
-            assert found in ({}, NEW)
+            assert own(out) in ((OLD, NEW) if before == "a delivery" else ({}, NEW))
         deliver(out, NEW)
-        assert {name: text for name, text in inside(out).items() if name != "notes.txt"} == NEW
+        assert own(out) == NEW
         assert [p.name for p in out.parent.iterdir()] == ["job"]
         if ended.returncode == 0:
             assert changes >= 5
