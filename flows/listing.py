@@ -120,6 +120,7 @@ def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dic
     with _catalog() as catalog:
         job = catalog.job(job_id)
         tag = languages.canonical(language) if language else _only_language(catalog, job)
+        translations = _translations(catalog, job, tag, line_id)
         stored = catalog.edit_line(job.id, tag, line_id, text.strip())
         return {
             "job": job.id,
@@ -128,7 +129,20 @@ def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dic
             "text": stored.line.text,
             "revision": stored.revision,
             "state": str(catalog.job(job.id).state),
+            "translations": translations,
         }
+
+
+def _translations(catalog: Catalog, job: Job, tag: str, line_id: str) -> dict[str, str]:
+    """What becomes of a line's translations where the original of a dub is changed, by language: ``anew`` by the
+    engine, ``given`` or ``edited``, and then marked for a person."""
+    if job.kind != "dub" or tag != job.request["language"]:
+        return {}
+    edited = {each.line.language for each in catalog.lines(job.id) if each.line.id == line_id and each.edited}
+    return {
+        target: "edited" if target in edited else "given" if target in job.request["translations"] else "anew"
+        for target in job.request["targets"]
+    }
 
 
 def _only_language(catalog: Catalog, job: Job) -> str:

@@ -85,10 +85,21 @@ def edit(job_id: str, line_id: str, text: str, language: str | None, as_json: bo
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         click.echo(
-            f"speechmill: line {line_id} ({facts['language']}) is changed; "
+            f"speechmill: line {line_id} ({facts['language']}) is changed{_followed(facts['translations'])}; "
             f"run `speechmill retake {job_id}` to render it",
             err=True,
         )
+
+
+def _followed(translations: dict[str, str]) -> str:
+    """``; it is translated anew into fr; its translation into es was edited and stays, marked for review``."""
+    ways = {
+        "anew": "it is translated anew into {}",
+        "edited": "its translation into {} was edited and stays, marked for review",
+        "given": "its translation into {} was given in a file and stays, marked for review",
+    }
+    into = {way: [tag for tag, how in translations.items() if how == way] for way in ways}
+    return "".join(f"; {said.format(', '.join(into[way]))}" for way, said in ways.items() if into[way])
 
 
 @click.command("lint-feed")

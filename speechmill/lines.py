@@ -31,6 +31,7 @@ class Doubt(StrEnum):
     REPAIRED = "repaired-script"
     NO_WORD_TIMES = "no-word-times"
     SOUND_EFFECT = "sound-effect"
+    SOURCE_CHANGED = "source-changed"
 
 
 @dataclass(frozen=True, slots=True)

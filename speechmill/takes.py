@@ -26,6 +26,7 @@ class Reason(StrEnum):
     REPAIRED = Doubt.REPAIRED.value
     NO_WORD_TIMES = Doubt.NO_WORD_TIMES.value
     SOUND_EFFECT = Doubt.SOUND_EFFECT.value
+    SOURCE_CHANGED = Doubt.SOURCE_CHANGED.value
     UNSUPPORTED = "unsupported"
     FAST = "fast"
     VERY_FAST = "very-fast"
@@ -53,6 +54,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.REPAIRED: "The script's time for this line was impossible and was repaired.",
     Reason.NO_WORD_TIMES: "The recogniser gave no word times; the line was placed by when speech was heard.",
     Reason.SOUND_EFFECT: "The script describes a sound here, not speech; nothing is spoken.",
+    Reason.SOURCE_CHANGED: "The text of the original was changed after this was written; it may no longer fit.",
     Reason.UNSUPPORTED: "The document does not bear this line out.",
     Reason.FAST: "The line is played a little faster to fit.",
     Reason.VERY_FAST: "The line had to be made noticeably faster to fit.",

@@ -58,7 +58,11 @@ def translated(place: Workplace, request: DubbingRequest, script: SourceScript, 
     if language in request.translations:
         with place.stages(f"read translation {language}"):
             read = read_translation(Path(request.translations[language]), language, script.lines)
-        lines = [_given(line, read.texts.get(line.id), language, glossary) for line in script.lines]
+        corrected = {each.line.id for each in place.catalog.lines(place.job, request.language) if each.edited}
+        lines = [
+            _given(line, read.texts.get(line.id), language, glossary, corrected=line.id in corrected)
+            for line in script.lines
+        ]
         repairs = read.repairs
     elif language == request.language:
         lines = list(script.lines)
@@ -72,9 +76,11 @@ def translated(place: Workplace, request: DubbingRequest, script: SourceScript, 
     return Version(language, tuple(kept), repairs)
 
 
-def _given(line: Line, text: str | None, language: str, glossary: Glossary) -> Line:
+def _given(line: Line, text: str | None, language: str, glossary: Glossary, *, corrected: bool) -> Line:
+    """The line as the translation has it, which was made of what the original said before anybody corrected that."""
     if text is not None:
-        return translating.in_other_words(line, text, language, glossary)
+        outdated = [Doubt.SOURCE_CHANGED] if corrected else []
+        return translating.in_other_words(line, text, language, glossary, doubts=outdated)
     doubts = line.doubts if not is_spoken(line) else (*line.doubts, Doubt.UNTRANSLATED)
     return replace(line, language=language, words=(), doubts=doubts)
 

@@ -14,6 +14,7 @@ from speechmill.errors import Conflict, UnknownName
 from speechmill.lines import Anchor, Doubt, Line, Word
 from speechmill.recipes import Digest, digest_of_bytes
 from speechmill.voices import Cast, Consent, Voice
+from storage.catalog.edits import Edit, belonging
 from storage.catalog.jobs import WAITS_FOR, JobTables
 from storage.catalog.models import JobRow, LineRow, VoiceRow
 from storage.catalog.states import JobState
@@ -38,27 +39,28 @@ class Scripts(JobTables):
     ) -> None:
         """Make these the lines of a job in a language. Putting the same again changes nothing.
 
-        A line that a person edited keeps that text until its source changes. ``sources`` is what each line's text was
-        made from, by line id (the original's text of a translated line); left out, it is the line's own text.
-        Lines that are no longer there take their takes with them.
+        What a person made of a line stays (``storage.catalog.edits``), doubted where the line's source has changed.
+        ``sources`` is what each line's text was made from, by line id (the original's text of a translated line); left
+        out, it is the line's own text. Lines that are no longer there take their takes with them.
         """
         _check(language, lines)
         with self._database.writing() as session:
             self._job_row(session, job_id)
             mine = (LineRow.job_id == job_id) & (LineRow.language == language)
             old = {row.line_id: row for row in session.scalars(sa.select(LineRow).where(mine))}
-            gone = [line_id for line_id in old if line_id not in {line.id for line in lines}]
-            for line_id in gone:
+            made = [
+                _values(line, position, _digest((sources or {}).get(line.id, line.said)))
+                for position, line in enumerate(lines)
+            ]
+            edits = belonging([_edit(row) for row in old.values() if row.edited], made)
+            for line_id in old.keys() - {line.id for line in lines}:
                 session.delete(old[line_id])
             new = []
-            for position, line in enumerate(lines):
-                source = digest_of_bytes((sources or {}).get(line.id, line.said).encode())
-                values = _values(line, position, source)
-                row = old.get(line.id)
+            for values in made:
+                edit, row = edits.get(values["line_id"]), old.get(values["line_id"])
+                values = {**(edit.instead(values) if edit else values), "edited": edit is not None}
                 if row is None:
-                    new.append(
-                        {"job_id": job_id, "language": language, **values, "revision": 1, "edited": False, "seed": 0}
-                    )
+                    new.append({"job_id": job_id, "language": language, **values, "revision": 1, "seed": 0})
                 else:
                     _update(row, values)
             if new:
@@ -81,6 +83,11 @@ class Scripts(JobTables):
             self._outdate(session, job)
             row.text, row.spoken, row.doubts = text, "", []  # a person has read it: the doubts are settled
             row.revision, row.edited = row.revision + 1, True
+            origin = job.request.get("language")
+            if job.kind == "dub" and origin != language:
+                original = session.get(LineRow, {"job_id": job_id, "language": origin, "line_id": line_id})
+                if original is not None:
+                    row.source = _digest(original.text)
             self._happened(session, job_id, "edited", {"language": language, "line": line_id, "text": text})
             return _stored(row)
 
@@ -163,12 +170,17 @@ def _check(language: str, lines: Sequence[Line]) -> None:
         raise ValueError(f"line {other.id!r} is in {other.language}, not in {language}")
 
 
+def _edit(row: LineRow) -> Edit:
+    times = row.start_samples, row.end_samples
+    return Edit(row.line_id, row.source, *times, row.text, row.spoken, tuple(row.doubts))
+
+
+def _digest(source: str) -> Digest:
+    return digest_of_bytes(source.encode())
+
+
 def _update(row: LineRow, values: dict[str, Any]) -> None:
-    """A line put again: a person's text stays if the source did; the revision counts changes of the text."""
-    if row.edited and row.source == values["source"]:
-        values = {**values, "text": row.text, "spoken": row.spoken, "doubts": row.doubts}
-    else:
-        row.edited = False
+    """A line put again; the revision counts changes of the text."""
     if (row.text, row.spoken) != (values["text"], values["spoken"]):
         row.revision += 1
     for name, value in values.items():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from speechmill.errors import Conflict, UnknownName
-from speechmill.lines import Anchor
+from speechmill.lines import Anchor, Doubt
 from speechmill.takes import Reason, Take, Verdict
 from speechmill.voices import Consent, Voice
 from storage.catalog import Catalog, Job, JobState, StoredLine
@@ -54,7 +54,7 @@ def test_an_edit_makes_a_completed_job_stale(catalog: Catalog, job: Job) -> None
     assert [event.kind for event in catalog.events(job.id)[-3:]] == ["state", "edited", "edited"]
 
 
-def test_an_edit_is_kept_until_the_source_changes(catalog: Catalog, job: Job) -> None:
+def test_an_edit_is_kept_and_marked_where_its_source_changes(catalog: Catalog, job: Job) -> None:
     original = {"L0001": "hello", "L0002": "bye"}
     catalog.put_lines(job.id, "es", [line(1), line(2)], sources=original)
     catalog.edit_line(job.id, "es", "L0001", "buenas")
@@ -63,8 +63,43 @@ def test_an_edit_is_kept_until_the_source_changes(catalog: Catalog, job: Job) ->
     kept = catalog.lines(job.id, "es")[0]
     assert (kept.line.text, kept.line.anchor, kept.edited, kept.revision) == ("buenas", Anchor(1, 2), True, 2)
     catalog.put_lines(job.id, "es", [again, line(2)], sources={**original, "L0001": "hello there"})
-    replaced = catalog.lines(job.id, "es")[0]
-    assert (replaced.line.text, replaced.edited, replaced.revision) == (again.text, False, 3)
+    marked = catalog.lines(job.id, "es")[0]
+    assert (marked.line.text, marked.line.doubts, marked.edited) == ("buenas", (Doubt.SOURCE_CHANGED,), True)
+    catalog.put_lines(job.id, "es", [again, line(2)], sources=original)
+    assert catalog.lines(job.id, "es")[0] == kept
+
+
+def test_an_edit_of_a_translation_is_one_of_what_the_source_says_then(catalog: Catalog) -> None:
+    job = catalog.add_job("dub", {"language": "en", "targets": ["es"]}, "", "out")
+    catalog.put_lines(job.id, "en", [line(1, "en", "hello")])
+    catalog.put_lines(job.id, "es", [line(1)], sources={"L0001": "hello"})
+    catalog.edit_line(job.id, "en", "L0001", "hello there")
+    catalog.edit_line(job.id, "es", "L0001", "hola a todos")
+    catalog.put_lines(job.id, "es", [line(1)], sources={"L0001": "hello there"})
+    assert catalog.lines(job.id, "es")[0].line.doubts == ()
+
+
+def test_an_edit_goes_with_what_it_was_made_of(catalog: Catalog, job: Job) -> None:
+    """A cue more at the beginning gives every line another number."""
+    original = {"L0001": "hello", "L0002": "bye"}
+    catalog.put_lines(job.id, "es", [line(1), line(2)], sources=original)
+    catalog.edit_line(job.id, "es", "L0001", "buenas")
+    moved = {"L0001": "first", "L0002": "hello", "L0003": "bye"}
+    catalog.put_lines(job.id, "es", [line(1), line(2), line(3)], sources=moved)
+    now = catalog.lines(job.id, "es")
+    assert [(s.line.text, s.edited) for s in now] == [
+        (line(1).text, False), ("buenas", True), (line(3).text, False),
+    ]  # fmt: skip
+    catalog.put_lines(job.id, "es", [line(1), line(2)], sources=original)
+    assert [s.line.text for s in catalog.lines(job.id, "es")] == ["buenas", line(2).text]
+
+
+def test_an_edit_does_not_stay_on_a_line_that_is_another(catalog: Catalog, job: Job) -> None:
+    catalog.put_lines(job.id, "es", [line(1)], sources={"L0001": "hello"})
+    catalog.edit_line(job.id, "es", "L0001", "buenas")
+    elsewhere = replace(line(1), anchor=line(7).anchor)
+    catalog.put_lines(job.id, "es", [elsewhere], sources={"L0001": "something else"})
+    assert catalog.lines(job.id, "es")[0].line == elsewhere
 
 
 def test_an_edited_transcript_is_kept_while_the_same_is_heard(catalog: Catalog, job: Job) -> None:
@@ -73,7 +108,8 @@ def test_an_edited_transcript_is_kept_while_the_same_is_heard(catalog: Catalog, 
     catalog.put_lines(job.id, "en", [line(1, "en", "wreck a nice beach")])
     assert catalog.lines(job.id, "en")[0].line.text == "recognise speech"
     catalog.put_lines(job.id, "en", [line(1, "en", "recognize speech")])
-    assert catalog.lines(job.id, "en")[0].line.text == "recognize speech"
+    marked = catalog.lines(job.id, "en")[0].line
+    assert (marked.text, marked.doubts) == ("recognise speech", (Doubt.SOURCE_CHANGED,))
 
 
 def test_an_edit_of_no_line_says_how_to_find_them(catalog: Catalog, job: Job) -> None:
