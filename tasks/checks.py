@@ -28,7 +28,7 @@ from tasks.sound.layouts import AAC_AS
 
 AAC_FRAME_S = 1024 / RATE_HZ  # a recording has no frames of its own: what an encoder may add at the end
 TICK_S = 0.0005  # containers count in ticks of their own: half a millisecond is no difference
-FOR_A_PERSON = frozenset({"loudness", "true-peak", "loudness-range"})
+FOR_A_PERSON = frozenset({"loudness", "true-peak", "loudness-range", "voices"})
 """Checks that may fail in a delivery that is published; every other one says that a file is broken."""
 Value = str | int | float | bool | None
 
