@@ -226,18 +226,20 @@ def _tags(language: str) -> dict[str, object]:
 
 
 def write_pcm_part(blocks: Iterable[Sound], out: Path) -> None:
-    """Write mono blocks as 24-bit little-endian samples without a header."""
+    """Write blocks of any channels as 24-bit little-endian samples without a header."""
     with out.open("wb") as file:
         for block in blocks:
             scaled = np.clip(np.rint(block * np.float32(1 << 23)), -(1 << 23), (1 << 23) - 1).astype("<i4")
             file.write(scaled.view(np.uint8).reshape(-1, 4)[:, :WAV_BYTES].tobytes())
 
 
-def join_wav(parts: Sequence[Path], length_samples: int, out: Path) -> None:
-    """Join mono 24-bit parts into a WAV, RF64 where it is larger than RIFF can say (EBU Tech 3306)."""
-    data_bytes = length_samples * WAV_BYTES
+def join_wav(parts: Sequence[Path], channels: int, length_samples: int, out: Path) -> None:
+    """Join 24-bit parts into a WAV of one or two channels; RF64 where it is larger than RIFF can say (EBU 3306)."""
+    frame_bytes = channels * WAV_BYTES
+    data_bytes = length_samples * frame_bytes
     padding = data_bytes % 2
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, RATE_HZ * WAV_BYTES, WAV_BYTES, WAV_BYTES * 8)
+    rates = (RATE_HZ, RATE_HZ * frame_bytes, frame_bytes, WAV_BYTES * 8)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, *rates)
     large = data_bytes > _RIFF_MOST_BYTES
     if large:
         riff_bytes = 4 + 36 + len(form) + 8 + data_bytes + padding

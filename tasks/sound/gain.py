@@ -7,13 +7,14 @@ Louder needs limiting, and limiting makes softer, so the gain is looked for by t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tasks.sound.limiting import NODE_SAMPLES, Curve, curve, kept_energy
 from tasks.sound.loudness import SILENCE_LUFS, STEP_SAMPLES, Energies, Numbers, Sound, amplitude, coarse, decibels
 from tasks.sound.mixing import Span
+from tasks.sound.overshoot import Overshoots
 
 GAIN_STEP_DB = 0.1  # an edited line changes the programme's loudness by less, so mostly its gain stays what it was
 KEEP_LU = 0.25  # half of the tightest profile's tolerance; a gain that was used before is kept within this
@@ -30,10 +31,18 @@ class Measured:
 
     mean_squares: Sound  # shape (blocks,)
     peaks: Sound  # shape (blocks,), linear
+    demands: Sound | None = None  # what the limiter is to take the peaks for, where that is not what they are
 
     @classmethod
     def joined(cls, parts: Sequence[Measured]) -> Measured:
         return cls(np.concatenate([p.mean_squares for p in parts]), np.concatenate([p.peaks for p in parts]))
+
+    def limited_for(self, overshoots: Overshoots, ceiling_db: float, limit_db: float) -> Measured:
+        """The same mix, brought so far down where coding raises peaks that they end at ``limit_db`` after it."""
+        demands = self.peaks.copy()
+        more_db = np.maximum(0.0, overshoots.over_db + np.float32(ceiling_db - limit_db))
+        demands[overshoots.blocks] *= np.float32(10) ** (more_db / np.float32(20))
+        return replace(self, demands=demands)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,8 +51,12 @@ class Level:
 
     gain_db: float
     nodes: Curve
+    peaks: Sound  # true peak of every 64 samples, under both; shape (blocks,)
     lufs: float
-    true_peak_dbtp: float
+
+    @property
+    def true_peak_dbtp(self) -> float:
+        return decibels(float(self.peaks.max(initial=0.0)))
 
 
 def settle(
@@ -86,16 +99,17 @@ def settle(
 def at_gain(measured: Measured, gain_db: float, ceiling_db: float, spans: Sequence[Span] | None = None) -> Level:
     """What the programme measures at a gain, limited."""
     factor = amplitude(gain_db)
-    nodes = curve(measured.peaks, amplitude(ceiling_db) / factor)
-    loudest = 0.0
+    demands = measured.peaks if measured.demands is None else measured.demands
+    nodes = curve(demands, amplitude(ceiling_db) / factor)
+    peaks = np.empty_like(measured.peaks)
     steps: list[Numbers] = []
     for first in range(0, len(measured.peaks), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
         gains = nodes[first : first + _AT_ONCE + 1]
         steps.append(coarse(measured.mean_squares[part] * kept_energy(gains), NODE_SAMPLES).mean_squares)
-        loudest = max(loudest, float((measured.peaks[part] * np.maximum(gains[:-1], gains[1:])).max()))
+        np.multiply(measured.peaks[part], np.maximum(gains[:-1], gains[1:]) * np.float32(factor), out=peaks[part])
     energies = Energies(np.concatenate(steps) * factor**2 if steps else np.zeros(0))
-    return Level(gain_db, nodes, _lufs(energies, spans), decibels(loudest * factor))
+    return Level(gain_db, nodes, peaks, _lufs(energies, spans))
 
 
 def limited_lufs(measured: Measured, level: Level, span: Span) -> float:

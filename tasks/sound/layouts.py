@@ -99,6 +99,11 @@ class Layout:
             return tuple(sqrt(0.5) if p in ("FL", "FR") else 0.0 for p in self.positions)
         return tuple(1.0 if i == 0 else 0.0 for i in range(self.channels))
 
+    @property
+    def spoken_in(self) -> tuple[int, ...]:
+        """Numbers of the channels that dialogue is heard in."""
+        return tuple(channel for channel, gain in enumerate(self.dialogue) if gain)
+
 
 MONO = Layout(("FC",))
 STEREO = Layout(("FL", "FR"))

@@ -25,6 +25,7 @@ from tasks.sound.gain import Level, Measured
 from tasks.sound.limiting import NODE_SAMPLES
 from tasks.sound.loudness import PREROLL_SAMPLES, TAPS_EACH_SIDE, Meter, Sound, amplitude, true_peaks
 from tasks.sound.mixing import Mix, Renderer, Span
+from tasks.sound.overshoot import Overshoots
 
 VERSION = "1"
 
@@ -44,7 +45,7 @@ class Master:
 
     flac: Artifact  # 48 kHz 24 bit, in the layout of the mix
     encoded: Mapping[str, Artifact]  # by the coder's name
-    dialogue: Artifact | None  # mono WAV, 24 bit: the dialogue as it sounds in the mix
+    dialogue: Artifact | None  # WAV, 24 bit: what speech adds to the channels that it is heard in
     level: Level  # under which it was rendered
     ceiling_db: float
     coding_lu: float  # by how much coding was taken to make it louder
@@ -73,6 +74,7 @@ def master(
     threads: int,
     stem: bool = True,
     ceiling_db: float | None = None,
+    overshoots: Overshoots | None = None,
     coding_lu: float | None = None,
     previous_gain_db: float | None = None,
     on_part: Callable[[int, int], None] | None = None,
@@ -80,9 +82,9 @@ def master(
     """Master a mix for a profile; every part is an artifact, so what has not changed is not made again. ``coders`` are
     the lossy forms that are made beside FLAC, ``stem`` says whether the dialogue alone is wanted as well.
 
-    ``ceiling_db`` is the limiter's, for when the encoded file was measured to need a lower one than the profile's true
-    peak less its margin for the codec; ``coding_lu`` is by how much coding was measured to make it louder, learnt from
-    a few pieces of the first coder where nobody knows.
+    ``ceiling_db`` is the limiter's, where it is not the profile's true peak less its margin for the codec;
+    ``overshoots`` are where coding was measured to raise peaks too far; ``coding_lu`` is by how much coding was
+    measured to make it louder, learnt from a few pieces of the first coder where nobody knows.
     ``previous_gain_db`` is kept while the loudness stays within 0.25 LU of the target, so that an edited line never
     moves a whole programme by a tenth of a decibel. ``on_part(done, of)`` is
     called as parts are measured and rendered, from the thread that did it.
@@ -92,6 +94,8 @@ def master(
     target = loudness.target_lufs(mix.layout.channels)
     with _Line(mix, coders, store, threads, on_part, stem=stem) as line:
         measured = Measured.joined(line.each(line.measured))
+        if overshoots is not None:
+            measured = measured.limited_for(overshoots, ceiling, loudness.true_peak_dbtp)
 
         def settled(target_lufs: float) -> Level:
             return gain.settle(
@@ -210,7 +214,7 @@ class _Line:
         dialogue = None
         if self._stem:
             dialogue = self._store.get_or_make(
-                self._recipe("dialogue part", part, level),
+                self._recipe("dialogue part", part, level, channels=len(self._mix.layout.spoken_in)),
                 lambda out: encoding.write_pcm_part(sounds.dialogue(start, end), out),
             )
         in_parts = [coder for coder in self._coders if coder.in_parts]
@@ -247,9 +251,10 @@ class _Line:
             digests = [m.dialogue.sha256 for m in made if m.dialogue]
             if not digests:
                 return None
-            recipe = Recipe("join dialogue", VERSION, inputs=digests, length=length)
+            heard_in = len(self._mix.layout.spoken_in)
+            recipe = Recipe("join dialogue", VERSION, inputs=digests, length=length, channels=heard_in)
             return self._store.get_or_make(
-                recipe, lambda out: encoding.join_wav(self._paths(digests), length, out), ".wav"
+                recipe, lambda out: encoding.join_wav(self._paths(digests), heard_in, length, out), ".wav"
             )
 
         def encoded_file(coder: Coder) -> Artifact:

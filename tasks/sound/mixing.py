@@ -200,17 +200,23 @@ class Renderer:
         """The raw mix of ``start:end`` before any programme gain, shape (samples, channels)."""
         out = self._background(start, end)
         self._play(out, start, end)
+        self._speak(out, start, end)
+        return out
+
+    def dialogue(self, start: int, end: int) -> Sound:
+        """What speech adds to ``start:end`` of the mix, in the channels that it is heard in; shape (samples, those)."""
+        out = np.zeros((end - start, self.mix.layout.channels), np.float32)
+        self._speak(out, start, end)
+        return np.ascontiguousarray(out[:, self.mix.layout.spoken_in])
+
+    def _speak(self, out: Sound, start: int, end: int) -> None:
+        """Add the speech of ``start:end``."""
         clips = self.mix.clips(start, end)
         for pan in sorted({clip.pan for clip in clips}):
             speech = self._said([clip for clip in clips if clip.pan == pan], start, end)
             for channel, gain in enumerate(self.mix.layout.seat(pan)):
                 if gain:
                     out[:, channel] += speech if gain == 1.0 else speech * np.float32(gain)
-        return out
-
-    def dialogue(self, start: int, end: int) -> Sound:
-        """The dialogue alone, shape (samples,)."""
-        return self._said(self.mix.clips(start, end), start, end)
 
     def _said(self, clips: Sequence[Clip], start: int, end: int) -> Sound:
         out = np.zeros(end - start, np.float32)

@@ -59,8 +59,9 @@ def test_the_dub_is_heard_where_the_report_says(speechmill: Speechmill, folder: 
     ran = rehearse(speechmill, folder, out)
     sound, rate = soundfile.read(out / "talk.es.dialogue.wav")
     assert rate == 48_000
-    assert len(sound) == 10 * rate
-    loud = np.abs(sound) > 10 ** (-50 / 20)
+    assert sound.shape == (10 * rate, 2)  # as it sounds in the film: in the middle
+    assert np.array_equal(sound[:, 0], sound[:, 1])
+    loud = np.abs(sound[:, 0]) > 10 ** (-50 / 20)
     for line in ran.report["targets"]["es"]["lines"]:
         start, end = (round(line[key] * rate) for key in ("placed_start_s", "placed_end_s"))
         assert abs(line["placed_start_s"] - line["start_s"]) <= 0.12

@@ -111,7 +111,7 @@ def test_the_stem_is_a_wav_that_says_its_length(tmp_path):
     sound = np.random.default_rng(0).uniform(-1, 1, 100_001).astype(np.float32)
     for i, piece in enumerate(np.array_split(sound, 3)):
         encoding.write_pcm_part(np.array_split(piece, 2), tmp_path / f"{i}.pcm")
-    encoding.join_wav([tmp_path / f"{i}.pcm" for i in range(3)], len(sound), tmp_path / "stem.wav")
+    encoding.join_wav([tmp_path / f"{i}.pcm" for i in range(3)], 1, len(sound), tmp_path / "stem.wav")
     found, rate_hz = soundfile.read(tmp_path / "stem.wav", dtype="float32")
     assert rate_hz == 48_000
     np.testing.assert_allclose(found, sound, atol=0.6 / (1 << 23))
@@ -123,7 +123,7 @@ def test_a_stem_beyond_four_gigabytes_is_rf64(tmp_path):
     samples = 1_500_000_000  # 4.5 GB that take no room on the disk
     with hole.open("wb") as file:
         file.truncate(10)
-    encoding.join_wav([hole], samples, tmp_path / "stem.wav")
+    encoding.join_wav([hole], 1, samples, tmp_path / "stem.wav")
     with (tmp_path / "stem.wav").open("rb+") as file:
         file.truncate(file.seek(0, 2) + samples * 3 - 10)
     told = subprocess.run(
