@@ -28,7 +28,8 @@ from tasks.sound.layouts import AAC_AS
 
 AAC_FRAME_S = 1024 / RATE_HZ  # a recording has no frames of its own: what an encoder may add at the end
 TICK_S = 0.0005  # containers count in ticks of their own: half a millisecond is no difference
-FOR_A_PERSON = frozenset({"loudness", "true-peak", "loudness-range", "voices"})
+BED_SHORT_S = 1.0  # a bed may end with the last sound of a film; what is missing beyond that is heard
+FOR_A_PERSON = frozenset({"loudness", "true-peak", "loudness-range", "voices", "bed"})
 """Checks that may fail in a delivery that is published; every other one says that a file is broken."""
 Value = str | int | float | bool | None
 
@@ -113,6 +114,17 @@ def check_loudness(encoded: Encoded, profile: Profile) -> list[Check]:
             )
         )
     return checks
+
+
+def check_bed(media: Media, bed_s: float) -> Check:
+    """Whether there is something under the dub to its end."""
+    return Check(
+        id="bed",
+        passed=bed_s >= media.duration_s - BED_SHORT_S,
+        measured=round(bed_s, 3),
+        required=f"≥ {media.duration_s - BED_SHORT_S:.3f} s",
+        about="Length of the bed: where it has ended, nothing is heard under the dub",
+    )
 
 
 def check_film(media: Media, packed: Packed, packets: Digest | None, store: ArtifactStore) -> list[Check]:

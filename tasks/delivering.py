@@ -168,7 +168,8 @@ def target(
     audio = names.of(dub.language, "m4a")
     layout = dub.mix.layout
     encoded = checks.Encoded(dub.language, staging / audio, layout.channels, layout.name, dub.loudness)
-    found = [*checks.check_audio(original.media, encoded, chosen), *film]
+    bed = [] if original.bed_s is None else [checks.check_bed(original.media, original.bed_s)]
+    found = [*checks.check_audio(original.media, encoded, chosen), *bed, *film]
     checks.raise_if_broken(found)
     return Target(
         outputs=Outputs(

@@ -14,6 +14,7 @@ from speechmill.voices import Speaker
 from tasks import sources
 from tasks.media.extraction import Sound, extract
 from tasks.media.probing import Media, probe
+from tasks.sound import layouts
 from tasks.speech.activity import chunks, speech_spans
 from tasks.speech.speakers import label
 from tasks.text.scripts import read_script
@@ -29,7 +30,8 @@ class Original:
     name: str  # as people call it
     media: Media
     sound: Sound
-    bed: Sound | None = None  # the music-and-effects track, where one was given
+    bed: Sound | None = None  # the music-and-effects track, where one was given, in no fewer channels than the sound
+    bed_s: float | None = None  # how long it is itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,13 @@ def take_in(place: Workplace, request: DubbingRequest) -> Original:
     place.catalog.set_job_facts(place.job, sha256=media.sha256, duration_s=media.duration_s)
     with place.stages("extract"), source.called():
         sound = extract(media, request.audio_track, place.here)
-    bed = None
-    if request.bed:
-        with place.stages("bed"):
-            bed_media = replace(probe(Path(request.bed), place.settings), duration_s=media.duration_s)
-            bed = extract(bed_media, 0, place.here)
-    return Original(source.name, media, sound, bed)
+    if not request.bed:
+        return Original(source.name, media, sound)
+    with place.stages("bed"):
+        given = probe(Path(request.bed), place.settings)
+        layout = layouts.of_name(sound.layout) if sound.channels > given.audio[0].channels else None
+        bed = extract(replace(given, duration_s=media.duration_s), 0, place.here, layout)
+    return Original(source.name, media, sound, bed, given.duration_s)
 
 
 def script(place: Workplace, request: DubbingRequest, original: Original, crew: Choice) -> SourceScript:

@@ -42,8 +42,8 @@ class Sound:
     packets: Digest | None = None  # list of the picture's packets (``tasks.media.pictures``), where there is one
 
 
-def extract(media: Media, track: int, store: ArtifactStore) -> Sound:
-    """Decode one audio track, or find it decoded.
+def extract(media: Media, track: int, store: ArtifactStore, layout: layouts.Layout | None = None) -> Sound:
+    """Decode one audio track, or find it decoded; in its own layout, or placed in the channels of a wider one.
 
     Sample 0 is the programme's zero: a track that starts late has silence before it, one that starts early loses what
     lies before the picture. The length is ``media.length_samples`` in every case.
@@ -59,13 +59,14 @@ def extract(media: Media, track: int, store: ArtifactStore) -> Sound:
         track=track,
         length=media.length_samples,
         lead=samples(media.lead_s),
+        **({} if layout is None else {"layout": layout.name}),
     )
+    placed = layout or layout_of(chosen)
     with store.scratch() as folder:
         listed = folder / "packets"
-        sound = store.get_or_make(recipe, lambda out: _decode(media, chosen, out, listed), suffix=".wav")
+        sound = store.get_or_make(recipe, lambda out: _decode(media, chosen, placed, out, listed), suffix=".wav")
         packets = None if media.picture is None else _packets(media, media.picture, listed, store)
-    layout = layout_of(chosen)
-    return Sound(sound.sha256, chosen.channels, layout.name, media.length_samples, packets)
+    return Sound(sound.sha256, placed.channels, placed.name, media.length_samples, packets)
 
 
 def layout_of(track: AudioTrack) -> layouts.Layout:
@@ -93,16 +94,16 @@ def header(layout: layouts.Layout, length_samples: int) -> bytes:
     )
 
 
-def _decode(media: Media, track: AudioTrack, out: Path, packets: Path) -> None:
-    sample_bytes = SAMPLE_BYTES * track.channels
+def _decode(media: Media, track: AudioTrack, layout: layouts.Layout, out: Path, packets: Path) -> None:
+    sample_bytes = SAMPLE_BYTES * layout.channels
     whole_bytes = media.length_samples * sample_bytes
     # More than the programme is never asked for, so a file that grows beyond it is a decoder gone wrong.
     limits = ffmpeg.lasting(media.duration_s, file_bytes=2 * whole_bytes + SPARE_BYTES)
     try:
         with out.open("wb") as file:
-            file.write(header(layout_of(track), media.length_samples))
+            file.write(header(layout, media.length_samples))
             file.flush()
-            with ffmpeg.running(_plan(media, track, packets), stdout=file.fileno(), limits=limits) as process:
+            with ffmpeg.running(_plan(media, track, layout, packets), stdout=file.fileno(), limits=limits) as process:
                 ran = ffmpeg.finish(process, check=False)
             decoded_bytes = file.seek(0, os.SEEK_END) - HEADER.size
             _judge(media, track, decoded_bytes // sample_bytes, ran)
@@ -112,12 +113,13 @@ def _decode(media: Media, track: AudioTrack, out: Path, packets: Path) -> None:
         raise from_os_error(error) from error
 
 
-def _plan(media: Media, track: AudioTrack, packets: Path) -> ffmpeg.Node:
+def _plan(media: Media, track: AudioTrack, layout: layouts.Layout, packets: Path) -> ffmpeg.Node:
     source = ffmpeg.source(media.path)
     # async=1 puts silence where time stamps leave a gap and trims overlaps, but never stretches. A first_pts implies
     # it; it is written so that nobody has to know.
+    wider = {"ochl": layout.name} if layout.channels > track.channels else {}
     timed = source[str(track.index)].filter(
-        "aresample", RATE_HZ, **{"async": 1, "first_pts": samples(media.lead_s), "osf": "flt"}
+        "aresample", RATE_HZ, **{"async": 1, "first_pts": samples(media.lead_s), "osf": "flt", **wider}
     )
     decoded = timed.output("pipe:1", f="f32le", acodec="pcm_f32le", t=f"{seconds(media.length_samples):.6f}")
     outputs = [decoded]
