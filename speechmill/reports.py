@@ -89,6 +89,7 @@ class Target(_Part):
     """One language of a dub."""
 
     outputs: Outputs
+    channels: int = 2  # of the dub: a profile may want mono at a loudness of its own
     loudness: Loudness | None = None  # None where there was nothing to measure
     profile: str
     required_loudness: LoudnessLimits | None = None

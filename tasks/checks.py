@@ -18,18 +18,19 @@ from speechmill.errors import NotPublishable
 from speechmill.lines import RATE_HZ
 from speechmill.profiles import Profile
 from speechmill.recipes import Digest
-from speechmill.reports import Check, Loudness
+from speechmill.reports import Check, Loudness, SpokenLine
 from storage.artifacts import ArtifactStore
 from tasks.media import boxes, ffmpeg, pictures
 from tasks.media.packing import Packed, Stream
 from tasks.media.probing import Media, Picture
 from tasks.sound import metering
 from tasks.sound.layouts import AAC_AS
+from tasks.sound.loudness import SILENCE_LUFS
 
 AAC_FRAME_S = 1024 / RATE_HZ  # a recording has no frames of its own: what an encoder may add at the end
 TICK_S = 0.0005  # containers count in ticks of their own: half a millisecond is no difference
 BED_SHORT_S = 1.0  # a bed may end with the last sound of a film; what is missing beyond that is heard
-FOR_A_PERSON = frozenset({"loudness", "true-peak", "loudness-range", "voices", "bed"})
+FOR_A_PERSON = frozenset({"loudness", "true-peak", "loudness-range", "voices", "bed", "speech"})
 """Checks that may fail in a delivery that is published; every other one says that a file is broken."""
 Value = str | int | float | bool | None
 
@@ -84,8 +85,10 @@ def check_audio(media: Media, encoded: Encoded, profile: Profile) -> list[Check]
 
 
 def check_loudness(encoded: Encoded, profile: Profile) -> list[Check]:
-    """What the encoded dub measures against its profile."""
+    """What the encoded dub measures against its profile; nothing is asked of silence."""
     limits, heard = profile.loudness, encoded.loudness
+    if heard.integrated_lufs <= SILENCE_LUFS:
+        return []
     wanted_lufs = limits.target_lufs(encoded.channels)
     checks = [
         Check(
@@ -114,6 +117,18 @@ def check_loudness(encoded: Encoded, profile: Profile) -> list[Check]:
             )
         )
     return checks
+
+
+def check_speech(lines: Iterable[SpokenLine]) -> Check:
+    """Whether anything is said at all. A film without speech has no dub to be content with."""
+    spoken = sum(line.placed_start_s is not None for line in lines)
+    return Check(
+        id="speech",
+        passed=spoken > 0,
+        measured=f"{spoken} lines" if spoken else "nobody was heard to speak",
+        required="a line or more",
+        about="Lines that are spoken",
+    )
 
 
 def check_bed(media: Media, bed_s: float) -> Check:

@@ -32,6 +32,7 @@ from tasks.originals import Original, SourceScript
 from tasks.report.page import write_page
 from tasks.report.sound import Sound as PageTrack
 from tasks.report.sound import page_sound
+from tasks.sound.loudness import SILENCE_LUFS
 from tasks.text import subtitles
 from tasks.text.subtitles import Caption
 from tasks.workplace import Workplace
@@ -169,7 +170,7 @@ def target(
     layout = dub.mix.layout
     encoded = checks.Encoded(dub.language, staging / audio, layout.channels, layout.name, dub.loudness)
     bed = [] if original.bed_s is None else [checks.check_bed(original.media, original.bed_s)]
-    found = [*checks.check_audio(original.media, encoded, chosen), *bed, *film]
+    found = [checks.check_speech(dub.report), *checks.check_audio(original.media, encoded, chosen), *bed, *film]
     checks.raise_if_broken(found)
     return Target(
         outputs=Outputs(
@@ -180,7 +181,8 @@ def target(
             srt=names.of(dub.language, "srt"),
             vtt=names.of(dub.language, "vtt"),
         ),
-        loudness=dub.loudness,
+        channels=layout.channels,
+        loudness=dub.loudness if dub.loudness.integrated_lufs > SILENCE_LUFS else None,
         profile=chosen.name,
         required_loudness=chosen.loudness,
         checks=(*found, *linted),

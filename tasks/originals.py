@@ -76,6 +76,10 @@ def script(place: Workplace, request: DubbingRequest, original: Original, crew: 
         speech = tuple(line.anchor for line in lines if line.anchor)
     else:
         lines, speech = heard(place, request, sound, crew)
+        if not lines:
+            place.stages.progress.say(
+                "nobody was heard to speak; if somebody does, choose a track with --audio-track, or give --script"
+            )
     with place.stages("tell speakers apart"):
         labelled, speakers = label(lines, sound, place.here, count=request.speakers)
     place.catalog.put_lines(place.job, request.language, labelled)

@@ -83,12 +83,11 @@ def _line(line: DubbedLine, notes: list[str]) -> dict[str, Any]:
 def _language(report: DubbingReport, tag: str) -> dict[str, Any]:
     target = report.targets[tag]
     required = target.required_loudness
+    wanted_lufs = required.target_lufs(target.channels) if required else None
     spoken = [line for line in target.lines if line.placed_start_s is not None]
     easy = sum(1 for line in spoken if line.stretch <= EASY)
     return {
-        **parts.overview(
-            target.lines, target.checks, target.loudness, required, required.integrated_lufs if required else None
-        ),
+        **parts.overview(target.lines, target.checks, target.loudness, required, wanted_lufs),
         "name": languages.name(tag),
         "easy_percent": 100 * easy // len(spoken) if spoken else 100,
         "speeds": _speeds(spoken),

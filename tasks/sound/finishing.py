@@ -12,6 +12,7 @@ from speechmill.reports import Loudness
 from tasks.checks import measure_encoded
 from tasks.sound import mastering, mixing
 from tasks.sound.encoding import Coder
+from tasks.sound.loudness import SILENCE_LUFS
 from tasks.sound.mastering import Master
 from tasks.sound.mixing import Mix
 from tasks.sound.overshoot import Overshoots, overshoots
@@ -66,6 +67,8 @@ def better(place: Workplace, aim: Aim, tried: Tried, coder: str, limit_db: float
     """What to aim at after a try; ``None`` where it is good enough, or as good as it gets."""
     made, most_db = tried.master, limit_db - LEAST_MARGIN_DB
     found = aim
+    if tried.loudness.integrated_lufs <= SILENCE_LUFS:
+        return None
     if tried.over_db > 0:
         encoded = made.encoded[coder].sha256
         over = overshoots(place.here, encoded, made.level.peaks, limit_db)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
 from tests.flows.conftest import Ran, Speechmill
@@ -46,3 +47,20 @@ def test_a_bed_that_is_narrower_and_shorter_than_the_film(speechmill: Speechmill
     gain = before_speech[:, 0].std() / bed[: rate // 2].std()
     assert np.allclose(before_speech, gain * bed[: rate // 2, None], atol=1e-5)
     assert np.abs(master - stem)[6 * rate :].max() < 1e-6  # nothing under the dub once the bed has ended
+
+
+@pytest.mark.parametrize("background", ["duck", "drop"])
+def test_a_film_in_which_nobody_speaks_is_not_simply_done(
+    speechmill: Speechmill, tmp_path: Path, background: str
+) -> None:
+    noise = np.random.default_rng(3).normal(0, 0.05, 8 * 48_000).astype(np.float32)
+    soundfile.write(tmp_path / "rain.wav", noise, 48_000)
+    ran = speechmill(
+        "dub", tmp_path / "rain.wav", "--to", "es", "--engine", "rehearsal", "--background", background,
+        "--out", tmp_path / "out", "--no-prefect", "--json", "--strict",
+    )  # fmt: skip
+    assert ran.code == 5, ran.err
+    assert "nobody" in ran.err
+    target = ran.report["targets"]["es"]
+    assert list(failed(target["checks"])) == ["speech"]
+    assert (target["loudness"] is None) == (background == "drop")  # there is nothing to measure
