@@ -72,7 +72,7 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
     callback=_files_by_language,
     help="Translation (SRT/VTT): nothing is translated; repeatable.",
 )
-@click.option("--glossary", metavar="FILE.csv", help="Terms: source, target, spoken form.")
+@click.option("--glossary", metavar="FILE.csv", help="Terms: source, target, spoken form, language of the target.")
 @click.option(
     "--background",
     type=click.Choice(["duck", "drop"]),

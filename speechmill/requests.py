@@ -43,7 +43,9 @@ class DubbingRequest(BaseModel):
     translations: dict[str, str] = Field(
         default_factory=dict, title="Translations", description="SRT or VTT by language: nothing is translated"
     )
-    glossary: str | None = Field(default=None, title="Glossary", description="CSV: source, target, spoken form")
+    glossary: str | None = Field(
+        default=None, title="Glossary", description="CSV: source, target, spoken form, language of the target"
+    )
     background: Literal["duck", "drop"] = Field(
         default="duck", title="Background", description="Keep the original under the dub, or drop it"
     )

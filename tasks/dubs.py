@@ -53,7 +53,7 @@ class Dub:
 def translated(place: Workplace, request: DubbingRequest, script: SourceScript, language: str, crew: Choice) -> Version:
     """The script in a language: from the translation that was given, or by an engine; kept in the catalog. A line
     that a person has edited there since reads as it was edited."""
-    glossary = read_glossary(Path(request.glossary)) if request.glossary else Glossary()
+    glossary = read_glossary(Path(request.glossary)).of(language) if request.glossary else Glossary()
     repairs: tuple[Repair, ...] = ()
     if language in request.translations:
         with place.stages(f"read translation {language}"):

@@ -3,13 +3,15 @@ film is not to be transcribed before a glossary turns out to be missing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeGuard
 
 from speechmill import languages
 from speechmill.episodes import PodcastRequest
-from speechmill.errors import BadInput
+from speechmill.errors import BadInput, SpeechmillError, UnreadableScript
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from tasks import sources
@@ -19,7 +21,7 @@ from tasks.episode.shows import read_show
 from tasks.media import publishing
 from tasks.media.naming import Names
 from tasks.media.sniffing import sniff
-from tasks.text.glossaries import read_glossary
+from tasks.text.glossaries import EVERY, read_glossary
 from tasks.text.lexicons import read_lexicon
 from tasks.text.texts import read_text
 
@@ -29,8 +31,11 @@ def look_at_film(request: DubbingRequest, settings: Settings) -> None:
     language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but for the source. Raises
     ``BadInput``."""
     sources.look(request.source, settings)
-    for media in filter(_is_here, (request.source, request.bed)):
-        sniff(Path(media), most_bytes=settings.max_source_bytes)
+    if _is_here(request.source):
+        sniff(Path(request.source), most_bytes=settings.max_source_bytes)
+    if _is_here(request.bed):
+        with _called("--bed"):
+            sniff(Path(request.bed), most_bytes=settings.max_source_bytes)
     for language, file in request.translations.items():
         if language not in request.targets:
             named = " ".join(f"--to {tag}" for tag in (*request.targets, language))
@@ -39,11 +44,24 @@ def look_at_film(request: DubbingRequest, settings: Settings) -> None:
                 hint=f"add the language ({named}), or leave the translation out",
             )
         if _is_here(file):
-            read_text(Path(file), language)
+            with _called("--translation"):
+                read_text(Path(file), language)
     if _is_here(request.script):
-        read_text(Path(request.script), request.language)
+        with _called("--script"):
+            read_text(Path(request.script), request.language)
     if _is_here(request.glossary):
-        read_glossary(Path(request.glossary))
+        with _called("--glossary"):
+            _look_at_glossary(Path(request.glossary), request.targets)
+
+
+def _look_at_glossary(path: Path, targets: Sequence[str]) -> None:
+    homeless = read_glossary(path).homeless
+    if homeless and len(targets) > 1:
+        term = homeless[0]
+        raise UnreadableScript(
+            f"{path.name} does not say which language “{term.target}” is, and the film is dubbed into {len(targets)}",
+            hint=f"write “{term.source},{term.target},{term.spoken},{targets[0]}”, or with {EVERY} for every language",
+        )
 
 
 def look_at_document(request: PodcastRequest, settings: Settings) -> None:
@@ -52,11 +70,14 @@ def look_at_document(request: PodcastRequest, settings: Settings) -> None:
     if request.collected is None:
         reading.look(request.source, settings)
     if _is_here(request.show):
-        read_show(Path(request.show))
+        with _called("--show"):
+            read_show(Path(request.show))
     if _is_here(request.cast):
-        read_cast(Path(request.cast))
+        with _called("--cast"):
+            read_cast(Path(request.cast))
     if _is_here(request.lexicon):
-        read_lexicon(Path(request.lexicon))
+        with _called("--lexicon"):
+            read_lexicon(Path(request.lexicon))
 
 
 def look_at_out(request: DubbingRequest | PodcastRequest, out: Path, job: str = "") -> None:
@@ -71,6 +92,16 @@ def look_at_out(request: DubbingRequest | PodcastRequest, out: Path, job: str = 
 
     wanted = [*asdict(NAMES).values(), *([MP4_NAMES[request.mp4]] if request.mp4 else [])]
     publishing.try_out(out, claim_of(request, job), wanted, [Path(request.source)] if _is_here(request.source) else [])
+
+
+@contextmanager
+def _called(option: str) -> Iterator[None]:
+    """Errors from inside say which option is meant."""
+    try:
+        yield
+    except SpeechmillError as error:
+        error.message = f"{option}: {error.message}"
+        raise
 
 
 def _is_here(named: str | None) -> TypeGuard[str]:

@@ -24,6 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Itera
     (tmp_path / "text.mp4").write_text("a text")
     (tmp_path / "note.md").write_text("# Note\n\nWords.\n")
     (tmp_path / "terms.csv").write_text("one column\n")
+    (tmp_path / "es.csv").write_text("map,mapa\nSQL,SQL,,*\n")
     (tmp_path / "locked").mkdir()
     monkeypatch.setenv("SPEECHMILL_HOME", str(tmp_path / "home"))
     settings.cache_clear()
@@ -45,10 +46,12 @@ def refused(start: Callable[..., object], request: DubbingRequest | PodcastReque
     [
         ({"source": "missing.mp4"}, "there is no file missing.mp4"),
         ({"source": "text.mp4"}, "text.mp4 is a text, not media"),
-        ({"bed": "text.mp4"}, "text.mp4 is a text, not media"),
+        ({"bed": "text.mp4"}, "--bed: text.mp4 is a text, not media"),
         ({"script": "missing.srt"}, "missing.srt"),
         ({"glossary": "missing.csv"}, "missing.csv"),
         ({"glossary": "terms.csv"}, "row 1 of terms.csv"),
+        ({"glossary": "talk.mp4"}, "--glossary: talk.mp4 is not a text file"),
+        ({"glossary": "es.csv", "targets": ("es", "fr")}, "es.csv does not say which language “mapa” is"),
         ({"translations": {"es": "missing.srt"}}, "missing.srt"),
         ({"translations": {"fr": "note.md"}}, "French (fr), which is not asked for"),
         ({"out": "text.mp4"}, "text.mp4 is a file, not a folder"),

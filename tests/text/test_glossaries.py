@@ -28,6 +28,15 @@ def test_columns_and_headers_as_people_write_them(tmp_path: Path, text: str) -> 
     assert read(tmp_path, text).terms == (Term("mill", "molino"), Term("SQL", "SQL", "ese cu ele"))
 
 
+def test_a_term_may_be_of_one_language(tmp_path: Path) -> None:
+    rows = ("SQL,SQL,,*", "SQL,SQL,ese cu ele,es", "bus,autobús,,es", "bus,colectivo,,es-AR", "bus,car,,fr")
+    glossary = read(tmp_path, "\n".join(("source,target,spoken,language", *rows)))
+    assert glossary.of("fr").terms == (Term("SQL", "SQL", "", "*"), Term("bus", "car", "", "fr"))
+    assert glossary.of("es").targets() == {"SQL": "SQL", "bus": "autobús"}
+    assert glossary.of("es").spoken("SQL", "es") == "ese cu ele"
+    assert glossary.of("es-AR").targets()["bus"] == "colectivo"
+
+
 def test_quotes_and_other_encodings(tmp_path: Path) -> None:
     assert read(tmp_path, '"mill, old","el ""molino"", señor"'.encode("cp1252")).targets() == {
         "mill, old": 'el "molino", señor'
@@ -39,7 +48,9 @@ def test_quotes_and_other_encodings(tmp_path: Path) -> None:
     [
         ("mill\n", "row 1 of g.csv"),
         ("mill,molino\n,x\n", "row 2 of g.csv"),
-        ("a,b,c,d\n", "row 1 of g.csv"),
+        ("a,b,c,es,e\n", "row 1 of g.csv"),
+        ("a,b,c,klingonese\n", "row 1 of g.csv.*klingonese"),
+        ("mill,molino,,es\nmill,moulin,,fr\nmill,aceña,,es\n", "row 3 of g.csv gives “mill” a second translation"),
         ("mill,molino\nmill,aceña\n", "row 2 of g.csv gives “mill” a second translation"),
         ("source,target\n", "no terms"),
         ('mill,"molino\n', "no CSV"),
