@@ -61,7 +61,12 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine, or ABILITY=NAME; repeatable."
 )
-@click.option("--audio-track", default=0, show_default=True, metavar="N", help="Which audio track is dubbed.")
+@click.option(
+    "--audio-track",
+    type=int,
+    metavar="N",
+    help="Which audio track is dubbed, from 0; else the first that is marked as the language of --from.",
+)
 @click.option("--speakers", type=int, metavar="N", help="How many people speak, if you know.")
 @click.option("--script", metavar="FILE", help="Transcript (SRT/VTT): nothing is transcribed.")
 @click.option(

@@ -9,6 +9,7 @@ from speechmill.errors import UnsupportedLanguage
 UNSPACED = frozenset({"zh", "yue", "cmn", "wuu", "ja", "th", "lo", "km", "my"})
 """Languages written without spaces between words."""
 
+HAN = "Hani"
 USUAL_CHARACTERS_PER_S = 14.5  # of read English and Spanish, spaces and marks counted: about 150 words a minute
 SINITIC_CHARACTERS_PER_S = 4.5  # a character is a syllable: about 270 a minute, ordinary Mandarin
 USUAL_OF_SCRIPT = {
@@ -40,6 +41,17 @@ def canonical(tag: str) -> str:
 def base(tag: str) -> str:
     """The language without script and region (``pt-BR`` → ``pt``)."""
     return langcodes.get(tag).language or "und"
+
+
+def macro(tag: str) -> str:
+    """The language that a language is counted to (``cmn`` and ``yue`` → ``zh``), without script and region."""
+    return langcodes.get(tag).prefer_macrolanguage().language or "und"
+
+
+def writing(tag: str) -> str:
+    """The script of a language, by ISO 15924; Chinese, Japanese and Korean are all ``HAN``, which they share."""
+    script = langcodes.get(tag).maximize().script or ""
+    return HAN if script in ("Hans", "Hant", "Jpan", "Kore") else script
 
 
 def name(tag: str) -> str:

@@ -31,8 +31,11 @@ class DubbingRequest(BaseModel):
         title="Engines",
         description="Engine for each ability; the default is the settings' engine",
     )
-    audio_track: int = Field(
-        default=0, ge=0, title="Audio track", description="Which audio track is dubbed; 0 is first"
+    audio_track: int | None = Field(
+        default=None,
+        ge=0,
+        title="Audio track",
+        description="Which audio track is dubbed, from 0; else the first that is marked as the source's language",
     )
     speakers: int | None = Field(
         default=None, ge=1, le=MOST_SPEAKERS, title="Speakers", description="How many people speak, if you know"

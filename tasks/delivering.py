@@ -144,7 +144,7 @@ def pack(
 ) -> packing.Packed:
     return packing.pack(
         original.media,
-        request.audio_track,
+        original.track,
         request.language,
         [packing.Dub(dub.language, staging / names.of(dub.language, "m4a")) for dub in dubs],
         [
@@ -201,6 +201,7 @@ def reported(
 ) -> DubbingReport:
     media, tally = original.media, place.store.tally
     picture = media.picture
+    track = None if original.track is None else media.audio[original.track]
     return DubbingReport(
         job=place.job,
         state=state_of(targets.values()),
@@ -215,8 +216,9 @@ def reported(
                 "rotation_degrees": (picture.rotation or None) if picture else None,
                 "frames_per_s": round(picture.fps, 3) if picture else None,
                 "picture_codec": picture.codec if picture else None,
-                "sound_codec": media.audio[request.audio_track].codec,
-                "sound_rate_hz": media.audio[request.audio_track].rate_hz,
+                "audio_track": original.track,
+                "sound_codec": track.codec if track else None,
+                "sound_rate_hz": track.rate_hz if track else None,
                 "layout": original.sound.layout,
             }
         ),

@@ -14,7 +14,7 @@ from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, SpeechmillError, UnreadableScript
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
-from tasks import sources
+from tasks import originals, sources
 from tasks.casts import read_cast
 from tasks.documents import reading
 from tasks.episode.shows import read_show
@@ -32,7 +32,7 @@ def look_at_film(request: DubbingRequest, settings: Settings) -> None:
     ``BadInput``."""
     sources.look(request.source, settings)
     if _is_here(request.source):
-        sniff(Path(request.source), most_bytes=settings.max_source_bytes)
+        originals.track_of(Path(request.source), request, settings)
     if _is_here(request.bed):
         with _called("--bed"):
             sniff(Path(request.bed), most_bytes=settings.max_source_bytes)

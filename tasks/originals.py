@@ -10,10 +10,12 @@ from model_worker.engines.registry import Choice
 from speechmill.lines import Anchor, Line
 from speechmill.reports import Repair
 from speechmill.requests import DubbingRequest
+from speechmill.settings import Settings
 from speechmill.voices import Speaker
 from tasks import sources
+from tasks.media import tracks
 from tasks.media.extraction import Sound, extract
-from tasks.media.probing import Media, probe
+from tasks.media.probing import Media, glance, probe
 from tasks.sound import layouts
 from tasks.speech.activity import chunks, speech_spans
 from tasks.speech.speakers import label
@@ -29,6 +31,7 @@ class Original:
 
     name: str  # as people call it
     media: Media
+    track: int | None  # that is dubbed, among audio tracks; None where there is no sound
     sound: Sound
     bed: Sound | None = None  # the music-and-effects track, where one was given, in no fewer channels than the sound
     bed_s: float | None = None  # how long it is itself
@@ -49,17 +52,27 @@ def take_in(place: Workplace, request: DubbingRequest) -> Original:
     with place.stages("fetch") if request.source.startswith(sources.S3) else nullcontext():
         source = sources.find(request.source, place.settings)
     with place.stages("probe"), source.called():
-        media = probe(source.path, place.settings, request.audio_track)
+        chosen = track_of(source.path, request, place.settings)
+        media = probe(source.path, place.settings, chosen.number)
+    if chosen.note:
+        place.stages.progress.say(chosen.note)
     place.catalog.set_job_facts(place.job, sha256=media.sha256, duration_s=media.duration_s)
     with place.stages("extract"), source.called():
-        sound = extract(media, request.audio_track, place.here)
+        sound = extract(media, chosen.number, place.here)
     if not request.bed:
-        return Original(source.name, media, sound)
+        return Original(source.name, media, chosen.number, sound)
     with place.stages("bed"):
         given = probe(Path(request.bed), place.settings)
         layout = layouts.of_name(sound.layout) if sound.channels > given.audio[0].channels else None
         bed = extract(replace(given, duration_s=media.duration_s), 0, place.here, layout)
-    return Original(source.name, media, sound, bed, given.duration_s)
+    return Original(source.name, media, chosen.number, sound, bed, given.duration_s)
+
+
+def track_of(source: Path, request: DubbingRequest, settings: Settings) -> tracks.Chosen:
+    """The audio track to dub. A film without sound is narrated, where somebody says what by a script."""
+    silent = request.script is not None
+    found = glance(source, settings).audio
+    return tracks.choose(source, found, request.language, request.audio_track, may_be_silent=silent)
 
 
 def script(place: Workplace, request: DubbingRequest, original: Original, crew: Choice) -> SourceScript:

@@ -18,8 +18,9 @@ from speechmill.programs import Ran, raise_for
 from speechmill.recipes import Digest, Recipe
 from storage.artifacts import ArtifactStore
 from tasks.media import ffmpeg, pictures
-from tasks.media.probing import AudioTrack, Media, Picture
+from tasks.media.probing import Media, Picture
 from tasks.media.sniffing import COPY_AGAIN, TOLERATED_S, UNTOLD, name, truncated
+from tasks.media.tracks import AudioTrack
 from tasks.sound import layouts
 
 VERSION = "1"
@@ -42,8 +43,9 @@ class Sound:
     packets: Digest | None = None  # list of the picture's packets (``tasks.media.pictures``), where there is one
 
 
-def extract(media: Media, track: int, store: ArtifactStore, layout: layouts.Layout | None = None) -> Sound:
-    """Decode one audio track, or find it decoded; in its own layout, or placed in the channels of a wider one.
+def extract(media: Media, track: int | None, store: ArtifactStore, layout: layouts.Layout | None = None) -> Sound:
+    """Decode one audio track, or find it decoded; in its own layout, or placed in the channels of a wider one. A film
+    without sound (``None``) is silent in stereo.
 
     Sample 0 is the programme's zero: a track that starts late has silence before it, one that starts early loses what
     lies before the picture. The length is ``media.length_samples`` in every case.
@@ -51,6 +53,8 @@ def extract(media: Media, track: int, store: ArtifactStore, layout: layouts.Layo
     Raises ``TruncatedMedia`` where less can be decoded than the container claims, ``UnreadableMedia`` where nothing can
     or much of it is damaged. What lies beyond the programme is never decoded, whatever the file would unpack to.
     """
+    if track is None:
+        return _silence(media, store)
     chosen = media.audio[track]
     recipe = Recipe(
         "extract",
@@ -67,6 +71,20 @@ def extract(media: Media, track: int, store: ArtifactStore, layout: layouts.Layo
         sound = store.get_or_make(recipe, lambda out: _decode(media, chosen, placed, out, listed), suffix=".wav")
         packets = None if media.picture is None else _packets(media, media.picture, listed, store)
     return Sound(sound.sha256, placed.channels, placed.name, media.length_samples, packets)
+
+
+def _silence(media: Media, store: ArtifactStore) -> Sound:
+    layout = layouts.STEREO
+
+    def write(out: Path) -> None:
+        with out.open("wb") as file:
+            file.write(header(layout, media.length_samples))
+            file.truncate(HEADER.size + media.length_samples * layout.channels * SAMPLE_BYTES)
+
+    made = store.get_or_make(Recipe("silence", VERSION, length=media.length_samples), write, suffix=".wav")
+    with store.scratch() as folder:
+        packets = None if media.picture is None else _packets(media, media.picture, folder / "packets", store)
+    return Sound(made.sha256, layout.channels, layout.name, media.length_samples, packets)
 
 
 def layout_of(track: AudioTrack) -> layouts.Layout:

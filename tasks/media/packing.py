@@ -14,7 +14,8 @@ from speechmill import languages
 from speechmill.errors import DiskFull, ToolFailed
 from speechmill.programs import Limits
 from tasks.media import boxes, ffmpeg
-from tasks.media.probing import AudioTrack, Media, Picture
+from tasks.media.probing import Media, Picture
+from tasks.media.tracks import AudioTrack
 
 PICTURES_IN_MP4 = frozenset({
     "h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "png", "jpeg2000", "vc1",
@@ -76,9 +77,10 @@ class Packed:
 
 
 def pack(
-    media: Media, track: int, language: str, dubs: Sequence[Dub], subtitles: Sequence[Subtitle], out: Path
+    media: Media, track: int | None, language: str, dubs: Sequence[Dub], subtitles: Sequence[Subtitle], out: Path
 ) -> Packed:
-    """Pack the film into ``out``. ``track`` is the original's, ``language`` what is spoken in it.
+    """Pack the film into ``out``. ``track`` is the original's (``None``: it has no sound), ``language`` what is spoken
+    in it.
 
     A picture that MP4 should hold but the muxer refuses (packets without times, in old AVI files) is encoded anew.
     Raises ``ValueError`` for a source without a picture, ``ToolFailed`` and ``DiskFull`` as ``ffmpeg.execute`` does.
@@ -86,7 +88,8 @@ def pack(
     if media.picture is None:
         raise ValueError("a source without a picture gives no film")
     copied = media.picture.codec in PICTURES_IN_MP4
-    made = plan(media, media.picture, media.audio[track], language, dubs, subtitles, out, copy_picture=copied)
+    original = None if track is None else media.audio[track]
+    made = plan(media, media.picture, original, language, dubs, subtitles, out, copy_picture=copied)
     try:
         ffmpeg.execute(made.node, limits=LIMITS)
     except DiskFull:
@@ -95,7 +98,7 @@ def pack(
         if not copied:
             raise
         copied = False
-        made = plan(media, media.picture, media.audio[track], language, dubs, subtitles, out, copy_picture=False)
+        made = plan(media, media.picture, original, language, dubs, subtitles, out, copy_picture=False)
         ffmpeg.execute(made.node, limits=LIMITS)
     boxes.write_languages(out, [stream.language for stream in made.streams])
     boxes.switch_off(out, [i for i, stream in enumerate(made.streams) if stream.kind == "subtitle"])
@@ -105,7 +108,7 @@ def pack(
 def plan(
     media: Media,
     picture: Picture,
-    original: AudioTrack,
+    original: AudioTrack | None,
     language: str,
     dubs: Sequence[Dub],
     subtitles: Sequence[Subtitle],
@@ -118,7 +121,7 @@ def plan(
     # Old AVI files say when a frame is decoded and not when it is shown.
     timing = {"fflags": "+genpts"} if media.container == "avi" else {}
     source = ffmpeg.source(media.path, itsoffset=f"{-media.lead_s:.6f}", **timing)
-    copy_sound = original.codec in SOUNDS_IN_MP4
+    copy_sound = original is None or original.codec in SOUNDS_IN_MP4
     kept = [sub for sub in subtitles if sub.file.stat().st_size > 0]
 
     streams = [Stream("video", picture.codec if copy_picture else "h264", default=True)]
@@ -126,12 +129,15 @@ def plan(
         Stream("audio", "aac", dub.language, title(dub.language, "dub"), default=i == 0, dub=True)
         for i, dub in enumerate(dubs)
     ]
-    streams.append(Stream("audio", original.codec if copy_sound else "aac", language, title(language, "original")))
+    if original is not None:
+        codec = original.codec if copy_sound else "aac"
+        streams.append(Stream("audio", codec, language, title(language, "original")))
     streams += [Stream("subtitle", "mov_text", sub.language, title(sub.language)) for sub in kept]
 
     inputs = [source[str(picture.index)]]
     inputs += [ffmpeg.source(dub.audio)["a:0"] for dub in dubs]
-    inputs.append(source[str(original.index)])
+    if original is not None:
+        inputs.append(source[str(original.index)])
     inputs += [ffmpeg.source(sub.file, f="srt")["s:0"] for sub in kept]
 
     options: dict[str, object] = {
@@ -144,7 +150,7 @@ def plan(
         "f": "mp4",
         **(_copied_picture(media, picture) if copy_picture else ENCODED_PICTURE),
     }
-    if not copy_sound:
+    if original is not None and not copy_sound:
         last = len(dubs)
         kbps = min(MOST_KBPS, KBPS_PER_CHANNEL * original.channels)
         options |= {f"c:a:{last}": "aac", f"b:a:{last}": f"{kbps}k"}
@@ -152,7 +158,7 @@ def plan(
     notes = []
     if not copy_picture:
         notes.append(f"MP4 cannot hold the picture's codec ({picture.codec}); it was encoded anew as H.264.")
-    if not copy_sound:
+    if original is not None and not copy_sound:
         notes.append(f"MP4 cannot hold the original sound's codec ({original.codec}); it was encoded anew as AAC.")
     return Plan(ffmpeg.joined(inputs, out, **options), tuple(streams), tuple(notes))
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speechmill import languages
-from speechmill.errors import LimitExceeded, ToolFailed, TruncatedMedia, UnreadableMedia, UnsupportedLanguage
-from speechmill.lines import RATE_HZ, samples
+from speechmill.errors import LimitExceeded, ToolFailed, TruncatedMedia, UnreadableMedia
+from speechmill.lines import samples
 from speechmill.programs import Limits
 from speechmill.recipes import Digest, digest_of_file
 from speechmill.settings import Settings
-from tasks.media import ffmpeg
+from tasks.media import ffmpeg, tracks
 from tasks.media.sniffing import COPY_AGAIN, TOLERATED_S, Sniffed, name, sniff, truncated
+from tasks.media.tracks import AudioTrack
 
 LEAD_S = 0.1
 """Sound that begins this much before the picture is codec priming or rounding of the container; more is meant."""
@@ -30,6 +30,7 @@ TAIL_S = 10.0  # where the end of a picture is looked for
 OPENING = Limits(wall_s=60, cpu_s=60, memory_bytes=ffmpeg.MEMORY_BYTES)
 READING = Limits(wall_s=600, memory_bytes=ffmpeg.MEMORY_BYTES)
 
+# Matroska's length is none either where it begins late: some writers count from the beginning, others from zero.
 ESTIMATED = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr", "mpegts", "mpeg", "flv", "asf", "avi", "dv"})
 """Containers whose length ffprobe works out from the bit rate, or copies from a header that writers get wrong."""
 CLAIMING = frozenset({"mov", "wav", "w64", "flac", "aiff", "caf", "wv", "ape", "au"})
@@ -58,27 +59,18 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioTrack:
-    """One of the source's audio tracks."""
-
-    number: int  # among audio tracks, from 0; what ``--audio-track`` means
-    index: int  # of its stream in the file
-    codec: str
-    channels: int
-    layout: str  # ffmpeg's name; empty where the source does not say
-    rate_hz: int
-    bits: int  # of a sample; 0 where the codec has none
-    language: str | None  # canonical BCP-47
-    title: str
-    start_s: float  # of the programme; negative where its first part is before the picture
-    claimed_end_s: float | None  # where the container says it ends; None where it does not say
-
-
-@dataclass(frozen=True, slots=True)
 class Chapter:
     start_s: float
     end_s: float
     title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a source has."""
+
+    audio: tuple[tracks.Stream, ...]  # audio streams, as ffprobe describes them
+    has_picture: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +104,16 @@ class Media:
         return hash(self.sha256)
 
 
-def probe(path: Path, settings: Settings, audio_track: int = 0) -> Media:
-    """What ``path`` is; refuses what cannot be dubbed before anything is decoded.
+def glance(path: Path, settings: Settings) -> Glance:
+    """What can be told of ``path`` by its first bytes and its container's header; raises as ``probe`` does."""
+    found = _open(path, sniff(path, most_bytes=settings.max_source_bytes))
+    _refuse_undubbable(path, found["streams"])
+    return Glance(tuple(_of_kind(found, "audio")), _moving(found) is not None)
+
+
+def probe(path: Path, settings: Settings, audio_track: int | None = 0) -> Media:
+    """What ``path`` is; refuses what cannot be dubbed before anything is decoded. With ``None`` for the audio track it
+    need not have sound, but a picture.
 
     Raises ``UnreadableMedia``, ``TruncatedMedia`` or ``LimitExceeded``, each naming the file and the mend.
     """
@@ -121,11 +121,12 @@ def probe(path: Path, settings: Settings, audio_track: int = 0) -> Media:
     found = _open(path, sniffed)
     container = str(found["format"]["format_name"]).split(",")[0]
     _refuse_undubbable(path, found["streams"])
-    audio = [s for s in found["streams"] if s["codec_type"] == "audio"]
-    _refuse_track(path, audio, audio_track, settings)
-    track = audio[audio_track]
-    pictures = [s for s in found["streams"] if s["codec_type"] == "video" and not s["disposition"]["attached_pic"]]
-    picture = pictures[0] if pictures else None
+    audio, picture = _of_kind(found, "audio"), _moving(found)
+    if audio_track is not None:
+        tracks.refuse_unusable(path, audio, audio_track, settings)
+    track = picture if audio_track is None else audio[audio_track]
+    if track is None:
+        raise UnreadableMedia(f"{name(path)} has neither picture nor sound", hint=COPY_AGAIN)
 
     first_s = _number(found["format"].get("start_time"))
     claimed_s = _number(found["format"].get("duration"))
@@ -139,7 +140,7 @@ def probe(path: Path, settings: Settings, audio_track: int = 0) -> Media:
             raise truncated(path, claimed_s=claimed_s, decoded_s=there_s)
 
     end_s = first_s + claimed_s
-    if container in ESTIMATED or claimed_s == 0:
+    if container in ESTIMATED or claimed_s == 0 or (container == "matroska" and first_s > LEAD_S):
         end_s = first_s + readable_s(path, int(track["index"]), settings)
         _refuse_mp3_cut(path, container, claimed_s, end_s)
     picture_facts = None
@@ -163,7 +164,15 @@ def probe(path: Path, settings: Settings, audio_track: int = 0) -> Media:
         duration_s=round(end_s - origin_s, 6),
         lead_s=round(origin_s - first_s, 6),
         picture=picture_facts,
-        audio=tuple(_track(i, s, first_s, origin_s, container in CLAIMING) for i, s in enumerate(audio)),
+        audio=tuple(
+            tracks.track_of(
+                i,
+                stream,
+                round(_start(stream, first_s) - origin_s, 6),
+                _claimed_end_s(stream, origin_s) if container in CLAIMING else None,
+            )
+            for i, stream in enumerate(audio)
+        ),
         chapters=tuple(
             Chapter(
                 float(c["start_time"]) - origin_s, float(c["end_time"]) - origin_s, c.get("tags", {}).get("title", "")
@@ -214,30 +223,6 @@ def _refuse_undubbable(path: Path, streams: list[dict[str, Any]]) -> None:
             raise LimitExceeded(
                 f"{name(path)} claims a picture of {stream['width']}×{stream['height']}", hint="scale it down first"
             )
-
-
-def _refuse_track(path: Path, audio: list[dict[str, Any]], wanted: int, settings: Settings) -> None:
-    if not audio:
-        raise UnreadableMedia(f"{name(path)} has no audio track", hint="name a film or recording with sound")
-    if not 0 <= wanted < len(audio):
-        tracks = "; ".join(f"{i}: {_in_words(stream)}" for i, stream in enumerate(audio))
-        count = "1 audio track" if len(audio) == 1 else f"{len(audio)} audio tracks"
-        raise UnreadableMedia(
-            f"{name(path)} has {count}, none of them is number {wanted}",
-            hint=f"choose with --audio-track: {tracks}",
-        )
-    track = audio[wanted]
-    if "codec_name" not in track or track["codec_name"] in ("unknown", "none") or not int(track.get("channels", 0)):
-        raise UnreadableMedia(
-            f"audio track {wanted} of {name(path)} is in a format that cannot be decoded",
-            hint="convert it to AAC or WAV first",
-        )
-    if int(track["channels"]) > settings.max_channels:
-        raise LimitExceeded(
-            f"audio track {wanted} of {name(path)} has {track['channels']} channels, "
-            f"more than the {settings.max_channels} allowed",
-            hint="choose another with --audio-track, or raise SPEECHMILL_MAX_CHANNELS",
-        )
 
 
 def _refuse_long(path: Path, duration_s: float, settings: Settings) -> None:
@@ -297,40 +282,23 @@ def _picture_end_s(path: Path, stream: dict[str, Any], *, near_s: float) -> floa
     raise UnreadableMedia(f"the picture of {name(path)} cannot be read", hint=COPY_AGAIN)
 
 
-def _track(number: int, stream: dict[str, Any], first_s: float, origin_s: float, claiming: bool) -> AudioTrack:
-    tags = stream.get("tags", {})
-    end_s = _track_end_s(stream) if claiming else None
-    return AudioTrack(
-        number=number,
-        index=int(stream["index"]),
-        codec=stream.get("codec_name", "unknown"),
-        channels=int(stream.get("channels", 0)),
-        layout=stream.get("channel_layout", "").replace("unknown", ""),
-        rate_hz=int(stream.get("sample_rate", RATE_HZ)),
-        bits=int(stream.get("bits_per_raw_sample") or stream.get("bits_per_sample") or 0),
-        language=_language(tags.get("language", "")),
-        title=tags.get("title", tags.get("name", "")),
-        start_s=round(_start(stream, first_s) - origin_s, 6),
-        claimed_end_s=None if end_s is None else round(end_s - origin_s, 6),
-    )
-
-
-def _language(tag: str) -> str | None:
-    try:
-        return languages.canonical(tag) if tag else None
-    except UnsupportedLanguage:
-        return None
-
-
-def _in_words(stream: dict[str, Any]) -> str:
-    language = _language(stream.get("tags", {}).get("language", ""))
-    layout = stream.get("channel_layout") or f"{stream.get('channels', 0)} channels"
-    parts = (languages.name(language) if language else "", stream.get("codec_name", "unknown"), layout)
-    return " ".join(part for part in parts if part)
-
-
 def _start(stream: dict[str, Any], otherwise_s: float) -> float:
     return _number(stream.get("start_time"), otherwise_s)
+
+
+def _of_kind(found: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [stream for stream in found["streams"] if stream["codec_type"] == kind]
+
+
+def _moving(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The stream of the picture; cover art is none."""
+    pictures = [stream for stream in _of_kind(found, "video") if not stream["disposition"]["attached_pic"]]
+    return pictures[0] if pictures else None
+
+
+def _claimed_end_s(stream: dict[str, Any], origin_s: float) -> float | None:
+    end_s = _track_end_s(stream)
+    return None if end_s is None else round(end_s - origin_s, 6)
 
 
 def _track_end_s(stream: dict[str, Any]) -> float | None:

@@ -24,7 +24,8 @@ from tasks.media import ffmpeg as tool
 from tasks.media import packing
 from tasks.media.extraction import extract
 from tasks.media.packing import Dub, Packed, Subtitle, pack
-from tasks.media.probing import AudioTrack, Media, Picture, probe
+from tasks.media.probing import Media, Picture, probe
+from tasks.media.tracks import AudioTrack
 
 Make = Callable[..., Path]
 Inputs = Callable[..., list[str]]
