@@ -149,7 +149,7 @@ def pack(
         [packing.Dub(dub.language, staging / names.of(dub.language, "m4a")) for dub in dubs],
         [
             packing.Subtitle(language, staging / names.of(language, "srt"))
-            for language in dict.fromkeys([*(dub.language for dub in dubs), request.language])
+            for language in (*(dub.language for dub in dubs), request.language)
         ],
         staging / names.film,
     )

@@ -64,14 +64,11 @@ def translated(place: Workplace, request: DubbingRequest, script: SourceScript, 
             for line in script.lines
         ]
         repairs = read.repairs
-    elif language == request.language:
-        lines = list(script.lines)
     else:
         assert crew.translates is not None
         lines = translating.translate(place, script.lines, crew.translates, request.language, language, glossary)
-    if language != request.language:
-        sources = {line.id: line.text for line in script.lines}
-        place.catalog.put_lines(place.job, language, lines, sources=sources)
+    sources = {line.id: line.text for line in script.lines}
+    place.catalog.put_lines(place.job, language, lines, sources=sources)
     kept = [stored.line for stored in place.catalog.lines(place.job, language)]
     return Version(language, tuple(kept), repairs)
 

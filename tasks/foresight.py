@@ -30,6 +30,12 @@ def look_at_film(request: DubbingRequest, settings: Settings) -> None:
     """Refuse a dub whose source is no film or recording, whose texts cannot be read, or that has a translation into a
     language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but for the source. Raises
     ``BadInput``."""
+    if request.language in request.targets:
+        spoken = languages.name(request.language)
+        raise BadInput(
+            f"the film is taken to be in {spoken}, and is to be dubbed into {spoken}",
+            hint="say by --from what is spoken in it, or choose another language by --to",
+        )
     sources.look(request.source, settings)
     if _is_here(request.source):
         originals.track_of(Path(request.source), request, settings)

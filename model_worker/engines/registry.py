@@ -45,9 +45,7 @@ class Needs:
         return cls(
             transcribe=frozenset() if request.script else frozenset({request.language}),
             translate=frozenset(
-                (request.language, target)
-                for target in request.targets
-                if target not in request.translations and target != request.language
+                (request.language, target) for target in request.targets if target not in request.translations
             ),
             speak=frozenset(request.targets),
         )

@@ -80,3 +80,12 @@ def test_slides_without_sound_are_narrated(speechmill: Speechmill, films: Path, 
     told = speechmill("dub", films / "slides.mp4", "--to", "es", "--engine", "rehearsal", "--no-prefect")
     assert told.code == 3
     assert "--script" in told.err
+
+
+def test_a_film_is_not_dubbed_into_the_language_it_is_in(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:
+    """Its transcript and its dub would have one name, and most likely somebody forgot to say --from."""
+    ran = speechmill("dub", folder / "talk.mp4", "--to", "en", "--out", tmp_path / "out", "--no-prefect")
+    assert ran.code == 3
+    assert "English" in ran.err
+    assert "--from" in ran.err
+    assert not (tmp_path / "out").exists()
