@@ -18,7 +18,7 @@ class DubbingRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(title="Source", description="Path or s3:// address of the film or recording", min_length=1)
+    source: str = Field(title="Source", description="Path or s3:// or https:// address of a film", min_length=1)
     targets: tuple[str, ...] = Field(
         title="Into",
         description="Languages to dub into, as BCP-47 tags: es, pt-BR",

@@ -49,7 +49,7 @@ class SourceScript:
 
 def take_in(place: Workplace, request: DubbingRequest) -> Original:
     """Probe and decode the source, and find where somebody speaks."""
-    with place.stages("fetch") if request.source.startswith(sources.S3) else nullcontext():
+    with place.stages("fetch") if "://" in request.source else nullcontext():
         source = sources.find(request.source, place.settings)
     with place.stages("probe"), source.called():
         chosen = track_of(source.path, request, place.settings)

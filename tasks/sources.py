@@ -1,29 +1,33 @@
-"""Where a source is: a file of this machine, or an object in S3 that is fetched once. What the object is called is for
-people; the name of the file that it is fetched to is ours."""
+"""Where a source is: a file of this machine, or what lies in S3 or at an address of the web, and is fetched once. What
+it is called there is for people; the name of the file that it is fetched to is ours."""
 
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, DiskFull, LimitExceeded, SpeechmillError, UnreadableMedia
-from speechmill.recipes import digest_of_json
+from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from storage.caches import Cache
 from storage.objects import ObjectStore, StoredObject
 from storage.scratch import Scratch
 from storage.stores import object_store
+from tasks.documents import web
+from tasks.media.naming import called
 
-S3 = "s3://"
+S3, HTTPS = "s3://", "https://"
 ENDING = re.compile(r"\.[a-z0-9]{1,8}")  # of a key, by which readers of documents tell formats apart
+LOOK_S = 60.0  # within which a server must say what it has
 SPARE_BYTES = 1 << 30  # left free on the disk beside what is fetched
 
 
@@ -53,36 +57,53 @@ def look(source: str, settings: Settings) -> None:
     """Refuse, before any work, an address that cannot be read from, and an object that is not there or too large."""
     if source.startswith(S3):
         _found(source, settings)
+    elif source.startswith(HTTPS):
+        _answered(source, settings)
     elif "://" in source:
-        raise BadInput(f"{source} cannot be read from", hint="name a file of this machine, or s3://bucket/key")
+        raise BadInput(
+            f"{source} cannot be read from", hint="name a file of this machine, or an s3:// or https:// address"
+        )
 
 
 def find(source: str, settings: Settings) -> Source:
-    """The file of a source, fetched where it is in S3; it stays as long as this process, and in the cache after it.
+    """The file of a source, fetched where it is elsewhere; it stays as long as this process, and in the cache after it.
 
     Raises as ``look`` does, and ``DiskFull`` before a download that would fill the disk.
     """
-    if not source.startswith(S3):
-        look(source, settings)
-        return Source(Path(source), Path(source).name)
-    objects, found = _found(source, settings)
-    name = found.key.rpartition("/")[2]
-    ending = ENDING.fullmatch(Path(name).suffix.lower())
-    ours = digest_of_json([settings.s3_endpoint_url, source, found.etag, found.size_bytes]) + (
-        ending[0] if ending else ""
-    )
+    name = called(source)
+    if source.startswith(S3):
+        objects, found = _found(source, settings)
+        marks: list[Json] = [settings.s3_endpoint_url, source, found.etag, found.size_bytes]
+        return Source(_cached(name, marks, found.size_bytes, partial(objects.get_file, found.key), settings), name)
+    look(source, settings)
+    if not source.startswith(HTTPS):
+        return Source(Path(source), name)
+    reply = _answered(source, settings)
+    told = [reply.headers.get(mark, "") for mark in ("etag", "last-modified")]
+    # What says nothing of its version is fetched each time.
+    marks = [source, *told, reply.length_bytes] if any(told) else [source, secrets.token_hex(8)]
 
     def fetch(out: Path) -> None:
+        web.fetch(source, most_bytes=settings.max_source_bytes, deadline_s=settings.tool_timeout_s, into=out)
+
+    return Source(_cached(name, marks, reply.length_bytes or 0, fetch, settings), name)
+
+
+def _cached(name: str, marks: list[Json], size_bytes: int, fetch: Callable[[Path], None], settings: Settings) -> Path:
+    """The file of an object that ``marks`` tell from every other, fetched where it is not here."""
+    ending = ENDING.fullmatch(Path(name).suffix.lower())
+    ours = digest_of_json(marks) + (ending[0] if ending else "")
+
+    def fetched(out: Path) -> None:
         free_bytes = shutil.disk_usage(out.parent).free
-        if free_bytes < found.size_bytes + SPARE_BYTES:
+        if free_bytes < size_bytes + SPARE_BYTES:
             raise DiskFull(
-                f"{name} has {found.size_bytes / 2**30:.1f} GiB, and {free_bytes / 2**30:.1f} GiB are free here",
+                f"{name} has {size_bytes / 2**30:.1f} GiB, and {free_bytes / 2**30:.1f} GiB are free here",
                 hint="free some space and run the same command again",
             )
-        objects.get_file(found.key, out)
+        fetch(out)
 
-    path = _cache(settings.cache, settings.scratch, settings.cache_bytes).path(ours, fetch)
-    return Source(path, name)
+    return _cache(settings.cache, settings.scratch, settings.cache_bytes).path(ours, fetched)
 
 
 def at_hand(request: Request, settings: Settings) -> Request:
@@ -99,6 +120,16 @@ def at_hand(request: Request, settings: Settings) -> Request:
             for tag, file in request.translations.items()
         }
     return request.model_copy(update=update)
+
+
+def _answered(source: str, settings: Settings) -> web.Reply:
+    """What a server says of an address before it sends the body."""
+    if not settings.allow_https:
+        raise BadInput(
+            f"{source[:200]} is an address, and the settings allow only files and s3://",
+            hint="set SPEECHMILL_ALLOW_HTTPS=1, or download it and name the file",
+        )
+    return web.fetch(source, most_bytes=settings.max_source_bytes, deadline_s=LOOK_S, whole=False)
 
 
 def _found(source: str, settings: Settings) -> tuple[ObjectStore, StoredObject]:

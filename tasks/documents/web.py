@@ -12,13 +12,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from speechmill.errors import BadInput, LimitExceeded, Unavailable
+from speechmill.errors import BadInput, LimitExceeded, Unavailable, from_os_error
 
 CONNECT_S = 15.0
+SILENT_S = 60.0  # a server that sends nothing for so long has gone
 MOST_REDIRECTS = 5
 PIECE_BYTES = 64 * 1024
 AGENT = "speechmill"
@@ -32,6 +37,12 @@ class Reply:
     body: bytes
     address: str  # after redirects
     headers: Mapping[str, str] = field(default_factory=dict)  # names in small letters
+
+    @property
+    def length_bytes(self) -> int | None:
+        """Of the whole body, as the server says; ``None`` where it does not."""
+        said = self.headers.get("content-length", "")
+        return int(said) if said.isdecimal() and "transfer-encoding" not in self.headers else None
 
 
 class _Plain(http.client.HTTPConnection):
@@ -58,20 +69,20 @@ class _Encrypted(http.client.HTTPSConnection):
             raise
 
 
-def fetch(url: str, *, most_bytes: int, deadline_s: float) -> Reply:
-    """What a public ``https://`` address gives, redirects followed; each of them is checked like the first.
+def fetch(url: str, *, most_bytes: int, deadline_s: float, into: Path | None = None, whole: bool = True) -> Reply:
+    """What a public ``https://`` address gives, redirects followed; each of them is checked like the first. The body is
+    written to the file ``into``, where one is named; it is not asked for where the answer need not be ``whole``.
 
-    Raises ``BadInput`` for another scheme, a private address or an answer that is no document, ``LimitExceeded``, and
-    ``Unavailable`` for a server that does not answer.
+    Raises ``BadInput`` for another scheme, a private address or a status that is no success, ``LimitExceeded``, and
+    ``Unavailable`` for a server that does not answer, or not to its end.
     """
     until = time.monotonic() + deadline_s
     for _ in range(MOST_REDIRECTS + 1):
         parts = _split(url)
         if parts.scheme != "https":
             raise BadInput(f"{url[:200]} is not an https address", hint="only https:// is fetched")
-        reply = exchange(
-            "GET", url, most_bytes=most_bytes, deadline_s=max(0.1, until - time.monotonic()), public_only=True
-        )
+        left_s = max(0.1, until - time.monotonic())
+        reply = exchange("GET", url, most_bytes=most_bytes, deadline_s=left_s, public_only=True, into=into, whole=whole)
         if reply.status in (301, 302, 303, 307, 308) and "location" in reply.headers:
             url = urljoin(url, reply.headers["location"])
             continue
@@ -92,8 +103,11 @@ def exchange(
     most_bytes: int,
     deadline_s: float,
     public_only: bool = False,
+    into: Path | None = None,
+    whole: bool = True,
 ) -> Reply:
-    """One request and its answer, whatever its status. Raises ``Unavailable`` where none comes by the deadline."""
+    """One request and its answer, whatever its status; the body of a success goes to the file ``into``. Raises
+    ``Unavailable`` where no answer, or not all of it, comes by the deadline."""
     parts = _split(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme not in ("http", "https") or not host:
@@ -120,18 +134,27 @@ def exchange(
         sent = {"User-Agent": AGENT, "Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
         connection.connect()
         open_socket.append(connection.sock)
-        connection.sock.settimeout(deadline_s)
+        connection.sock.settimeout(min(SILENT_S, deadline_s))
         connection.request(method, target, body=body, headers=sent)
         response = connection.getresponse()
-        data = bytearray()
-        while piece := response.read1(PIECE_BYTES):
-            data += piece
-            if len(data) > most_bytes:
-                raise LimitExceeded(f"{host} sends more than {most_bytes // 2**20} MiB", hint="check the address")
-        if late.is_set():
-            raise TimeoutError
         found = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, bytes(data), url, found)
+        reply = Reply(response.status, b"", url, found)
+        if response.status == 200 and (reply.length_bytes or 0) > most_bytes:
+            raise LimitExceeded(f"{host} sends more than {most_bytes // 2**20} MiB", hint="check the address")
+        if not whole:
+            return reply
+        with _body(into if response.status == 200 else None) as body_there:
+            came = 0
+            while piece := response.read1(PIECE_BYTES):
+                came += len(piece)
+                if came > most_bytes:
+                    raise LimitExceeded(f"{host} sends more than {most_bytes // 2**20} MiB", hint="check the address")
+                _write(body_there, piece)
+            if late.is_set():
+                raise TimeoutError
+            if reply.length_bytes is not None and came < reply.length_bytes:
+                raise ConnectionError(f"it ended after {came} of {reply.length_bytes} bytes")
+            return replace(reply, body=body_there.getvalue() if isinstance(body_there, BytesIO) else b"")
     except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
         slow = late.is_set() or isinstance(error, TimeoutError)
         what = f"did not answer within {deadline_s:.0f} s" if slow else f"cannot be reached ({_cause(error)})"
@@ -139,6 +162,23 @@ def exchange(
     finally:
         alarm.cancel()
         connection.close()
+
+
+@contextmanager
+def _body(into: Path | None) -> Iterator[BinaryIO]:
+    """Where the body of an answer is put: a file, or memory."""
+    if into is None:
+        yield BytesIO()
+        return
+    with into.open("wb") as file:
+        yield file
+
+
+def _write(body: BinaryIO, piece: bytes) -> None:
+    try:
+        body.write(piece)
+    except OSError as error:  # ours, not the server's
+        raise from_os_error(error) from error
 
 
 def _split(url: str) -> SplitResult:
@@ -160,7 +200,7 @@ def _resolved(host: str, port: int, *, public_only: bool) -> str:
         raise Unavailable(f"there is no host {host}", hint="check the address and the network") from None
     addresses = [str(entry[4][0]) for entry in found]
     if public_only and not all(is_public(address) for address in addresses):
-        raise BadInput(f"{host} is an address of a private network", hint="save the page and give the file")
+        raise BadInput(f"{host} is an address of a private network", hint="save it, and give the file")
     return addresses[0]
 
 

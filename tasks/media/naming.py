@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from speechmill.requests import DubbingRequest
 from tasks.media.shelf import Claim
@@ -32,7 +33,7 @@ class Names:
 
     @classmethod
     def of_dubbing(cls, request: DubbingRequest) -> Names:
-        return cls(safe_stem(Path(request.source)), request.language, request.targets)
+        return cls(safe_stem(Path(called(request.source))), request.language, request.targets)
 
     def of(self, language: str, ending: str) -> str:
         return f"{self.stem}.{language}.{ending}"
@@ -58,6 +59,13 @@ class Names:
 
     def claim(self, request: DubbingRequest, job: str = "") -> Claim:
         return Claim(job, request.source, self.targets, Path(self.film).stem, self.of_the_original)
+
+
+def called(source: str) -> str:
+    """What people call a source: the name of its file, wherever that is. An address has more behind its path."""
+    parts = urlsplit(source) if source.startswith("https://") else None
+    path = source if parts is None else unquote(parts.path)
+    return path.rstrip("/").rpartition("/")[2] or (parts.hostname if parts else None) or source
 
 
 def safe_stem(path: Path) -> str:
