@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +30,16 @@ def complain(error: SpeechmillError) -> int:
 def interrupted() -> int:
     click.echo("speechmill: interrupted; run the same command again to go on from here", err=True)
     return EXIT_INTERRUPTED
+
+
+@contextmanager
+def ends_in_order() -> Iterator[None]:
+    """A service that SIGTERM, by which containers are stopped, ends as Ctrl-C does: what it holds it gives back."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def unplanned() -> SpeechmillError:

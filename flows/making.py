@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flows.endings import EXIT_REVIEW
+from flows.endings import EXIT_REVIEW, ends_in_order
 from speechmill.errors import BadInput
 
 OPTIONS = {"source": "SOURCE", "targets": "--to", "translations": "--translation", "engines": "--engine"}
@@ -43,15 +44,22 @@ def _files_by_language(_: click.Context, __: click.Parameter, values: tuple[str,
     return found
 
 
-def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that every command with a delivery has."""
+def _delivers(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with a delivery: its options, and that SIGTERM stops its job as Ctrl-C does."""
+
+    @wraps(command)
+    def stoppable(**asked: Any) -> Any:
+        with ends_in_order():
+            return command(**asked)
+
+    made: Callable[..., Any] = stoppable
     for option in (
         click.option("--no-prefect", is_flag=True, help="Run without any Prefect server."),
         click.option("--strict", is_flag=True, help="Exit 5 when lines need a person."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
     ):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 @click.command()
@@ -94,7 +102,7 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["transcript", "translation", "final"]),
     help="What a person is to approve in the Prefect UI before the job goes on; repeatable.",
 )
-@_result_options
+@_delivers
 def dub(as_json: bool, strict: bool, no_prefect: bool, **asked: Any) -> int:
     """Dub a film, clip or recording."""
     click.echo(f"speechmill: dubbing {asked['source']} into {', '.join(asked['targets'])}", err=True)
@@ -167,7 +175,7 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
     type=click.Choice(["script", "final"]),
     help="What a person is to approve in the Prefect UI before the job goes on; repeatable.",
 )
-@_result_options
+@_delivers
 def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **asked: Any) -> int:
     """Make an episode from a document, an address or a script."""
     click.echo(f"speechmill: making an episode of {asked['source']}", err=True)
@@ -206,7 +214,7 @@ def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **aske
 @click.option("--language", metavar="LANG", help="Language of documents that do not say.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
 @click.option("--out", metavar="DIR", default="out", help="Folder in which each episode gets one; default ./out.")
-@_result_options
+@_delivers
 def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: float, out: str, **asked: Any) -> int:
     """Make one episode of what is new in a folder of documents, each a chapter."""
     click.echo(f"speechmill: looking for new documents in {folder}", err=True)
@@ -228,7 +236,7 @@ def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: 
 @click.command()
 @click.argument("job_id", metavar="ID")
 @click.argument("line_ids", metavar="[LINE]...", nargs=-1)
-@_result_options
+@_delivers
 def retake(job_id: str, line_ids: tuple[str, ...], as_json: bool, strict: bool, no_prefect: bool) -> int:
     """Render again what is stale, or the named lines, and all that follows from it."""
     click.echo(f"speechmill: rendering {job_id} again", err=True)

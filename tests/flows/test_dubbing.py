@@ -175,7 +175,7 @@ def test_the_same_command_again_makes_nothing_anew(speechmill: Speechmill, folde
     assert sum(stage["reused"] for stage in again.report["stages"]) > 10
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_is_gone_on_with_by_the_same_command(
     speechmill: Speechmill, folder: Path, tmp_path: Path, sign: signal.Signals
 ) -> None:
@@ -192,9 +192,11 @@ def test_a_stopped_run_is_gone_on_with_by_the_same_command(
     running.send_signal(sign)
     _, err = running.communicate(timeout=60)
     assert not (out / "report.json").exists()
-    if sign is signal.SIGINT:
+    if sign is not signal.SIGKILL:
         assert running.returncode == 130
         assert "same command" in err
+        [stopped] = json.loads(speechmill("jobs", "--json").out)["jobs"]
+        assert stopped["state"] == "cancelled"
     again = speechmill(*command)
     assert again.code == 0, again.err
     assert again.report["work"]["speak_calls"] == 0
