@@ -11,29 +11,27 @@ from collections.abc import Sequence
 import click
 
 from flows import looking, making, production
-from flows.endings import complain, interrupted, unplanned
+from flows.endings import complain, interrupted, misused, unplanned
 from speechmill import __version__
 from speechmill.errors import SpeechmillError, from_os_error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every ending is an exit code and at most one line on stderr."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in typed
     try:
-        code = cli.main(args=arguments, prog_name="speechmill", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = interrupted()
+        code = cli.main(args=typed, prog_name="speechmill", standalone_mode=False)
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "speechmill"
-        click.echo(f"speechmill: error[usage]: {error.format_message().rstrip('.')}; see `{command} --help`", err=True)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        code = interrupted()
+        code = misused(error, typed, as_json=as_json)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        code = interrupted(as_json=as_json)
     except SpeechmillError as error:
-        code = complain(error)
+        code = complain(error, as_json=as_json)
     except OSError as error:
-        code = complain(from_os_error(error))
+        code = complain(from_os_error(error), as_json=as_json)
     except Exception:
-        code = complain(unplanned())
+        code = complain(unplanned(), as_json=as_json)
     sys.stdout.flush()
     sys.exit(code or 0)
 

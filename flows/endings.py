@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,17 +20,43 @@ EXIT_REVIEW = 5
 EXIT_INTERRUPTED = 130
 
 
-def complain(error: SpeechmillError) -> int:
+def complain(error: SpeechmillError, *, as_json: bool = False) -> int:
+    """Say what went wrong, in one line on stderr, and as an object on stdout where one was asked for."""
     from speechmill.logs import redacted
 
-    line = " ".join(f"speechmill: error[{error.code}]: {error}".split())
-    click.echo(redacted(line), err=True)
+    message, hint = (redacted(" ".join(said.split())) for said in (error.message, error.hint))
+    click.echo(f"speechmill: error[{error.code}]: {message}{f'; {hint}' if hint else ''}", err=True)
+    if as_json:
+        _say_json(error.code, message, hint)
     return error.exit_code
 
 
-def interrupted() -> int:
-    click.echo("speechmill: interrupted; run the same command again to go on from here", err=True)
+def misused(error: click.ClickException, arguments: Sequence[str], *, as_json: bool = False) -> int:
+    """Say what was typed wrong; without anything typed, what there is."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return error.exit_code
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "speechmill"
+    message, hint = error.format_message().rstrip("."), f"see `{command} --help`"
+    file = next((given for given in arguments if given.startswith("-") and Path(given).exists()), None)
+    if isinstance(error, click.exceptions.NoSuchOption) and file is not None:
+        hint = f"if you mean the file, call it ./{file}"
+    click.echo(f"speechmill: error[usage]: {message}; {hint}", err=True)
+    if as_json:
+        _say_json("usage", message, hint)
+    return error.exit_code
+
+
+def interrupted(*, as_json: bool = False) -> int:
+    message, hint = "interrupted", "run the same command again to go on from here"
+    click.echo(f"speechmill: {message}; {hint}", err=True)
+    if as_json:
+        _say_json("interrupted", message, hint)
     return EXIT_INTERRUPTED
+
+
+def _say_json(code: str, message: str, hint: str) -> None:
+    click.echo(json.dumps({"error": {"code": code, "message": message, "hint": hint}}, ensure_ascii=False))
 
 
 @contextmanager

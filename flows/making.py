@@ -12,36 +12,8 @@ from typing import Any
 import click
 
 from flows.endings import EXIT_REVIEW, ends_in_order
-from speechmill.errors import BadInput
-
-OPTIONS = {"source": "SOURCE", "targets": "--to", "translations": "--translation", "engines": "--engine"}
-"""Fields of requests that are not called as their options are."""
-
-
-def _engines(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """``--engine NAME`` for every ability, ``--engine ABILITY=NAME`` for one."""
-    from speechmill.abilities import Ability
-
-    chosen: dict[str, str] = {}
-    for value in values:
-        ability, separator, name = value.partition("=")
-        if not separator:
-            chosen = {**dict.fromkeys(Ability, value), **chosen}
-        elif ability in list(Ability):
-            chosen[ability] = name
-        else:
-            raise click.BadParameter(f"“{ability}” is not an ability; choose one of {', '.join(Ability)}")
-    return chosen
-
-
-def _files_by_language(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for value in values:
-        language, separator, file = value.partition("=")
-        if not separator or not file:
-            raise click.BadParameter(f"“{value}” should be LANG=FILE, such as es=talk.es.srt")
-        found[language] = file
-    return found
+from flows.options import engines, files_by_language, refuse_missing, validated
+from speechmill.errors import UnreadableDocument
 
 
 def _delivers(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,22 +39,22 @@ def _delivers(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--to", "targets", multiple=True, required=True, metavar="LANG", help="Language to dub into; repeatable.")
 @click.option("--from", "language", default="en", show_default=True, metavar="LANG", help="Language of the source.")
 @click.option(
-    "--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine, or ABILITY=NAME; repeatable."
+    "--engine", "engines", multiple=True, metavar="NAME", callback=engines, help="Engine, or ABILITY=NAME; repeatable."
 )
 @click.option(
     "--audio-track",
-    type=int,
+    type=click.IntRange(min=0),
     metavar="N",
     help="Which audio track is dubbed, from 0; else the first that is marked as the language of --from.",
 )
-@click.option("--speakers", type=int, metavar="N", help="How many people speak, if you know.")
+@click.option("--speakers", type=click.IntRange(min=1), metavar="N", help="How many people speak, if you know.")
 @click.option("--script", metavar="FILE", help="Transcript (SRT/VTT): nothing is transcribed.")
 @click.option(
     "--translation",
     "translations",
     multiple=True,
     metavar="LANG=FILE",
-    callback=_files_by_language,
+    callback=files_by_language,
     help="Translation (SRT/VTT): nothing is translated; repeatable.",
 )
 @click.option("--glossary", metavar="FILE.csv", help="Terms: source, target, spoken form, language of the target.")
@@ -105,26 +77,14 @@ def _delivers(command: Callable[..., Any]) -> Callable[..., Any]:
 @_delivers
 def dub(as_json: bool, strict: bool, no_prefect: bool, **asked: Any) -> int:
     """Dub a film, clip or recording."""
-    click.echo(f"speechmill: dubbing {asked['source']} into {', '.join(asked['targets'])}", err=True)
+    refuse_missing(asked)
     from speechmill.requests import DubbingRequest
 
     request = validated(DubbingRequest, asked)
+    click.echo(f"speechmill: dubbing {request.source} into {', '.join(request.targets)}", err=True)
     from flows.start import start_dubbing
 
     return _finish(start_dubbing(request, prefect=not no_prefect), as_json=as_json, strict=strict)
-
-
-def validated(kind: Any, asked: dict[str, Any]) -> Any:
-    """What was asked, as a request of its kind; options that were not given are left out."""
-    from pydantic import ValidationError
-
-    try:
-        return kind.model_validate({name: value for name, value in asked.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        option = OPTIONS.get(name) or f"--{name.replace('_', '-')}"
-        raise BadInput(f"{option}: {first['msg'].lower()}", hint="see the command's --help") from None
 
 
 def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
@@ -149,7 +109,9 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
 @click.option("--cast", metavar="FILE", help="cast.toml: who speaks with which voice.")
 @click.option("--lexicon", metavar="FILE", help="CSV: term, how it is said, language if only there.")
 @click.option("--show", metavar="FILE", help="show.toml: the show that the episode belongs to.")
-@click.option("--minutes", type=float, metavar="N", help="Length that the episode is to have.")
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), metavar="N", help="Length that the episode is to have."
+)
 @click.option("--seats", is_flag=True, default=None, help="Seat the speakers from left to right, in stereo.")
 @click.option("--intro", metavar="FILE", help="Music before the first word, or “simple” for one made here.")
 @click.option("--bed", metavar="FILE", help="Music under the speech, or “simple” for one made here.")
@@ -161,12 +123,12 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
     show_default=True,
     help="Where the episode says that its voices are made.",
 )
-@click.option("--m4a", "mp4", flag_value="m4a", help="Leave an M4A with chapters as well.")
-@click.option("--m4b", "mp4", flag_value="m4b", help="Leave an audiobook with chapters as well.")
+@click.option("--m4a", is_flag=True, help="Leave an M4A with chapters as well.")
+@click.option("--m4b", is_flag=True, help="Leave an audiobook with chapters as well.")
 @click.option("--stems", is_flag=True, default=None, help="Leave a FLAC of each speaker alone as well.")
 @click.option("--again", is_flag=True, help="Make another episode of what the show has one of already.")
 @click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
-@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=engines, help="Engine that speaks.")
 @click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")
 @click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
 @click.option(
@@ -176,17 +138,21 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
     help="What a person is to approve in the Prefect UI before the job goes on; repeatable.",
 )
 @_delivers
-def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **asked: Any) -> int:
+def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, m4a: bool, m4b: bool, **asked: Any) -> int:
     """Make an episode from a document, an address or a script."""
-    click.echo(f"speechmill: making an episode of {asked['source']}", err=True)
+    if m4a and m4b:
+        raise click.UsageError("--m4a and --m4b: an episode has one of them")
+    asked["mp4"] = "m4a" if m4a else "m4b" if m4b else None
+    refuse_missing(asked, source=UnreadableDocument)
     from speechmill.episodes import PodcastRequest
 
     request = validated(PodcastRequest, asked)
+    click.echo(f"speechmill: making an episode of {request.source}", err=True)
     if preview:
         from speechmill.settings import settings
         from tasks.manuscripts import previewed
 
-        click.echo(previewed(request, settings()))
+        click.echo(previewed(request, settings(), as_json=as_json))
         return 0
     from flows.start import start_podcast
 
@@ -212,15 +178,15 @@ def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, **aske
     help="Whether one voice reads, or two share the text.",
 )
 @click.option("--language", metavar="LANG", help="Language of documents that do not say.")
-@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=_engines, help="Engine that speaks.")
+@click.option("--engine", "engines", multiple=True, metavar="NAME", callback=engines, help="Engine that speaks.")
 @click.option("--out", metavar="DIR", default="out", help="Folder in which each episode gets one; default ./out.")
 @_delivers
 def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: float, out: str, **asked: Any) -> int:
     """Make one episode of what is new in a folder of documents, each a chapter."""
-    click.echo(f"speechmill: looking for new documents in {folder}", err=True)
     from speechmill.episodes import PodcastRequest
 
     request = validated(PodcastRequest, {"source": folder, **asked})
+    click.echo(f"speechmill: looking for new documents in {folder}", err=True)
     from flows.digesting import start_digest
 
     outcome = start_digest(request, minutes, Path(out), prefect=not no_prefect)

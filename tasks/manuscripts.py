@@ -31,7 +31,7 @@ from tasks.episode import membership
 from tasks.episode.shows import Show, read_show
 from tasks.recording import keep_script
 from tasks.scriptwriting.keeping import is_script, read_script
-from tasks.scriptwriting.preview import preview
+from tasks.scriptwriting.preview import preview, preview_json
 from tasks.scriptwriting.writing import SPEAKERS, write_script
 from tasks.text.lexicons import Lexicon, read_lexicon
 from tasks.workplace import Workplace, artifact_store, open_catalog
@@ -168,12 +168,12 @@ def _lexicon(request: PodcastRequest, show: Show | None) -> Lexicon:
     return read_lexicon(Path(request.lexicon)).over(usual) if request.lexicon else usual
 
 
-def previewed(request: PodcastRequest, settings: Settings) -> str:
-    """What would be read aloud, and what is skipped and why, for a person. Nothing is made, but what a language model
-    answered is kept for the episode. Refuses what the run would refuse."""
+def previewed(request: PodcastRequest, settings: Settings, *, as_json: bool = False) -> str:
+    """What would be read aloud, and what is skipped and why: for a person, or as a JSON object. Nothing is made, but
+    what a language model answered is kept for the episode. Refuses what the run would refuse."""
     profile(request.profile)
     with closing(open_catalog(settings)) as catalog:
-        document, script, _ = written(request, settings, artifact_store(settings, catalog))
+        document, script, lexicon = written(request, settings, artifact_store(settings, catalog))
     crew = choose(Needs(speak=frozenset({script.language})), settings, request.engines)
     casting.foresee(casting.speakers_of(script), script.language, crew, script.speakers)
-    return preview(document, script)
+    return preview_json(document, script, lexicon) if as_json else preview(document, script)

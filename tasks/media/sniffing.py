@@ -97,7 +97,8 @@ def sniff(path: Path, *, most_bytes: int) -> Sniffed:
     except BadInput:
         raise
     except FileNotFoundError:
-        raise UnreadableMedia(f"there is no file {name(path)}", hint="check the name and the folder") from None
+        where = _printable(str(path.absolute()))
+        raise UnreadableMedia(f"there is no file {where}", hint="check the name and the folder") from None
     except PermissionError:
         raise UnreadableMedia(f"{name(path)} may not be read", hint="allow reading it (chmod +r)") from None
     except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte in it
@@ -107,7 +108,11 @@ def sniff(path: Path, *, most_bytes: int) -> Sniffed:
 
 def name(path: Path) -> str:
     """The file's name for a message of one line: what cannot be printed is escaped."""
-    shown = os.fsencode(path.name or str(path)).decode("utf-8", "backslashreplace")
+    return _printable(path.name or str(path))
+
+
+def _printable(text: str) -> str:
+    shown = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from speechmill.episodes import EpisodeScript
 from tasks.documents.blocks import Document
+from tasks.scriptwriting.keeping import script_json
+from tasks.text.lexicons import Lexicon
 
 
 def preview(document: Document | None, script: EpisodeScript) -> str:
     """The script as a person reads it: chapters, lines with their speaker, spoken forms where they differ, and after
     them everything that is not heard. ``document`` is None for a script that a person wrote."""
     return "\n".join(_lines(document, script)) + "\n"
+
+
+def preview_json(document: Document | None, script: EpisodeScript, lexicon: Lexicon) -> str:
+    """The same for machines: the script as an episode leaves it, and how it came to be, with what is left out."""
+    source = document and {
+        "name": document.name,
+        "language": document.language,
+        "blocks": len(document.blocks),
+        "characters": len(document.text),
+    }
+    body = json.loads(script_json(script, lexicon))
+    writing = body.pop("writing", None) or script.writing.model_dump(mode="json")
+    return json.dumps({"document": source, "script": body, "writing": writing}, ensure_ascii=False)
 
 
 def _lines(document: Document | None, script: EpisodeScript) -> Iterator[str]:

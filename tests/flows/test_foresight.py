@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from flows.making import validated
 from flows.start import start_dubbing, start_podcast
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput
@@ -44,7 +43,7 @@ def refused(start: Callable[..., object], request: DubbingRequest | PodcastReque
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"source": "missing.mp4"}, "there is no file missing.mp4"),
+        ({"source": "missing.mp4"}, "missing.mp4; check the name"),
         ({"source": "text.mp4"}, "text.mp4 is a text, not media"),
         ({"bed": "text.mp4"}, "--bed: text.mp4 is a text, not media"),
         ({"script": "missing.srt"}, "missing.srt"),
@@ -79,10 +78,3 @@ def test_a_dub_is_refused_before_any_work(here: Path, asked: dict[str, Any], wor
 def test_an_episode_is_refused_before_any_work(here: Path, asked: dict[str, Any], words: str) -> None:
     request = PodcastRequest.model_validate({"source": "note.md", **asked})
     assert words in refused(start_podcast, request, here)
-
-
-def test_an_option_that_is_wrong_is_called_as_it_is_written() -> None:
-    with pytest.raises(BadInput, match="--audio-track: input should be greater"):
-        validated(DubbingRequest, {"source": "talk.mp4", "targets": ("es",), "audio_track": -1})
-    with pytest.raises(BadInput, match="--to: "):
-        validated(DubbingRequest, {"source": "talk.mp4", "targets": ()})
