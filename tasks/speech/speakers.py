@@ -1,7 +1,7 @@
 """Who speaks: lines get the labels of their speakers, and speakers the pitch that they were measured with.
 
-What a script says of its speakers stands; then only the pitch is measured. Else lines are grouped by how their voices
-sound: their pitch, and the average spectrum of what is voiced.
+What a script says of its speakers stands; where it names all, only the pitch is measured. Else lines are grouped by how
+their voices sound: their pitch, and the average spectrum of what is voiced.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count as numbers
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechmill.lines import RATE_HZ, Line
+from speechmill.lines import RATE_HZ, Doubt, Line
 from speechmill.recipes import Recipe
 from speechmill.voices import Speaker
 from storage.artifacts import ArtifactStore
@@ -58,15 +59,17 @@ def label(
 
     ``count`` is how many speak, where somebody knows it; else as many as are clearly apart, which may well be one.
     """
-    named_before = any(line.speaker for line in lines)
-    if named_before or count == 1:
+    named = [line.speaker for line in lines]
+    # Who makes a sound is nobody's line.
+    unknown = [line for line in lines if not line.speaker and Doubt.SOUND_EFFECT not in line.doubts]
+    if (any(named) and not unknown) or count == 1:
         labels = filled([line.speaker for line in lines])
         chosen = some_of_each(labels)
         prints = _measured([lines[index] for index in chosen], source, store)
         speakers = facts([labels[index] for index in chosen], prints)
     else:
         prints = _measured(lines, source, store)
-        labels = in_order(grouped([p.shape for p in prints], count))
+        labels = in_part(named, grouped([p.shape for p in prints], count))
         speakers = facts(labels, prints)
     return [replace(line, speaker=name) for line, name in zip(lines, labels, strict=True)], speakers
 
@@ -100,10 +103,21 @@ def filled(labels: Sequence[str]) -> list[str]:
     return result
 
 
-def in_order(groups: Sequence[int]) -> list[str]:
-    """``S1``, ``S2`` … in the order in which they are first heard."""
+def in_part(named: Sequence[str], groups: Sequence[int]) -> list[str]:
+    """Labels of lines of which a script names some, or none: these as it says, the others ``S1``, ``S2`` … by their
+    groups, in the order in which they are first heard. Of several groups one that has a name in several of its lines,
+    and no other, is called that throughout."""
     names: dict[int, str] = {}
-    return [names.setdefault(group, f"S{len(names) + 1}") for group in groups]
+    if len(set(groups)) > 1:
+        for group in set(groups):
+            said = [name for name, own in zip(named, groups, strict=True) if name and own == group]
+            if len(said) >= FEWEST_OF_A_SPEAKER and len(set(said)) == 1:
+                names[group] = said[0]
+    free = (f"S{number}" for number in numbers(1) if f"S{number}" not in named)
+    return [
+        name or (names.get(group) or names.setdefault(group, next(free)))
+        for name, group in zip(named, groups, strict=True)
+    ]
 
 
 def grouped(shapes: Sequence[tuple[float, ...]], count: int | None) -> list[int]:

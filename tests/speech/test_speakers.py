@@ -11,7 +11,7 @@ import pytest
 from speechmill.lines import RATE_HZ, Line
 from storage.artifacts import ArtifactStore
 from tasks.speech.pitch import median_pitch_hz
-from tasks.speech.speakers import filled, grouped, in_order, label, silhouette, some_of_each
+from tasks.speech.speakers import filled, grouped, in_part, label, silhouette, some_of_each
 
 from .conftest import Say, kept, scene
 
@@ -97,9 +97,34 @@ def test_no_lines_have_no_speakers(store: ArtifactStore, tmp_path: Path) -> None
 
 
 def test_names_follow_the_order_of_appearance() -> None:
-    assert in_order([3, 1, 3, 2]) == ["S1", "S2", "S1", "S3"]
+    assert in_part([""] * 4, [3, 1, 3, 2]) == ["S1", "S2", "S1", "S3"]
     assert filled(["", "A", "", "B", ""]) == ["A", "A", "A", "B", "B"]
     assert filled(["", ""]) == ["S1", "S1"]
+
+
+@pytest.mark.parametrize(
+    ("named", "groups", "labels"),
+    [
+        (["", "JOHN", "", ""], [0, 0, 0, 0], ["S1", "JOHN", "S1", "S1"]),  # one line of one voice is not everybody
+        (["JOHN", "", "JOHN", ""], [0, 0, 0, 1], ["JOHN", "JOHN", "JOHN", "S1"]),
+        (["JOHN", "ANNA", "JOHN", ""], [0, 0, 0, 0], ["JOHN", "ANNA", "JOHN", "S1"]),  # the voices could not be told
+        (["", "ANNA", "ANNA", "S1", "S1", ""], [0, 1, 1, 2, 2, 0], ["S2", "ANNA", "ANNA", "S1", "S1", "S2"]),
+    ],
+)
+def test_lines_that_a_script_does_not_name_are_said_by_whom_they_sound_like(
+    named: list[str], groups: list[int], labels: list[str]
+) -> None:
+    assert in_part(named, groups) == labels
+
+
+def test_one_name_in_a_script_does_not_make_everybody_that_person(
+    say: Say, store: ArtifactStore, tmp_path: Path
+) -> None:
+    made = scene([say(text, ("slt", "rms")[n % 2]) for n, text in enumerate(TEXTS)])
+    source = kept(store, tmp_path, made.sound[:, None], "mono")
+    lines = [Line(str(n), "JOHN" if n == 1 else "", "en", "x", anchor=span) for n, span in enumerate(made.spans)]
+    named, _ = label(lines, source, store)
+    assert [line.speaker for line in named] == ["S1", "JOHN", *["S1", "S2"] * 3]
 
 
 def test_a_few_lines_of_each_speaker_are_enough_for_the_pitch() -> None:

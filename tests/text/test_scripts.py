@@ -118,7 +118,17 @@ def test_tags_and_codes_are_stripped_and_hearts_are_not(tmp_path: Path) -> None:
         (["ANNA: Hi.", "And more.", "BEN: Yes."], ["ANNA", "ANNA", "BEN"], ["Hi.", "And more.", "Yes."]),
         (["Anna: Hi.", "Anna: Bye."], ["Anna", "Anna"], ["Hi.", "Bye."]),
         (["Remember: it is late.", "It is 10:30."], ["", ""], ["Remember: it is late.", "It is 10:30."]),
-        (["[Anna] Hi.", "[laughs] Yes."], ["Anna", "Anna"], ["Hi.", "Yes."]),
+        (["[Anna] Hi.", "[laughs] Yes."], ["Anna", ""], ["Hi.", "Yes."]),  # one name says nothing of the others
+        (["JOHN: Hi.", "And more.", "Good.", "Bye."], ["JOHN", "", "", ""], ["Hi.", "And more.", "Good.", "Bye."]),
+        (["WOMAN (V.O.): Where?", "MAN (ON PHONE): Here."], ["WOMAN", "MAN"], ["Where?", "Here."]),
+        (["MAN: [shouting] Clouds!", "WOMAN: Yes."], ["MAN", "WOMAN"], ["Clouds!", "Yes."]),
+        (["NOTE: the sun is hot.", "THE END: go home."], ["", ""], ["NOTE: the sun is hot.", "THE END: go home."]),
+        (
+            ["Step 2: pour.", "Step 3: wait.", "WARNING: hot!"],
+            ["", "", ""],
+            ["Step 2: pour.", "Step 3: wait.", "WARNING: hot!"],
+        ),
+        (["¡ATENCIÓN: el tren!", "NOTA: sale ya."], ["", ""], ["¡ATENCIÓN: el tren!", "NOTA: sale ya."]),
         (["DR. O'NEILL: Well.", "MAN 2: Hm, no."], ["DR. O'NEILL", "MAN 2"], ["Well.", "Hm, no."]),
         (["小明：你好。", "小明：再见。"], ["小明", "小明"], ["你好。", "再见。"]),
         (["- How are you?\n- Fine."], ["", ""], ["How are you?", "Fine."]),
@@ -133,6 +143,20 @@ def test_speakers_are_who_the_script_names(
     script = read(tmp_path, srt(*((n * 3000, n * 3000 + 2000, text) for n, text in enumerate(cues))))
     assert [line.speaker for line in script.lines] == speakers
     assert texts(script) == said
+
+
+def test_names_that_are_rare_say_nothing_of_the_lines_between_them(tmp_path: Path) -> None:
+    """Captions for the deaf name who cannot be seen; everybody else is not named at all."""
+    said = [f"Line {n}." for n in range(40)]
+    said[7], said[23] = "BEN: Off the picture.", "ANNA: Me too."
+    script = read(tmp_path, srt(*((n * 3000, n * 3000 + 2000, text) for n, text in enumerate(said))))
+    assert [line.speaker for line in script.lines if line.speaker] == ["BEN", "ANNA"]
+
+
+def test_a_name_that_stands_only_once_is_told_since_it_is_not_spoken(tmp_path: Path) -> None:
+    script = read(tmp_path, srt((0, 2000, "JOHN: Hi."), (3000, 5000, "ANNA: Yes."), (6000, 8000, "ANNA: No.")))
+    assert "“JOHN” was taken for who speaks" in told(script)
+    assert "ANNA" not in told(script)
 
 
 def test_two_speakers_of_one_cue_share_its_time(tmp_path: Path) -> None:
@@ -153,6 +177,21 @@ def test_a_sound_within_speech_is_left_out_and_told(tmp_path: Path) -> None:
     script = read(tmp_path, srt((0, 2000, "Well [sighs] yes ♪ la ♪")))
     assert texts(script) == ["Well yes"]
     assert "“[sighs]”, “♪ la ♪” is a sound" in told(script)
+
+
+@pytest.mark.parametrize(
+    ("cue", "said"),
+    [
+        ("(LAUGHS) The sun is hot.", "The sun is hot."),
+        ("(sighs) Where does it go?", "Where does it go?"),
+        ("Well (laughs nervously) yes.", "Well yes."),
+        ("ANNA: (SIGHING) No.", "No."),
+        ("It rains (as it should) in May.", "It rains (as it should) in May."),
+        ("The BBC (UK) said so.", "The BBC (UK) said so."),
+    ],
+)
+def test_sounds_in_round_brackets_are_told_from_what_is_said_by_the_way(tmp_path: Path, cue: str, said: str) -> None:
+    assert texts(read(tmp_path, srt((0, 2000, cue), (3000, 4000, "ANNA: Yes.")))) == [said, "Yes."]
 
 
 @pytest.mark.parametrize(
