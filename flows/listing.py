@@ -113,20 +113,25 @@ def reviewed_lines(job: Job) -> list[dict[str, str]]:
     ]
 
 
-def edit_line(job_id: str, line_id: str, text: str, language: str | None) -> dict[str, Any]:
-    """Change what a line says; its job becomes stale."""
-    if not text.strip():
-        raise BadInput("the new text is empty", hint="give the words that are to be said")
+def edit_line(job_id: str, line_id: str, text: str | None, language: str | None) -> dict[str, Any]:
+    """Change what a line says, or, with ``None``, leave it in the original; its job becomes stale."""
+    if text is not None and not text.strip():
+        raise BadInput(
+            "the new text is empty", hint="give the words that are to be said, or --keep for those of the original"
+        )
     with _catalog() as catalog:
         job = catalog.job(job_id)
+        if text is None and job.kind != "dub":
+            raise BadInput("an episode has no original to keep", hint="give the words that are to be said")
         tag = languages.canonical(language) if language else _only_language(catalog, job)
         translations = _translations(catalog, job, tag, line_id)
-        stored = catalog.edit_line(job.id, tag, line_id, text.strip())
+        stored = catalog.edit_line(job.id, tag, line_id, None if text is None else text.strip())
         return {
             "job": job.id,
             "line": line_id,
             "language": tag,
             "text": stored.line.text,
+            "kept": text is None,
             "revision": stored.revision,
             "state": str(catalog.job(job.id).state),
             "translations": translations,

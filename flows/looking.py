@@ -73,11 +73,14 @@ def lines(job_id: str, language: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("job_id", metavar="ID")
 @click.argument("line_id", metavar="LINE")
-@click.option("--text", required=True, help="What is to be said instead.")
+@click.option("--text", help="What is to be said instead.")
+@click.option("--keep", is_flag=True, help="Have the original heard here: a song, say, or a line in another language.")
 @click.option("--lang", "language", metavar="LANG", help="Which language; needed where the job has several.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def edit(job_id: str, line_id: str, text: str, language: str | None, as_json: bool) -> None:
+def edit(job_id: str, line_id: str, text: str | None, keep: bool, language: str | None, as_json: bool) -> None:
     """Change one line; the job becomes stale until `speechmill retake`."""
+    if (text is None) != keep:
+        raise click.UsageError("say what is to be heard: --text “…”, or --keep for the original")
     from flows.listing import edit_line
 
     facts = edit_line(job_id, line_id, text, language)
@@ -85,7 +88,8 @@ def edit(job_id: str, line_id: str, text: str, language: str | None, as_json: bo
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         click.echo(
-            f"speechmill: line {line_id} ({facts['language']}) is changed{_followed(facts['translations'])}; "
+            f"speechmill: line {facts['line']} ({facts['language']}) is {'left in the original' if keep else 'changed'}"
+            f"{_followed(facts['translations'])}; "
             f"run `speechmill retake {job_id}` to render it",
             err=True,
         )

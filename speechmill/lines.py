@@ -32,6 +32,14 @@ class Doubt(StrEnum):
     NO_WORD_TIMES = "no-word-times"
     SOUND_EFFECT = "sound-effect"
     SOURCE_CHANGED = "source-changed"
+    JOINED = "joined"
+    KEPT = "kept-original"
+
+
+UNSPOKEN = frozenset({Doubt.UNTRANSLATED, Doubt.SOUND_EFFECT, Doubt.JOINED, Doubt.KEPT})
+"""Lines with one of these have no speech of their own: a dub never speaks the source's language instead."""
+LEFT = frozenset({Doubt.UNTRANSLATED, Doubt.KEPT})
+"""In place of lines with one of these the original is heard, as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +81,12 @@ class Line:
     @property
     def said(self) -> str:
         return self.spoken or self.text
+
+    @property
+    def is_spoken(self) -> bool:
+        return UNSPOKEN.isdisjoint(self.doubts)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the original is heard instead."""
+        return not LEFT.isdisjoint(self.doubts)

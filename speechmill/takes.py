@@ -27,6 +27,8 @@ class Reason(StrEnum):
     NO_WORD_TIMES = Doubt.NO_WORD_TIMES.value
     SOUND_EFFECT = Doubt.SOUND_EFFECT.value
     SOURCE_CHANGED = Doubt.SOURCE_CHANGED.value
+    JOINED = Doubt.JOINED.value
+    KEPT = Doubt.KEPT.value
     UNSUPPORTED = "unsupported"
     FAST = "fast"
     VERY_FAST = "very-fast"
@@ -48,13 +50,15 @@ class Reason(StrEnum):
 
 SENTENCES: dict[Reason, str] = {
     Reason.UNKNOWN_WORDS: "The translator did not know some words; they are spoken as in the original.",
-    Reason.UNTRANSLATED: "No translation came back; the original text is used.",
+    Reason.UNTRANSLATED: "There is no translation; the original is heard here.",
     Reason.UNSURE_TRANSCRIPT: "The recogniser was not sure of these words.",
     Reason.GLOSSARY_MISSED: "A term of the glossary is missing from the translation.",
     Reason.REPAIRED: "The script's time for this line was impossible and was repaired.",
     Reason.NO_WORD_TIMES: "The recogniser gave no word times; the line was placed by when speech was heard.",
     Reason.SOUND_EFFECT: "The script describes a sound here, not speech; nothing is spoken.",
     Reason.SOURCE_CHANGED: "The text of the original was changed after this was written; it may no longer fit.",
+    Reason.JOINED: "What this line says is said with the line before.",
+    Reason.KEPT: "A person wants the original to be heard here.",
     Reason.UNSUPPORTED: "The document does not bear this line out.",
     Reason.FAST: "The line is played a little faster to fit.",
     Reason.VERY_FAST: "The line had to be made noticeably faster to fit.",
@@ -76,7 +80,15 @@ SENTENCES: dict[Reason, str] = {
 """What a person reads; the codes are what a machine reads."""
 
 NOTED = frozenset(
-    {Reason.FAST, Reason.TALKS_OVER, Reason.NO_WORD_TIMES, Reason.REPAIRED, Reason.SOUND_EFFECT},
+    {
+        Reason.FAST,
+        Reason.TALKS_OVER,
+        Reason.NO_WORD_TIMES,
+        Reason.REPAIRED,
+        Reason.SOUND_EFFECT,
+        Reason.JOINED,
+        Reason.KEPT,
+    },
 )
 """Reasons that are told but need no person."""
 

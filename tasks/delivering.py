@@ -10,6 +10,7 @@ from speechmill.lines import samples
 from speechmill.profiles import Profile, profile
 from speechmill.reports import (
     Check,
+    DubbedLine,
     DubbingReport,
     Outputs,
     Source,
@@ -20,6 +21,7 @@ from speechmill.reports import (
     state_of,
 )
 from speechmill.requests import DubbingRequest
+from speechmill.takes import Reason
 from storage.artifacts import ArtifactStore
 from storage.catalog import JobState
 from storage.objects import copy_file
@@ -112,13 +114,18 @@ def write_subtitles(
     ]
     found = {names.language: _write(staging, names, names.language, captions, chosen)}
     for dub in dubs:
-        placed = [
-            Caption(line.id, samples(line.placed_start_s), samples(line.placed_end_s), line.text, line.speaker)
-            for line in dub.report
-            if line.placed_start_s is not None and line.placed_end_s is not None
-        ]
-        found[dub.language] = _write(staging, names, dub.language, placed, chosen)
+        said = [caption for caption in map(_caption, dub.report) if caption is not None]
+        found[dub.language] = _write(staging, names, dub.language, said, chosen)
     return found
+
+
+def _caption(line: DubbedLine) -> Caption | None:
+    """What is shown of a line: when the dub says it, or, where the original is kept, when that says it."""
+    if line.placed_start_s is not None and line.placed_end_s is not None:
+        return Caption(line.id, samples(line.placed_start_s), samples(line.placed_end_s), line.text, line.speaker)
+    if Reason.KEPT in line.reasons and line.text != line.source_text:
+        return Caption(line.id, samples(line.start_s), samples(line.end_s), line.text, line.speaker)
+    return None
 
 
 def _write(

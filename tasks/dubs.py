@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from tasks.sound import layouts, levelling, mastering
 from tasks.sound.encoding import Aac
 from tasks.sound.finishing import finish
 from tasks.sound.loudness import Energies
-from tasks.sound.mixing import Background, Mix
+from tasks.sound.mixing import Background, Mix, merged
 from tasks.sound.sources import measure_source
 from tasks.speaking import speak_all
 from tasks.text.glossaries import Glossary, read_glossary
-from tasks.text.scripts import is_spoken, read_translation
+from tasks.text.scripts import read_translation
 from tasks.workplace import Workplace
 
 
@@ -59,9 +59,11 @@ def translated(place: Workplace, request: DubbingRequest, script: SourceScript, 
         with place.stages(f"read translation {language}"):
             read = read_translation(Path(request.translations[language]), language, script.lines)
         corrected = {each.line.id for each in place.catalog.lines(place.job, request.language) if each.edited}
+        own = {each.line.id for each in place.catalog.lines(place.job, language) if each.edited}
+        joined = {id: to for id, to in read.joined.items() if id not in own}  # a person has given it words of its own
         lines = [
             _given(line, read.texts.get(line.id), language, glossary, corrected=line.id in corrected)
-            for line in script.lines
+            for line in _together(script.lines, joined)
         ]
         repairs = read.repairs
     else:
@@ -78,8 +80,25 @@ def _given(line: Line, text: str | None, language: str, glossary: Glossary, *, c
     if text is not None:
         outdated = [Doubt.SOURCE_CHANGED] if corrected else []
         return translating.in_other_words(line, text, language, glossary, doubts=outdated)
-    doubts = line.doubts if not is_spoken(line) else (*line.doubts, Doubt.UNTRANSLATED)
+    doubts = (*line.doubts, Doubt.UNTRANSLATED) if line.is_spoken else line.doubts
     return replace(line, language=language, words=(), doubts=doubts)
+
+
+def _together(lines: Sequence[Line], joined: Mapping[str, str]) -> list[Line]:
+    """Lines of which some are said with another: that has the time of all of them, and they have nothing to say."""
+    ends: dict[str, int] = {}
+    for line in lines:
+        if line.id in joined and line.anchor is not None:
+            first = joined[line.id]
+            ends[first] = max(ends.get(first, 0), line.anchor.end_samples)
+    found = []
+    for line in lines:
+        if line.id in joined:
+            line = replace(line, text="", doubts=(*line.doubts, Doubt.JOINED))
+        elif line.id in ends and line.anchor is not None:
+            line = replace(line, anchor=replace(line.anchor, end_samples=ends[line.id]))
+        found.append(line)
+    return found
 
 
 def spoken(
@@ -113,7 +132,7 @@ def mastered(
     with place.stages(f"plan {language}"):
         heard = measure_source(original.sound.digest, place.here, place.settings.threads)
         plan = planned(original, version.lines, takes, chosen, heard)
-    mix = mixed(request, original, script, plan.timeline)
+    mix = mixed(request, original, script, version.lines, plan.timeline)
     made, loudness = finish(place, mix, chosen, language, [Aac(mix.layout, chosen.encoding, language)])
     lines = lines_of(script, version, takes, plan)
     return Dub(language, version.lines, lines, mix, made, loudness, (*script.repairs, *version.repairs))
@@ -136,19 +155,26 @@ def planned(
         for line in lines
         if line.id in best and line.anchor is not None
     ]
-    return timing.plan(cues, original.sound.length_samples, chosen.stretch, chosen.timing)
+    left = [line.anchor for line in lines if line.anchor and line.is_left]
+    return timing.plan(cues, original.sound.length_samples, chosen.stretch, chosen.timing, left)
 
 
-def mixed(request: DubbingRequest, original: Original, script: SourceScript, timeline: Timeline) -> Mix:
-    """What is heard under the dialogue: the bed that was given, the original turned down, or nothing."""
+def mixed(
+    request: DubbingRequest, original: Original, script: SourceScript, lines: Sequence[Line], timeline: Timeline
+) -> Mix:
+    """What is heard under the dialogue: the bed that was given, the original turned down, or nothing; in place of lines
+    that are left to it the original."""
     under = original.bed or original.sound
     background = Background.BED if original.bed else Background(request.background)
+    left = [(line.anchor.start_samples, line.anchor.end_samples) for line in lines if line.is_left and line.anchor]
     return Mix(
         timeline=timeline,
         layout=layouts.of_name(under.layout),
         background=background,
         sound=None if background is Background.DROP else under.digest,
         speech=script.speech,
+        left=merged(left, 0),
+        original=None if background is Background.DUCK or original.beneath is None else original.beneath.digest,
     )
 
 
@@ -173,7 +199,7 @@ def _reported(line: Line, source_text: str, tried: Sequence[Take], plan: timing.
     lost_samples = 0
     if placed is not None:
         lost_samples = max(0, placed.clip.end_samples - plan.timeline.length_samples)
-    elif is_spoken(line) and line.said.strip():
+    elif line.is_spoken and line.said.strip():
         verdict = Verdict.FAILED
     anchor = line.anchor
     return DubbedLine(

@@ -35,6 +35,7 @@ class Original:
     sound: Sound
     bed: Sound | None = None  # the music-and-effects track, where one was given, in no fewer channels than the sound
     bed_s: float | None = None  # how long it is itself
+    beneath: Sound | None = None  # the sound in the channels of the bed; None where there is neither
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,15 @@ def take_in(place: Workplace, request: DubbingRequest) -> Original:
     with place.stages("extract"), source.called():
         sound = extract(media, chosen.number, place.here)
     if not request.bed:
-        return Original(source.name, media, chosen.number, sound)
+        return Original(source.name, media, chosen.number, sound, beneath=sound)
     with place.stages("bed"):
         given = probe(Path(request.bed), place.settings)
         layout = layouts.of_name(sound.layout) if sound.channels > given.audio[0].channels else None
         bed = extract(replace(given, duration_s=media.duration_s), 0, place.here, layout)
-    return Original(source.name, media, chosen.number, sound, bed, given.duration_s)
+        beneath = None if chosen.number is None else sound
+        if beneath is not None and bed.channels > sound.channels:
+            beneath = extract(media, chosen.number, place.here, layouts.of_name(bed.layout))
+    return Original(source.name, media, chosen.number, sound, bed, given.duration_s, beneath)
 
 
 def track_of(source: Path, request: DubbingRequest, settings: Settings) -> tracks.Chosen:
@@ -86,7 +90,7 @@ def script(place: Workplace, request: DubbingRequest, original: Original, crew: 
         with place.stages("read script"):
             read = read_script(Path(request.script), request.language, length_samples=sound.length_samples)
         lines, repairs = read.lines, read.repairs
-        speech = tuple(line.anchor for line in lines if line.anchor)
+        speech = tuple(line.anchor for line in lines if line.anchor and line.is_spoken)
     else:
         lines, speech = heard(place, request, sound, crew)
         if not lines:

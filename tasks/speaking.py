@@ -19,7 +19,6 @@ from storage.artifacts import ArtifactStore
 from storage.catalog import Order, OrderKey
 from tasks import timing
 from tasks.speech.judging import judge, measure, read_take
-from tasks.text.scripts import is_spoken
 from tasks.transcribing import hear_take
 from tasks.workplace import Workplace
 
@@ -60,7 +59,7 @@ def assign(line_id: str, voice: Voice, utterance: Utterance, number: int, speaks
 
 def spoken_lines(lines: Sequence[Line]) -> list[Line]:
     """The lines that a voice is needed for, by time."""
-    said = [line for line in lines if line.anchor and line.said.strip() and is_spoken(line)]
+    said = [line for line in lines if line.anchor and line.said.strip() and line.is_spoken]
     return sorted(said, key=lambda line: (_anchor(line).start_samples, _anchor(line).end_samples, line.id))
 
 
@@ -69,7 +68,8 @@ def first_takes(
 ) -> list[Assignment]:
     """The first take of every line, its pace planned from the text: a voice that is expected not to fit hurries."""
     ordered = spoken_lines(lines)
-    rooms = timing.rooms([_anchor(line) for line in ordered], length_samples, profile.timing)
+    left = [line.anchor for line in lines if line.anchor and line.is_left]
+    rooms = timing.rooms([_anchor(line) for line in ordered], length_samples, profile.timing, left)
     assignments = []
     for line, (room, early) in zip(ordered, rooms, strict=True):
         expected = round(len(line.said) / speaks.characters_per_s(line.language) * RATE_HZ)

@@ -93,8 +93,11 @@ def pace_for(speech_samples: int, room_samples: int, limits: Stretch) -> float:
     return 1.0 if need <= limits.free else math.ceil(min(need, limits.most) * 20 - 1e-9) / 20
 
 
-def rooms(anchors: Sequence[Anchor], length_samples: int, timing: Timing) -> list[tuple[int, int]]:
+def rooms(
+    anchors: Sequence[Anchor], length_samples: int, timing: Timing, left: Sequence[Anchor] = ()
+) -> list[tuple[int, int]]:
     """For lines in order of their start: ``(room after the start, silence that may be borrowed before it)`` in samples.
+    What is ``left`` to the original is nobody's room.
 
     The room ends a guard before the next line begins; where the original itself overlaps, the line keeps at least its
     own length. The silence before a line begins a guard after the previous one's original end.
@@ -105,6 +108,8 @@ def rooms(anchors: Sequence[Anchor], length_samples: int, timing: Timing) -> lis
     latest_end = 0
     for index, anchor in enumerate(anchors):
         next_start = anchors[index + 1].start_samples if index + 1 < len(anchors) else length_samples + guard
+        next_start = min([next_start, *(one.start_samples for one in left if one.start_samples > anchor.start_samples)])
+        latest_end = max([latest_end, *(one.end_samples for one in left if one.end_samples <= anchor.start_samples)])
         overlapped = next_start < anchor.end_samples
         room = (
             min(anchor.length_samples, length_samples - anchor.start_samples)
@@ -118,8 +123,11 @@ def rooms(anchors: Sequence[Anchor], length_samples: int, timing: Timing) -> lis
     return found
 
 
-def plan(cues: Sequence[Cue], length_samples: int, stretch: Stretch, timing: Timing) -> Plan:
-    """Place every cue that has something to hear. Times are samples at 48 kHz; ``length_samples`` is the programme's.
+def plan(
+    cues: Sequence[Cue], length_samples: int, stretch: Stretch, timing: Timing, left: Sequence[Anchor] = ()
+) -> Plan:
+    """Place every cue that has something to hear. Times are samples at 48 kHz; ``length_samples`` is the programme's;
+    ``left`` is where the original is to be heard instead.
 
     Cues whose take failed are left out: there is nothing to place. A line that could not end before the programme
     does is started earlier, rather than cut.
@@ -132,7 +140,8 @@ def plan(cues: Sequence[Cue], length_samples: int, stretch: Stretch, timing: Tim
     reasons: dict[str, list[Reason]] = {}
     spoken_until = 0  # where the dub really ends so far: silence is borrowed only once
     guard = samples_of_ms(timing.guard_ms)
-    for cue, (room, early) in zip(ordered, rooms([c.anchor for c in ordered], length_samples, timing), strict=True):
+    found = rooms([cue.anchor for cue in ordered], length_samples, timing, left)
+    for cue, (room, early) in zip(ordered, found, strict=True):
         early = max(0, min(early, cue.anchor.start_samples - spoken_until - guard))
         clip, why = _place(cue, room, early, length_samples, stretch, timing)
         clips.append(clip)

@@ -16,7 +16,6 @@ from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from storage.catalog import Order, OrderKey
 from tasks.text.glossaries import Glossary
-from tasks.text.scripts import is_spoken
 from tasks.workplace import Workplace
 
 TOGETHER = 16  # phrases that go to an engine at a time: starting one costs little beside them, and several work at once
@@ -101,11 +100,11 @@ def translates_of(chosen: Engine) -> Translates:
 def translate(
     place: Workplace, lines: Sequence[Line], chosen: Engine, source: str, target: str, glossary: Glossary
 ) -> list[Line]:
-    """Every line in the target language. A line that comes back empty keeps its text and says so."""
+    """Every line in the target language. A line that comes back empty keeps its text, says so, and is not spoken."""
     phrases = [
         Phrase(line.id, line.text, line.anchor.length_samples if line.anchor else None)
         for line in lines
-        if is_spoken(line)
+        if line.is_spoken
     ]
     terms = glossary.targets()
     passages = [
@@ -173,7 +172,7 @@ def _read(kept: Any) -> Translation:
 
 
 def _line(line: Line, translation: Translation | None, target: str, glossary: Glossary) -> Line:
-    if not is_spoken(line):
+    if not line.is_spoken:
         return replace(line, language=target, words=())
     if translation is None or not translation.text.strip():
         return replace(line, language=target, words=(), doubts=(*line.doubts, Doubt.UNTRANSLATED))

@@ -74,21 +74,25 @@ class Scripts(JobTables):
         with self._database.reading() as session:
             return [_stored(row) for row in session.scalars(query)]
 
-    def edit_line(self, job_id: str, language: str, line_id: str, text: str) -> StoredLine:
-        """Change what a line says; the job becomes stale. Raises ``UnknownName``, or ``Conflict`` while it runs,
-        unless it waits for a person's approval."""
+    def edit_line(self, job_id: str, language: str, line_id: str, text: str | None) -> StoredLine:
+        """Change what a line says, or, with ``None``, have the original heard in its place; the job becomes stale.
+        Raises ``UnknownName``, or ``Conflict`` while it runs, unless it waits for a person's approval."""
         with self._database.writing() as session:
             job = self._job_row(session, job_id)
             row = self._line_rows(session, job_id, [line_id], language)[0]
             self._outdate(session, job)
-            row.text, row.spoken, row.doubts = text, "", []  # a person has read it: the doubts are settled
+            if text is None:
+                row.doubts = [str(Doubt.KEPT)]
+            else:
+                row.text, row.spoken, row.doubts = text, "", []  # a person has read it: the doubts are settled
             row.revision, row.edited = row.revision + 1, True
             origin = job.request.get("language")
             if job.kind == "dub" and origin != language:
                 original = session.get(LineRow, {"job_id": job_id, "language": origin, "line_id": line_id})
                 if original is not None:
                     row.source = _digest(original.text)
-            self._happened(session, job_id, "edited", {"language": language, "line": line_id, "text": text})
+            what = {"kept": "the original"} if text is None else {"text": text}
+            self._happened(session, job_id, "edited", {"language": language, "line": line_id, **what})
             return _stored(row)
 
     def ask_retake(self, job_id: str, line_ids: Sequence[str], language: str | None = None) -> None:

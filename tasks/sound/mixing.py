@@ -32,6 +32,7 @@ VERSION = "1"  # of everything that decides what a sample of the mix is
 DUCK_DB = -18.0
 """How far the original is turned down under speech: the depth PersoDub uses where a voice cannot be taken out. Speech
 that much softer than the dub is masked by it, and the room it was spoken in is still there between the words."""
+AWAY_DB = -120.0  # where the original is heard in place of a bed
 RAMP_SAMPLES = samples_of_ms(70)  # raised cosine of 60 to 80 ms: shorter is heard as a switch, longer as a swell
 BRIDGE_SAMPLES = samples_of_ms(500)  # a shorter pause stays ducked: a bed that comes up for half a second pumps
 FADE_SAMPLES = samples_of_ms(4)  # of the silence around a take, so that a noise floor does not begin with a click
@@ -63,6 +64,8 @@ class Mix:
     sound: Digest | None = None
     speech: tuple[Span, ...] = ()  # where the original speaks
     music: tuple[Piece, ...] = ()  # ducked under speech
+    left: tuple[Span, ...] = ()  # where the original is heard as it is
+    original: Digest | None = None  # in the same layout, where ``sound`` is not the original
 
     @property
     def length_samples(self) -> int:
@@ -73,7 +76,9 @@ class Mix:
         """Where the background is turned down: wherever the original or the dub speaks, short pauses included."""
         if self.background is not Background.DUCK:
             return ()
-        return merged([*self.speech, *spoken(self.timeline)], BRIDGE_SAMPLES)
+        said = spoken(self.timeline)
+        heard = without([(start - RAMP_SAMPLES, end + RAMP_SAMPLES) for start, end in self.left], said)
+        return without(merged([*self.speech, *said], BRIDGE_SAMPLES), heard)
 
     @cached_property
     def under(self) -> tuple[Span, ...]:
@@ -114,7 +119,12 @@ class Mix:
             "from": start if under else None,
             "length": end - start,
             **self._music_described(start, end),
+            **({"left": left} if (left := self._left_near(start, end)) else {}),
         }
+
+    def _left_near(self, start: int, end: int) -> list[Json]:
+        """Where the original is heard in place of the background; of what is ducked ``ducked`` says it."""
+        return _near(self.left, start, end, RAMP_SAMPLES) if self.original is not None else []
 
     def _music_described(self, start: int, end: int) -> dict[str, Json]:
         pieces: list[Json] = [*(piece.described(start, end) for piece in self.music if piece.touches(start, end))]
@@ -123,7 +133,8 @@ class Mix:
     @property
     def inputs(self) -> list[Digest]:
         sound = [self.sound] if self.sound is not None and self.background is not Background.DROP else []
-        return [*sound, *dict.fromkeys(piece.sound for piece in self.music)]
+        original = [self.original] if self.original is not None and self.left else []
+        return [*sound, *original, *dict.fromkeys(piece.sound for piece in self.music)]
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -148,6 +159,15 @@ def merged(spans: Iterable[Span], bridge_samples: int) -> tuple[Span, ...]:
         elif end > start:
             joined.append((start, end))
     return tuple(joined)
+
+
+def without(spans: Sequence[Span], holes: Sequence[Span]) -> tuple[Span, ...]:
+    """What is left of disjoint spans by time where the holes are not."""
+    left = list(spans)
+    for first, last in holes:
+        parts = [part for start, end in left for part in ((start, min(end, first)), (max(start, last), end))]
+        left = [(start, end) for start, end in parts if start < end]
+    return tuple(left)
 
 
 def _between(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
@@ -191,6 +211,7 @@ class Renderer:
         self._store = store
         under = mix.sound if mix.background is not Background.DROP else None
         self._sound: Path | None = store.path(under) if under else None
+        self._original: Path | None = store.path(mix.original) if mix.original and mix.left else None
         self._music = {piece.sound: store.path(piece.sound) for piece in mix.music}
         self._ready: OrderedDict[Clip, tuple[int, Sound]] = OrderedDict()
         self._ready_samples = 0
@@ -228,17 +249,26 @@ class Renderer:
         return out
 
     def _background(self, start: int, end: int) -> Sound:
+        out = self._read(self._sound, start, end)
+        gain = duck_gain(self.mix.ducked, start, end)
+        if gain is not None:
+            out *= gain[:, None]
+        away = None if self._original is None else duck_gain(self.mix.left, start, end, AWAY_DB)
+        if away is not None:
+            out *= away[:, None]
+            out += self._read(self._original, start, end) * (1 - away[:, None])
+        return out
+
+    def _read(self, sound: Path | None, start: int, end: int) -> Sound:
+        """``start:end`` of a sound in the mix's layout; silence where it is not."""
         out = np.zeros((end - start, self.mix.layout.channels), np.float32)
-        if self._sound is None:
+        if sound is None:
             return out
-        with soundfile.SoundFile(self._sound) as file:
+        with soundfile.SoundFile(sound) as file:
             low, high = max(0, start), min(end, file.frames)
             if low < high:
                 file.seek(low)
                 file.read(high - low, dtype="float32", always_2d=True, out=out[low - start : high - start])
-        gain = duck_gain(self.mix.ducked, start, end)
-        if gain is not None:
-            out *= gain[:, None]
         return out
 
     def _play(self, out: Sound, start: int, end: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tasks.text.texts import read_text
 SHORTEST_SAMPLES = samples_of_ms(200)  # shorter than any spoken word: what a repair leaves of a line is at least this
 LONGEST_GUESS_SAMPLES = 7 * RATE_HZ
 SMALL_OVERLAP_SAMPLES = samples_of_ms(250)  # parted without troubling a person: subtitles are kept on that long
+COVERED_SHARE = 0.5  # of a line lies under a text: that says the line as well, where no other text does
 AGREE_SAMPLES = RATE_HZ // 2  # a translation's cue that starts within 0.5 s of the original's is the same cue
 BELONGS_SHARE = 0.5  # of the lines must begin within the programme, or the script is another programme's
 
@@ -32,9 +33,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class TranslatedScript:
-    """Texts by line id. Speech of the source that has none is ``missing``; ``repairs`` tell what found no line."""
+    """Texts by line id. Speech of the source that has none is ``missing``, unless one text says what several lines do:
+    it is the first one's, whose time ends with the last one's. ``repairs`` tell what found no line."""
 
     texts: dict[str, str]
+    joined: dict[str, str] = field(default_factory=dict)  # lines that are said with another: its id, by theirs
     missing: tuple[str, ...] = ()
     repairs: tuple[Repair, ...] = ()
 
@@ -54,11 +57,6 @@ class _Draft:
         self.doubted = True
 
 
-def is_spoken(line: Line) -> bool:
-    """Whether a line is speech. One that describes a sound is shown and kept, but neither translated nor spoken."""
-    return Doubt.SOUND_EFFECT not in line.doubts
-
-
 def read_script(path: Path, language: str, *, length_samples: int | None = None) -> Script:
     """A transcript in SRT or WebVTT as lines, in the order of their starts, with ids ``0001``, ``0002`` ….
 
@@ -75,7 +73,7 @@ def read_script(path: Path, language: str, *, length_samples: int | None = None)
                 hint="check that it is this programme's script",
             )
     script = lines_of(cues, language, length_samples)
-    if not any(is_spoken(line) for line in script.lines):
+    if not any(line.is_spoken for line in script.lines):
         raise UnreadableScript(f"{path.name} has no speech in it", hint="check that it is this programme's script")
     return script
 
@@ -197,17 +195,19 @@ def _within(drafts: Sequence[_Draft], length_samples: int) -> tuple[list[_Draft]
 
 def align(source: Sequence[Line], translated: Sequence[Line]) -> TranslatedScript:
     """Texts of ``translated`` for the spoken lines of ``source``; all have anchors and are in order of start."""
-    lines = [(line, line.anchor) for line in source if is_spoken(line) and line.anchor is not None]
-    given = [(line, line.anchor) for line in translated if is_spoken(line) and line.anchor is not None]
+    lines = [(line, line.anchor) for line in source if line.is_spoken and line.anchor is not None]
+    given = [(line, line.anchor) for line in translated if line.is_spoken and line.anchor is not None]
     if len(lines) == len(given) and all(_agree(a, b) for (_, a), (_, b) in zip(lines, given, strict=True)):
         return TranslatedScript({a.id: b.text for (a, _), (b, _) in zip(lines, given, strict=True)})
     texts: dict[str, list[str]] = {}
+    covers: dict[str, list[str]] = {}  # lines that lie under the texts of a line
     repairs: list[Repair] = []
     first = 0
     for text, said in given:
         while first < len(lines) and lines[first][1].end_samples + AGREE_SAMPLES <= said.start_samples:
             first += 1  # texts are in order too: no later one reaches back to these
         best, most = None, 0.0
+        under: list[str] = []
         for at in range(first, len(lines)):
             line, anchor = lines[at]
             if anchor.start_samples >= said.end_samples + AGREE_SAMPLES:
@@ -215,6 +215,8 @@ def align(source: Sequence[Line], translated: Sequence[Line]) -> TranslatedScrip
             shared = _shared(anchor, said)
             if shared > most:
                 best, most = line, shared
+            if shared >= COVERED_SHARE * anchor.length_samples:
+                under.append(line.id)
         if best is None:
             what = f"“{short(text.text)}” at {clock(said.start_samples)} belongs to no line and was left out."
             repairs.append(Repair(line_id="", what=what))
@@ -222,11 +224,27 @@ def align(source: Sequence[Line], translated: Sequence[Line]) -> TranslatedScrip
         if best.id in texts:
             repairs.append(Repair(line_id=best.id, what=f"“{short(text.text)}” was joined to the text before it."))
         texts.setdefault(best.id, []).append(text.text)
+        covers.setdefault(best.id, []).extend(under)
+    joined = _join(texts, covers)
     joint = "" if translated and base(translated[0].language) in UNSPACED else " "
-    joined = {line.id: joint.join(texts[line.id]) for line, _ in lines if line.id in texts}
-    missing = tuple(line.id for line, _ in lines if line.id not in texts)
+    whole = {line.id: joint.join(texts[line.id]) for line, _ in lines if line.id in texts}
+    missing = tuple(line.id for line, _ in lines if line.id not in texts and line.id not in joined)
+    repairs.extend(Repair(line_id=id, what=f"Its translation is part of line {to}'s.") for id, to in joined.items())
     repairs.extend(Repair(line_id=id, what="The translated script has no text for this line.") for id in missing)
-    return TranslatedScript(joined, missing, tuple(repairs))
+    return TranslatedScript(whole, joined, missing, tuple(repairs))
+
+
+def _join(texts: dict[str, list[str]], covers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Which lines without a text are said with which: every text goes to the first of the lines that it covers."""
+    joined: dict[str, str] = {}
+    for owner, under in covers.items():
+        alone = [line_id for line_id in under if line_id not in texts]
+        if not alone:
+            continue
+        first = min(owner, *alone)  # ids are in order of time
+        texts[first] = texts.pop(owner)
+        joined |= {line_id: first for line_id in sorted({owner, *alone}) if line_id != first}
+    return joined
 
 
 def _agree(a: Anchor, b: Anchor) -> bool:

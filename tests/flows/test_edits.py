@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.flows.conftest import SCRIPT, SPANISH, Ran, Speechmill
 
@@ -15,7 +17,7 @@ from tests.flows.conftest import SCRIPT, SPANISH, Ran, Speechmill
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("recording")
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", "sine=220:r=48000:d=10"]
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", "sine=5237:r=48000:d=10"]
     subprocess.run([*command, f"file:{made / 'talk.wav'}"], check=True)
     (made / "en.srt").write_text(SCRIPT, "utf-8")
     (made / "es.srt").write_text(SPANISH, "utf-8")
@@ -73,3 +75,62 @@ def test_a_translation_by_an_engine_is_made_anew(speechmill: Speechmill, recordi
     again = second_line(speechmill("retake", job, "--no-prefect", "--json"))
     assert again["text"] != before
     assert again["verdict"] == "passed"
+
+
+def levels_db(sound: Path, *spans_s: tuple[float, float]) -> list[float]:
+    """How loud the tone of the original is in spans of a dub, and between them."""
+    master, rate = soundfile.read(sound)
+    tone = np.exp(-2j * np.pi * 5237 * np.arange(len(master)) / rate) * master
+    return [20 * np.log10(1e-6 + 2 * abs(tone[round(a * rate) : round(b * rate)].mean())) for a, b in spans_s]
+
+
+AWAY, THIRD = (9.5, 9.9), (7.4, 8.8)  # where nobody speaks, and inside the third line
+
+
+@pytest.mark.parametrize("under", ["duck", "drop", "bed"])
+def test_a_line_may_be_left_in_the_original(
+    speechmill: Speechmill, recording: Path, tmp_path: Path, under: str
+) -> None:
+    more = ["--background", "drop"] if under == "drop" else []
+    if under == "bed":
+        soundfile.write(tmp_path / "bed.wav", np.zeros(480_000, np.float32), 48_000)
+        more = ["--bed", str(tmp_path / "bed.wav")]
+    job = dub(speechmill, recording, "--out", tmp_path / "out", *more)
+    wrong = speechmill("edit", job, "0003", "--keep", "--text", "No.")
+    assert wrong.code == 2
+    kept = speechmill("edit", job, "0003", "--keep")
+    assert kept.code == 0, kept.err
+    assert "left in the original" in kept.err
+    ran = speechmill("retake", job, "--no-prefect", "--json")
+    line = ran.report["targets"]["es"]["lines"][2]
+    assert (line["verdict"], line["reasons"], line["placed_start_s"]) == ("passed", ["kept-original"], None)
+    away, third, first = levels_db(tmp_path / "out" / "talk.es.flac", AWAY, THIRD, (1.0, 2.0))
+    if under == "duck":
+        assert third == pytest.approx(away, abs=0.1)
+        assert first < away - 12
+    else:
+        assert third > -40
+        assert max(away, first) < third - 40
+    assert line["text"] in " ".join((tmp_path / "out" / "talk.es.srt").read_text("utf-8").split())
+    assert speechmill("edit", job, "0003", "--text", "No olvides el mapa.").code == 0
+    spoken = speechmill("retake", job, "--no-prefect", "--json").report["targets"]["es"]["lines"][2]
+    assert spoken["placed_start_s"] is not None
+
+
+def test_what_has_no_translation_is_never_spoken_in_the_language_of_the_source(
+    speechmill: Speechmill, recording: Path, tmp_path: Path
+) -> None:
+    """One Spanish cue over the first two lines, and none for the third."""
+    text = "1\n00:00:00,800 --> 00:00:06,500\nBuenos días. El tren sale a las nueve. Gracias, dos billetes.\n"
+    (tmp_path / "es.srt").write_text(text, "utf-8")
+    job = dub(speechmill, recording, "--translation", f"es={tmp_path / 'es.srt'}", "--out", tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    first, second, third = report["targets"]["es"]["lines"]
+    assert first["text"].endswith("dos billetes.")
+    assert (first["start_s"], first["end_s"], first["verdict"]) == (0.8, 6.5, "passed")
+    assert (second["verdict"], second["reasons"], second["placed_start_s"]) == ("passed", ["joined"], None)
+    assert (third["verdict"], third["reasons"], third["placed_start_s"]) == ("review", ["untranslated"], None)
+    away, at_third = levels_db(tmp_path / "out" / "talk.es.flac", AWAY, THIRD)
+    assert at_third == pytest.approx(away, abs=0.1)
+    assert report["work"]["speak_calls"] == 1
+    assert job

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speechmill.errors import UnreadableScript
 from speechmill.lines import RATE_HZ, Anchor, Doubt, Line, samples_of_ms
 from tasks.text.cues import Cue
-from tasks.text.scripts import Script, align, is_spoken, lines_of, read_script, read_translation
+from tasks.text.scripts import Script, align, lines_of, read_script, read_translation
 
 
 def stamp(ms: int) -> str:
@@ -170,7 +170,7 @@ def test_two_speakers_of_one_cue_share_its_time(tmp_path: Path) -> None:
 def test_sounds_are_kept_but_not_spoken(tmp_path: Path, cue: str) -> None:
     script = read(tmp_path, srt((0, 1000, "Speech."), (2000, 3000, cue)))
     assert script.lines[1].doubts == (Doubt.SOUND_EFFECT,)
-    assert [is_spoken(line) for line in script.lines] == [True, False]
+    assert [line.is_spoken for line in script.lines] == [True, False]
 
 
 def test_a_sound_within_speech_is_left_out_and_told(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_whatever_the_times_no_speech_is_lost_and_nobody_says_two_things_at_once
     assert starts == sorted(starts)
     assert all(0 <= line.anchor.start_samples < line.anchor.end_samples for line in script.lines)
     for speaker in ("", "ANNA"):
-        spoken = [line.anchor for line in script.lines if line.speaker == speaker and is_spoken(line)]
+        spoken = [line.anchor for line in script.lines if line.speaker == speaker and line.is_spoken]
         assert all(a.end_samples <= b.start_samples for a, b in pairwise(spoken))
 
 
@@ -290,6 +290,19 @@ def test_two_cues_for_one_line_are_joined_in_order(tmp_path: Path) -> None:
         (n * 3000, n * 3000 + 2000, f"línea {n}") for n in range(2, 6)))  # fmt: skip
     assert found.texts["0001"] == "uno dos"
     assert found.texts["0005"] == "línea 5"
+
+
+def test_one_cue_over_two_lines_says_both(tmp_path: Path) -> None:
+    found = translated(tmp_path, (3000, 8000, "uno y dos"), (9000, 11_000, "tres"), (12_200, 16_900, "cuatro y cinco"))
+    assert found.texts == {"0001": "uno y dos", "0003": "tres", "0004": "cuatro y cinco"}
+    assert found.joined == {"0002": "0001", "0005": "0004"}
+    assert found.missing == ()
+    assert "part of line 0001's" in " ".join(repair.what for repair in found.repairs)
+
+
+def test_a_line_that_a_cue_only_touches_is_not_said_by_it(tmp_path: Path) -> None:
+    found = translated(tmp_path, (3000, 6400, "uno"), *((n * 3000, n * 3000 + 2000, f"línea {n}") for n in (3, 4, 5)))
+    assert (found.joined, found.missing) == ({}, ("0002",))
 
 
 def test_a_translation_of_another_programme_is_refused(tmp_path: Path) -> None:
