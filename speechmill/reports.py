@@ -167,6 +167,7 @@ class DubbingReport(_Part):
     stages: tuple[Stage, ...] = ()
     work: Work = Work()
     transcript: dict[Literal["srt", "vtt"], str] = Field(default_factory=dict)  # file names
+    disclosure: str = ""  # what the files say of their voices
 
     def to_json(self) -> str:
         """``report.json`` as it is written: UTF-8, one field a line, a newline at the end."""

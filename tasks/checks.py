@@ -20,6 +20,7 @@ from speechmill.profiles import Profile
 from speechmill.recipes import Digest
 from speechmill.reports import Check, Loudness, SpokenLine
 from storage.artifacts import ArtifactStore
+from tasks.disclosing import OF_A_DUB
 from tasks.media import boxes, ffmpeg, pictures
 from tasks.media.packing import Packed, Stream
 from tasks.media.probing import Media, Picture
@@ -71,7 +72,8 @@ def raise_if_broken(checks: Iterable[Check]) -> None:
 
 def check_audio(media: Media, encoded: Encoded, profile: Profile) -> list[Check]:
     """The encoded dub on its own: what it is, how long, how loud."""
-    streams = ffmpeg.probe(encoded.audio)["streams"]
+    found = ffmpeg.probe(encoded.audio)
+    streams = found["streams"]
     stream = streams[0] if streams else {}
     checks = [
         _same("audio-streams", [s["codec_type"] for s in streams], ["audio"], "What the file of the dub holds"),
@@ -80,6 +82,7 @@ def check_audio(media: Media, encoded: Encoded, profile: Profile) -> list[Check]
         _same("audio-channels", int(stream.get("channels", 0)), encoded.channels, "Channels of the dub"),
         _check_layout(stream.get("channel_layout", ""), encoded.layout),
         _near("audio-length", float(stream.get("duration", 0)), media.duration_s, _frame_s(media), "Length of the dub"),
+        _check_disclosure("audio-disclosure", found),
     ]
     return checks + check_loudness(encoded, profile)
 
@@ -160,6 +163,7 @@ def check_film(media: Media, packed: Packed, packets: Digest | None, store: Arti
         _same("language-tags", tags, [w.language for w in wanted], "Languages, BCP-47"),
         _same("dispositions", [_roles(s) for s in streams], [_wanted_roles(w) for w in wanted], "What is on at first"),
         _same("chapters", len(found["chapters"]), len(media.chapters), "Chapters"),
+        _check_disclosure("disclosure", found),
     ]
     if [s["codec_type"] for s in streams] != [w.kind for w in wanted]:
         return checks  # what follows would compare other streams than it says
@@ -203,6 +207,13 @@ def _check_picture(
         about="Picture as in the source, packet by packet and at the same times",
     )
     return [length, identical]
+
+
+def _check_disclosure(name: str, found: dict[str, Any]) -> Check:
+    said = OF_A_DUB in found["format"].get("tags", {}).get("comment", "")
+    told = "said in the comment"
+    about = "That the dub's voices are made"
+    return Check(id=name, passed=said, measured=told if said else "not said", required=told, about=about)
 
 
 def _same(name: str, measured: Any, required: Any, about: str) -> Check:

@@ -27,6 +27,7 @@ from storage.catalog import JobState
 from storage.objects import copy_file
 from tasks import checks
 from tasks.crews import engine_used
+from tasks.disclosing import OF_A_DUB
 from tasks.dubs import Dub
 from tasks.media import packing, publishing
 from tasks.media.naming import Names
@@ -237,5 +238,6 @@ def reported(
             transcribe_calls=tally["transcribe", "made"],
             translate_calls=tally["translate", "made"],
         ),
+        disclosure=OF_A_DUB,
         transcript={"srt": names.of(request.language, "srt"), "vtt": names.of(request.language, "vtt")},
     )

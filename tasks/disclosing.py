@@ -1,4 +1,4 @@
-"""The spoken disclosure: one line, by the host, that says that the voices of an episode are made."""
+"""The disclosure that voices are made: in an episode a spoken line, by the host; in a dub a note in its files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from speechmill.episodes import DISCLOSURE, EpisodeScript, LineKind, ScriptLine
 from speechmill.languages import base
 
 Place = Literal["first", "last", "off"]
+OF_A_DUB = "The voices of this dub are made by a computer."
+"""Not said aloud but written down, in the report and in the files, as the EU's AI Act asks (2024/1689, article 50)."""
 HOSTS = ("host", "moderator", "reader", "teacher", "commentator")
 
 

@@ -15,6 +15,7 @@ from speechmill.takes import Reason, Take, Verdict, verdict_of
 from speechmill.timeline import Timeline
 from speechmill.voices import Cast
 from tasks import timing, translating
+from tasks.disclosing import OF_A_DUB
 from tasks.originals import Original, SourceScript
 from tasks.sound import layouts, levelling, mastering
 from tasks.sound.encoding import Aac
@@ -133,7 +134,7 @@ def mastered(
         heard = measure_source(original.sound.digest, place.here, place.settings.threads)
         plan = planned(original, version.lines, takes, chosen, heard)
     mix = mixed(request, original, script, version.lines, plan.timeline)
-    made, loudness = finish(place, mix, chosen, language, [Aac(mix.layout, chosen.encoding, language)])
+    made, loudness = finish(place, mix, chosen, language, [Aac(mix.layout, chosen.encoding, language, OF_A_DUB)])
     lines = lines_of(script, version, takes, plan)
     return Dub(language, version.lines, lines, mix, made, loudness, (*script.repairs, *version.repairs))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from speechmill import languages
 from speechmill.errors import DiskFull, ToolFailed
 from speechmill.programs import Limits
+from tasks.disclosing import OF_A_DUB
 from tasks.media import boxes, ffmpeg
 from tasks.media.probing import Media, Picture
 from tasks.media.tracks import AudioTrack
@@ -144,6 +145,7 @@ def plan(
         "c": "copy",
         "c:s": "mov_text",
         "map_metadata": 0,
+        "metadata": f"comment={commented(media)}",
         "map_chapters": 0,
         "movflags": "+faststart",
         "strict": "experimental",  # what ffmpeg 5.1 still calls FLAC and Opus in MP4
@@ -161,6 +163,11 @@ def plan(
     if original is not None and not copy_sound:
         notes.append(f"MP4 cannot hold the original sound's codec ({original.codec}); it was encoded anew as AAC.")
     return Plan(ffmpeg.joined(inputs, out, **options), tuple(streams), tuple(notes))
+
+
+def commented(media: Media) -> str:
+    """What a player shows as the film's comment: its own, and that the dub's voices are made."""
+    return "\n".join(filter(None, (media.metadata.get("comment", ""), OF_A_DUB)))
 
 
 def title(language: str, role: str = "") -> str:

@@ -100,6 +100,7 @@ class Aac:
     layout: Layout
     encoding: Encoding
     language: str
+    comment: str = ""  # that the file carries
     name: str = field(default="m4a", init=False)
 
     @property
@@ -112,6 +113,7 @@ class Aac:
             "codec": self.encoding.codec,
             "kbps_per_channel": self.encoding.bitrate_kbps_per_channel,
             "language": self.language,
+            **({"comment": self.comment} if self.comment else {}),
         }
 
     def frames(self, start_samples: int, end_samples: int, length_samples: int) -> Frames:
@@ -121,10 +123,10 @@ class Aac:
         write_aac_part(blocks, self.layout, self.encoding, frames, out)
 
     def join(self, parts: Sequence[Path], length_samples: int, out: Path) -> None:
-        join_aac(parts, length_samples, self.language, out)
+        join_aac(parts, length_samples, self.language, out, self.comment)
 
     def encode_whole(self, master: Path, out: Path) -> None:
-        encode_whole(master, self.layout, self.encoding, self.language, out)
+        encode_whole(master, self.layout, self.encoding, self.language, out, self.comment)
 
 
 def can_join(layout: Layout, encoding: Encoding) -> bool:
@@ -192,7 +194,7 @@ def _frame_starts(data: bytes) -> list[int]:
     return [*starts, at]
 
 
-def join_aac(parts: Sequence[Path], length_samples: int, language: str, out: Path) -> None:
+def join_aac(parts: Sequence[Path], length_samples: int, language: str, out: Path, comment: str = "") -> None:
     """Join AAC parts into an ``.m4a`` whose sample 0 is heard at time 0 and which is as long as the programme.
 
     The run-up of the encoder is left out by the file's edit list, as in any MP4 that ffmpeg writes.
@@ -204,20 +206,21 @@ def join_aac(parts: Sequence[Path], length_samples: int, language: str, out: Pat
     shorten = f"setts=duration='if(eq(N,{last}),DURATION*{ending}/{FRAME_SAMPLES},DURATION)'"
     run_up = f"{-FRAME_SAMPLES / RATE_HZ:.9f}"
     node = ffmpeg.source(joined, itsoffset=run_up).output(
-        f"file:{out}", f="ipod", **{"c:a": "copy", "bsf:a": f"aac_adtstoasc,{shorten}", **_tags(language)}
+        f"file:{out}", f="ipod", **{"c:a": "copy", "bsf:a": f"aac_adtstoasc,{shorten}", **_tags(language, comment)}
     )
     ffmpeg.execute(node)
     joined.unlink()
 
 
-def encode_whole(master: Path, layout: Layout, encoding: Encoding, language: str, out: Path) -> None:
+def encode_whole(master: Path, layout: Layout, encoding: Encoding, language: str, out: Path, comment: str = "") -> None:
     """Encode a lossless master in one piece, where ``can_join`` says no."""
-    node = ffmpeg.source(master).output(f"file:{out}", f="ipod", **_aac(layout, encoding), **_tags(language))
+    node = ffmpeg.source(master).output(f"file:{out}", f="ipod", **_aac(layout, encoding), **_tags(language, comment))
     ffmpeg.execute(node)
 
 
-def _tags(language: str) -> dict[str, object]:
+def _tags(language: str, comment: str) -> dict[str, object]:
     return {
+        **({"metadata": f"comment={comment}"} if comment else {}),
         "metadata:s:a:0": f"language={iso639_2t(language)}",
         "movflags": "+faststart",
         "movie_timescale": RATE_HZ,

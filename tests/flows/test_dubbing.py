@@ -52,6 +52,7 @@ def test_a_film_becomes_a_dubbed_film_with_everything_beside_it(
     assert [line["text"] for line in lines] == [text for text in SPANISH.splitlines() if re.search("[a-z]", text)]
     assert [line["speaker"] for line in lines] == ["Ana", "Ben", "Ana"]
     assert all(line["lost_ms"] == 0 for line in lines)
+    assert "made by a computer" in ran.report["disclosure"]
 
 
 def test_the_dub_is_heard_where_the_report_says(speechmill: Speechmill, folder: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from speechmill.reports import Check, Loudness
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
 from tasks.checks import Encoded, check_audio, check_film, raise_if_broken
+from tasks.disclosing import OF_A_DUB
 from tasks.media import ffmpeg as tool
 from tasks.media import packing
 from tasks.media.extraction import extract
@@ -33,9 +34,12 @@ SRT = "1\n00:00:00,500 --> 00:00:01,500\n{}\n\n"
 H264 = ("-c:v", "libx264", "-preset", "ultrafast")
 
 
+SAID = ("-metadata", f"comment={OF_A_DUB}")
+
+
 @pytest.fixture
 def dub(make: Make, beeps: Inputs) -> Path:
-    return make("dub.m4a", *beeps(4), "-ac", "2", "-c:a", "aac", "-b:a", "192k")
+    return make("dub.m4a", *beeps(4), "-ac", "2", "-c:a", "aac", "-b:a", "192k", *SAID)
 
 
 @pytest.fixture
@@ -234,6 +238,7 @@ def test_the_command_that_packs(tmp_path: Path) -> None:
         "language=spa", "title=Español (dub)", "handler_name=Español (dub)" + " " * 15,
     ]  # fmt: skip
     assert (given["-map_metadata"], given["-map_chapters"], given["-movflags"]) == ("0", "0", "+faststart")
+    assert given["-metadata"] == f"comment={OF_A_DUB}"
     assert told[-2:] == ["file:/out/talk.mp4", "-y"]
 
 
@@ -293,9 +298,10 @@ def test_the_dub_alone(film: Path, make: Make, beeps: Inputs, dub: Path, setting
         return failed(check_audio(media, Encoded("es", audio, 2, layout, loudness), profile("youtube")))
 
     assert found(dub) == set()
-    assert found(make("short.m4a", *beeps(3.9), "-ac", "2")) == {"audio-length"}
-    assert found(make("slow.m4a", *beeps(4), "-ac", "2", "-ar", "44100")) == {"audio-rate"}
-    assert found(make("mono.m4a", *beeps(4))) == {"audio-channels", "audio-layout"}
+    assert found(make("short.m4a", *beeps(3.9), "-ac", "2", *SAID)) == {"audio-length"}
+    assert found(make("slow.m4a", *beeps(4), "-ac", "2", "-ar", "44100", *SAID)) == {"audio-rate"}
+    assert found(make("mono.m4a", *beeps(4), *SAID)) == {"audio-channels", "audio-layout"}
+    assert found(make("unsaid.m4a", *beeps(4), "-ac", "2", "-b:a", "192k")) == {"audio-disclosure"}
     assert found(make("mp3.mp3", *beeps(4), "-ac", "2")) >= {"audio-codec"}
     assert found(dub, Loudness(integrated_lufs=-14.6, true_peak_dbtp=-1.3, lra_lu=3.0)) == {"loudness"}
     assert found(dub, Loudness(integrated_lufs=-14.2, true_peak_dbtp=-0.9, lra_lu=3.0)) == {"true-peak"}
@@ -304,7 +310,7 @@ def test_the_dub_alone(film: Path, make: Make, beeps: Inputs, dub: Path, setting
 @pytest.mark.parametrize("layout", ["stereo", "5.1(side)", "3.1", "6.1", "7.1"])
 def test_every_layout_of_a_dub_passes(make: Make, beeps: Inputs, film: Path, settings: Settings, layout: str) -> None:
     plain = {"5.1(side)": "5.1"}.get(layout, layout)
-    dub = make("dub.m4a", *beeps(4), "-af", f"aformat=channel_layouts={plain}", "-c:a", "aac")
+    dub = make("dub.m4a", *beeps(4), "-af", f"aformat=channel_layouts={plain}", "-c:a", "aac", *SAID)
     channels = {"stereo": 2, "3.1": 4, "5.1(side)": 6, "6.1": 7, "7.1": 8}[layout]
     quiet = Encoded("es", dub, channels, layout, Loudness(integrated_lufs=-14.0, true_peak_dbtp=-2.0))
     assert failed(check_audio(probe(film, settings), quiet, profile("youtube"))) == set()
