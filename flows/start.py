@@ -82,8 +82,6 @@ def _for_a_person(written: Path) -> str:
 def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
     """Dub what is asked, or go on with the same request where it was left. Refuses before any work what cannot be
     done; raises what stopped the job."""
-    from flows.dubbing import foresee
-
     request = absolute(request)
     foresee(request, settings())
     return _start("dub", request, prefect=prefect)
@@ -92,12 +90,22 @@ def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
 def start_podcast(request: PodcastRequest, *, prefect: bool) -> Outcome:
     """Make the episode that is asked for, or go on with the same request where it was left. Refuses before any work
     what cannot be read."""
+    request = absolute(request)
+    foresee(request, settings())
+    return _made_already(request, settings()) or _start("podcast", request, prefect=prefect)
+
+
+def foresee(request: DubbingRequest | PodcastRequest, chosen: Settings) -> None:
+    """Refuse, before any work, what is named and not there or cannot be done."""
+    if isinstance(request, DubbingRequest):
+        from flows import dubbing
+
+        dubbing.foresee(request, chosen)
+        return
     from tasks.foresight import look_at_document
 
-    request = absolute(request)
     profile(request.profile)
-    look_at_document(request, settings())
-    return _made_already(request, settings()) or _start("podcast", request, prefect=prefect)
+    look_at_document(request, chosen)
 
 
 def _made_already(request: PodcastRequest, chosen: Settings) -> Outcome | None:
@@ -188,13 +196,15 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
     catalog = open_catalog(chosen)
     try:
         job = catalog.job(job_id)
-        look_at_out(asked_for(job), Path(job.out), job.id)
+        if job.state.is_completed and not line_ids:
+            progress.say("no line was changed since it was delivered; name those that are to be spoken anew")
+            return Outcome(job.id, job.state, Path(job.out))
+        request = asked_for(job)
+        foresee(request, chosen)
+        look_at_out(request, Path(job.out), job.id)
         if line_ids:
             targets = job.request.get("targets", [])
             catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)
-        elif job.state.is_completed:
-            progress.say("no line was changed since it was delivered; name those that are to be spoken anew")
-            return Outcome(job.id, job.state, Path(job.out))
         refuse_unaskable(job.request.get("approve", ()), chosen, prefect=prefect)
         outcome = run_job(job.id, chosen, catalog, progress, prefect=prefect)
         settle_own(job.id, chosen, catalog)

@@ -134,3 +134,18 @@ def test_what_has_no_translation_is_never_spoken_in_the_language_of_the_source(
     assert at_third == pytest.approx(away, abs=0.1)
     assert report["work"]["speak_calls"] == 1
     assert job
+
+
+def test_a_source_that_was_moved_is_named_and_its_job_stays_as_it_was(
+    speechmill: Speechmill, recording: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "talk.wav"
+    source.write_bytes((recording / "talk.wav").read_bytes())
+    (tmp_path / "en.srt").write_text(SCRIPT, "utf-8")
+    job = dub(speechmill, tmp_path)
+    assert speechmill("edit", job, "0002", "--text", "Gracias, señora.").code == 0
+    source.rename(tmp_path / "moved.wav")
+    ran = speechmill("retake", job, "--no-prefect")
+    assert ran.code == 3
+    assert str(source) in ran.err
+    assert json.loads(speechmill("job", job, "--json").out)["state"] == "stale"
