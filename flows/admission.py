@@ -49,6 +49,8 @@ def named(request: DubbingRequest | PodcastRequest) -> Iterator[str]:
         value = getattr(request, name, None)
         if value is not None and not (name in music and value == SIMPLE):
             yield value
+    if request.profile.endswith(".toml"):
+        yield request.profile
     if isinstance(request, PodcastRequest) and request.collected is not None:
         yield from (f"{request.source}/{name}" for name in request.collected.order)
     if isinstance(request, DubbingRequest):

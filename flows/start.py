@@ -223,6 +223,8 @@ def absolute(request: Request) -> Request:
         return None if path is None else path if "://" in path else str(Path(path).expanduser().absolute())
 
     update: dict[str, Any] = {name: whole(getattr(request, name)) for name in PATHS if hasattr(request, name)}
+    if request.profile.endswith(".toml"):
+        update["profile"] = whole(request.profile)
     if isinstance(request, PodcastRequest):
         update |= {name: SIMPLE for name in ("intro", "bed", "outro") if getattr(request, name) == SIMPLE}
     if isinstance(request, DubbingRequest):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,11 +22,11 @@ class Loudness(_Part):
 
     integrated_lufs: float
     mono_integrated_lufs: float | None = None  # where a mono programme has a target of its own
-    tolerance_lu: float
+    tolerance_lu: float = 0.5
     true_peak_dbtp: float
     dialogue_gated: bool = False  # measured over speech only
     lra_max_lu: float | None = None
-    source: str
+    source: str = ""
 
     def target_lufs(self, channels: int) -> float:
         if channels == 1 and self.mono_integrated_lufs is not None:
@@ -71,7 +72,7 @@ class Profile(_Part):
     """What a delivery must measure."""
 
     name: str
-    description: str
+    description: str = ""
     loudness: Loudness
     stretch: Stretch = Field(default_factory=Stretch)
     timing: Timing = Field(default_factory=Timing)
@@ -85,22 +86,39 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(Path(f.name).stem for f in files if f.name.endswith(".toml")))
 
 
-@cache
 def profile(name: str) -> Profile:
     """A profile by its name, or from a user's own ``.toml`` file."""
     if name in names():
-        text = resources.files("speechmill").joinpath("profiles", f"{name}.toml").read_text("utf-8")
-    elif name.endswith(".toml") and Path(name).is_file():
-        text = Path(name).read_text("utf-8")
-    else:
+        return _of_the_house(name)
+    if not name.endswith(".toml") or not Path(name).is_file():
         raise UnknownName(
             f"there is no profile “{name}”", hint=f"choose one of {', '.join(names())}, or name a .toml file"
         )
     try:
-        return Profile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return Profile.model_validate({"name": Path(name).stem, **tomllib.loads(Path(name).read_text("utf-8"))})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"the profile {name} is not TOML: {error}", hint="correct the file") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise BadInput(f"the profile {name} is wrong at {where}: {first['msg']}", hint="correct the file") from None
+        raise _mistaken(name, error) from None
+
+
+@cache
+def _of_the_house(name: str) -> Profile:
+    text = resources.files("speechmill").joinpath("profiles", f"{name}.toml").read_text("utf-8")
+    return Profile.model_validate(tomllib.loads(text))
+
+
+def _mistaken(file: str, error: ValidationError) -> BadInput:
+    """What is wrong in a profile: first names that there are not, since what is missing is missing for their sake."""
+    found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    where = [str(part) for part in found[0]["loc"]]
+    if found[0]["type"] == "extra_forbidden":
+        part = Profile.model_fields[where[0]].annotation if len(where) > 1 else Profile
+        known = list(part.model_fields) if isinstance(part, type) and issubclass(part, BaseModel) else []
+        meant = get_close_matches(where[-1], known, 1) or known
+        return BadInput(
+            f"the profile {file} has “{'.'.join(where)}”, which is no part of one",
+            hint=f"there is {', '.join(meant)}; see docs/profiles.md",
+        )
+    said = "is missing" if found[0]["type"] == "missing" else f"is wrong: {found[0]['msg'].lower()}"
+    return BadInput(f"in the profile {file} {'.'.join(where)} {said}", hint="correct it; see docs/profiles.md")
