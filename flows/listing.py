@@ -10,16 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from speechmill import languages
-from speechmill.errors import BadInput
+from speechmill.errors import BadInput, UnknownName
 from speechmill.lines import seconds
 from speechmill.reports import DubbedLine, DubbingReport, EpisodeReport, SpokenLine
 from speechmill.settings import settings
 from speechmill.takes import Verdict
-from storage.catalog import Catalog, Job, StoredLine
+from storage.catalog import BATCH, WAITS_FOR, Catalog, Job, StoredLine
 from tasks.media.shelf import report_of
 from tasks.workplace import open_catalog
 
 Delivered = Mapping[str, Mapping[str, SpokenLine]]  # by language and id
+FACTS = ("sha256", "duration_s", WAITS_FOR, BATCH)
+"""What is found out of a job and told; the rest is of use to its next run only."""
 EPISODE = ""  # the language of an episode's lines: it has only one
 
 
@@ -47,7 +49,8 @@ def job_facts(job_id: str) -> dict[str, Any]:
             for event in catalog.events(job.id)
         ]
         deliveries = {d.language: {"state": d.state, "outputs": d.outputs} for d in catalog.deliveries(job.id)}
-        return {**_row(job), "out": job.out, **job.facts, "deliveries": deliveries, "events": events}
+        known = {name: job.facts[name] for name in FACTS if name in job.facts}
+        return {**_row(job), **known, "deliveries": deliveries, "events": events}
 
 
 def line_rows(job_id: str, language: str | None) -> list[dict[str, Any]]:
@@ -58,8 +61,15 @@ def line_rows(job_id: str, language: str | None) -> list[dict[str, Any]]:
     with _catalog() as catalog:
         job = catalog.job(job_id)
         wanted = languages.canonical(language) if language else None
+        found = catalog.lines(job.id, wanted)
+        if wanted is not None and not found:
+            tags = sorted({stored.line.language for stored in catalog.lines(job.id)})
+            raise UnknownName(
+                f"job {job.id} has no lines in {languages.name(wanted)} ({wanted})",
+                hint=f"it has lines in {', '.join(tags)}" if tags else "wait until it has lines",
+            )
         delivered = _delivered(job)
-        return [_line(stored, delivered) for stored in catalog.lines(job.id, wanted)]
+        return [_line(stored, delivered) for stored in found]
 
 
 def _line(stored: StoredLine, delivered: Delivered) -> dict[str, Any]:
@@ -124,11 +134,11 @@ def edit_line(job_id: str, line_id: str, text: str | None, language: str | None)
         if text is None and job.kind != "dub":
             raise BadInput("an episode has no original to keep", hint="give the words that are to be said")
         tag = languages.canonical(language) if language else _only_language(catalog, job)
-        translations = _translations(catalog, job, tag, line_id)
         stored = catalog.edit_line(job.id, tag, line_id, None if text is None else text.strip())
+        translations = _translations(catalog, job, tag, stored.line.id)
         return {
             "job": job.id,
-            "line": line_id,
+            "line": stored.line.id,
             "language": tag,
             "text": stored.line.text,
             "kept": text is None,
@@ -167,7 +177,12 @@ def _row(job: Job) -> dict[str, Any]:
         "created": job.created_at.isoformat(timespec="seconds"),
         "source": job.request.get("source", ""),
         "targets": list(job.request.get("targets", [])),
+        "out": job.out,
     }
+
+
+def _told(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _sentence(kind: str, detail: dict[str, Any]) -> str:
@@ -177,5 +192,5 @@ def _sentence(kind: str, detail: dict[str, Any]) -> str:
     if kind == "state":
         before, after = rest.pop("from", None), rest.pop("to", "")
         what = f"{before} → {after}" if before else str(after)
-    more = ", ".join(f"{name} {value}" for name, value in rest.items())
+    more = ", ".join(f"{name} {_told(value)}" for name, value in rest.items() if value is not None)
     return f"{what}: {more}" if more else what

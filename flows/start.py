@@ -29,6 +29,8 @@ from tasks.media.shelf import page_of, report_of
 from tasks.stages import Progress
 from tasks.workplace import cancelled, open_catalog
 
+MOST_NAMED = 5  # lines, in a sentence
+
 Request = TypeVar("Request", DubbingRequest, PodcastRequest)
 
 
@@ -58,15 +60,16 @@ class Outcome:
 
     def sentence(self) -> str:
         review = f"; a person should look at {_for_a_person(self.report)}" if self.needs_person else ""
-        return f"speechmill: done{review}: {self.out / page_of(self.report.name)}"
+        listed = f" (`speechmill lines {self.job}`)" if review else ""
+        return f"speechmill: done{review}{listed}: {self.out / page_of(self.report.name)}"
 
 
 def _for_a_person(written: Path) -> str:
-    """``3 lines, loudness (-15.4, and -14 ± 0.5 LUFS is asked)``."""
+    """``3 lines: 0002, 0005, 0007, loudness (-15.4, and -14 ± 0.5 LUFS is asked)``."""
     try:
         report = json.loads(written.read_bytes())
         parts = [report["episode"]] if "episode" in report else list(report["targets"].values())
-        lines = sum(line["verdict"] != Verdict.PASSED for part in parts for line in part["lines"])
+        lines = [line["id"] for part in parts for line in part["lines"] if line["verdict"] != Verdict.PASSED]
         checks = [
             f"{check['id']} ({check['measured']}, and {check['required']} is asked)"
             for part in parts
@@ -75,8 +78,14 @@ def _for_a_person(written: Path) -> str:
         ]
     except (OSError, ValueError, KeyError):
         return "it"
-    said = [f"{lines} line{'s' * (lines != 1)}"] if lines else []
+    said = [_lines_for_a_person(lines)] if lines else []
     return ", ".join(said + checks) or "what its script says that the document does not"
+
+
+def _lines_for_a_person(ids: Sequence[str]) -> str:
+    """``4 lines: 0002, 0005, 0007 …``"""
+    first = ", ".join(dict.fromkeys(ids[:MOST_NAMED]))
+    return f"{len(ids)} line{'s' * (len(ids) != 1)}: {first}{' …' if len(ids) > MOST_NAMED else ''}"
 
 
 def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:

@@ -8,8 +8,10 @@ does: so secrets stay out of environments, which are shown in many places.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +30,10 @@ from pydantic_settings import (
 from speechmill.errors import BadInput
 
 TOML = "speechmill.toml"
+LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP)(_\w+)?$|SPEECHMILL_PORT$")
+"""Variables that Kubernetes sets for every service, by its name."""
+COMPOSE = frozenset({"SPEECHMILL_MEDIA", "SPEECHMILL_MODELS"})
+"""Variables of ``infra/compose.yaml`` alone."""
 OTHERS_SECRETS = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
     "PREFECT_SERVER_API_AUTH_STRING",
@@ -197,6 +203,7 @@ def in_file(variable: str) -> str | None:
 @cache
 def settings() -> Settings:
     """The settings of this process; raises ``BadInput`` naming the variable that is wrong."""
+    _refuse_strangers()
     try:
         return Settings()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -210,3 +217,17 @@ def settings() -> Settings:
             ) from None
         name = "SPEECHMILL_" + "_".join(str(part) for part in first["loc"]).upper()
         raise BadInput(f"the setting {name} is wrong: {first['msg']}", hint="correct it and run again") from None
+
+
+def _refuse_strangers() -> None:
+    """Raise ``BadInput`` for a variable with our prefix that is no setting: it would be of no effect, unnoticed."""
+    known = {f"SPEECHMILL_{name.upper()}" for name in Settings.model_fields}
+    for variable in sorted(os.environ):
+        if not variable.startswith("SPEECHMILL_") or LINK.search(variable):
+            continue
+        if variable.removesuffix("_FILE") not in known | COMPOSE:
+            meant = get_close_matches(variable, known, 1)
+            raise BadInput(
+                f"the variable {variable} is no setting",
+                hint=f"do you mean {meant[0]}?" if meant else "see docs/operations.md for those there are",
+            )

@@ -113,10 +113,11 @@ def write_subtitles(
         for line in script.lines
         if line.anchor is not None
     ]
-    found = {names.language: _write(staging, names, names.language, captions, chosen)}
+    end = max((dub.mix.length_samples for dub in dubs), default=None)
+    found = {names.language: _write(staging, names, names.language, captions, chosen, end)}
     for dub in dubs:
         said = [caption for caption in map(_caption, dub.report) if caption is not None]
-        found[dub.language] = _write(staging, names, dub.language, said, chosen)
+        found[dub.language] = _write(staging, names, dub.language, said, chosen, end)
     return found
 
 
@@ -130,9 +131,9 @@ def _caption(line: DubbedLine) -> Caption | None:
 
 
 def _write(
-    staging: Path, names: Names, language: str, captions: Sequence[Caption], chosen: Profile
+    staging: Path, names: Names, language: str, captions: Sequence[Caption], chosen: Profile, end: int | None
 ) -> tuple[Check, ...]:
-    cues = subtitles.subtitles(captions, chosen.subtitles, language)
+    cues = subtitles.subtitles(captions, chosen.subtitles, language, end)
     subtitles.write_srt(cues, staging / names.of(language, "srt"))
     subtitles.write_vtt(cues, staging / names.of(language, "vtt"), language)
     return subtitles.lint(cues, chosen.subtitles, language)

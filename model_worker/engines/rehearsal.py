@@ -21,12 +21,13 @@ from speechmill.settings import Settings
 from speechmill.voices import Speaker, Voice
 
 NAME = "rehearsal"
-VERSION = "rehearsal-2"
+VERSION = "rehearsal-3"
 
 MOST_SAMPLES = 30 * RATE_HZ
 WORD_MS = 350  # about 170 words a minute: an unhurried speaker
 SENTENCE = ("one", "two", "three", "four", "five", "six", "seven", "eight.")
 
+DENSE_MARK = "※"  # of a translation, where a character is a syllable: “(zh) ” would take a second to say
 SHORTEST_MS = 250
 SYLLABLE_MS = 180  # about 5.5 syllables a second
 EDGE_MS = 20
@@ -81,11 +82,12 @@ class Translator:
     def translate(
         self,
         phrases: Sequence[Phrase],
-        source: str,  # noqa: ARG002
+        source: str,
         target: str,
         glossary: Mapping[str, str],
     ) -> dict[str, Translation]:
-        return {phrase.id: _marked(phrase.text, target, glossary) for phrase in phrases if phrase.text.strip()}
+        share = min(1.0, usual_characters_per_s(target) / usual_characters_per_s(source))
+        return {phrase.id: _marked(phrase.text, target, glossary, share) for phrase in phrases if phrase.text.strip()}
 
 
 class Tone:
@@ -142,12 +144,20 @@ def _every_pair() -> frozenset[tuple[str, str]]:
     return frozenset((a, b) for a in every_language() for b in every_language() if a != b)
 
 
-def _marked(text: str, target: str, glossary: Mapping[str, str]) -> Translation:
+def _marked(text: str, target: str, glossary: Mapping[str, str], share: float) -> Translation:
+    """The text with its mark; in a language whose characters say more, the ``share`` of it that is as long in time: the
+    glossary's terms, and what room there is for the beginning."""
     said = text.strip()
     for term, to in glossary.items():
         said = said.replace(term, to)
-    missed = any(term in text and to not in said for term, to in glossary.items())
-    return Translation(f"({target}) {said}", doubts=(Doubt.GLOSSARY_MISSED,) if missed else ())
+    wanted = [to for term, to in glossary.items() if term in text]
+    if share < 1:
+        room = max(1, round(len(text) * share) - sum(map(len, wanted)) - len(DENSE_MARK))
+        said = DENSE_MARK + "".join(["".join(said.split())[:room], *wanted])
+    else:
+        said = f"({target}) {said}"
+    missed = any(to not in said for to in wanted)
+    return Translation(said, doubts=(Doubt.GLOSSARY_MISSED,) if missed else ())
 
 
 def _tone(length: int, pitch_hz: float) -> Mono:

@@ -140,12 +140,15 @@ class Scripts(JobTables):
     def _line_rows(
         self, session: Session, job_id: str, line_ids: Sequence[str], language: str | None
     ) -> Sequence[LineRow]:
-        """Rows of these lines; raises ``UnknownName`` for the first that there is not."""
-        query = sa.select(LineRow).where(LineRow.job_id == job_id, LineRow.line_id.in_(line_ids))
+        """Rows of these lines (``4`` may mean ``0004``); raises ``UnknownName`` for the first that there is not."""
+        query = sa.select(LineRow).where(LineRow.job_id == job_id)
         if language is not None:
             query = query.where(LineRow.language == language)
-        rows = session.scalars(query).all()
-        missing = [line_id for line_id in line_ids if line_id not in {row.line_id for row in rows}]
+        there = {*session.scalars(query.with_only_columns(LineRow.line_id))}
+        numbers = {int(line_id): line_id for line_id in there if line_id.isdecimal()}
+        meant = [id if id in there or not id.isdecimal() else numbers.get(int(id), id) for id in line_ids]
+        rows = session.scalars(query.where(LineRow.line_id.in_(meant))).all()
+        missing = [line_id for line_id in meant if line_id not in there]
         if missing:
             where = f" in {language}" if language else ""
             raise UnknownName(

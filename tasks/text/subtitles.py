@@ -72,8 +72,10 @@ class _Pace:
         return max(self.shortest, round(wrapping.width(text) / self.per_s * RATE_HZ))
 
 
-def subtitles(captions: Sequence[Caption], limits: Subtitles, language: str) -> tuple[Cue, ...]:
-    """Captions as cues, by start.
+def subtitles(
+    captions: Sequence[Caption], limits: Subtitles, language: str, until_samples: int | None = None
+) -> tuple[Cue, ...]:
+    """Captions as cues, by start; the last one leaves no later than the programme ends (``until_samples``).
 
     No cue has more lines or longer ones than ``limits``, stays longer, or ends less than the gap before the next one
     starts, unless its caption overlaps the next. A cue that is read too fast borrows the free time after it; where
@@ -86,7 +88,7 @@ def subtitles(captions: Sequence[Caption], limits: Subtitles, language: str) -> 
     )
     cues: list[Cue] = []
     for at, caption in enumerate(ordered):
-        free = None
+        free = until_samples
         for after in ordered[at + 1 : at + 2]:
             free = max(after.start_samples - pace.gap, caption.start_samples + 1)
             if after.start_samples < caption.end_samples:

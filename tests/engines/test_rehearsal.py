@@ -65,6 +65,16 @@ def test_words_follow_from_the_length_of_the_sound(tmp_path: Path) -> None:
     assert heard[0].text.count(".") == 3
 
 
+@pytest.mark.parametrize("target", ["zh", "ja", "ko", "th"])
+def test_a_text_in_a_language_whose_characters_say_more_has_fewer_of_them(target: str) -> None:
+    english = "Then the clouds carry it over the mountains, and the mill turns."
+    made = Translator().translate([Phrase("a", english)], "en", target, {"mill": "水磨"})["a"]
+    said_s = len(made.text) / TONE.characters_per_s(target)
+    assert said_s == pytest.approx(len(english) / TONE.characters_per_s("en"), rel=0.25)
+    assert "水磨" in made.text
+    assert made.doubts == ()
+
+
 def test_terms_of_the_glossary_are_put_in() -> None:
     made = Translator().translate(
         [Phrase("a", "The mill turns."), Phrase("b", "It turns.")], "en", "es", {"mill": "molino"}

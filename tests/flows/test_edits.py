@@ -67,6 +67,32 @@ def test_a_translation_that_was_given_is_to_be_looked_at_where_the_transcript_wa
     assert "source-changed" in second_line(ran)["reasons"]
 
 
+def test_what_is_asked_of_a_job_is_found_as_people_write_it(speechmill: Speechmill, recording: Path) -> None:
+    job = dub(speechmill, recording)
+    changed = speechmill("edit", job, "2", "--text", "Gracias.", "--json")
+    assert json.loads(changed.out)["line"] == "0002"
+    assert speechmill("retake", job, "3", "--no-prefect").code == 0
+    none = speechmill("lines", job, "--lang", "de")
+    assert none.code == 3
+    assert "German" in none.err
+    assert "en, es" in none.err
+    facts = json.loads(speechmill("job", job, "--json").out)
+    assert not facts.keys() & {"gains_db", "coding_lu", "run", "approved"}
+    assert [event["what"] for event in facts["events"] if event["what"].startswith("retake")] == [
+        "retake: language es, lines 3"
+    ]
+    assert json.loads(speechmill("jobs", "--json").out)["jobs"][0]["out"] == facts["out"]
+
+
+def test_the_end_names_the_lines_for_a_person(speechmill: Speechmill, recording: Path, tmp_path: Path) -> None:
+    (tmp_path / "es.srt").write_text("\n".join(SPANISH.splitlines()[:4]), "utf-8")
+    ran = speechmill(
+        "dub", recording / "talk.wav", "--to", "es", "--engine", "rehearsal", "--script", recording / "en.srt",
+        "--translation", f"es={tmp_path / 'es.srt'}", "--no-prefect",
+    )  # fmt: skip
+    assert "2 lines: 0002, 0003 (`speechmill lines " in ran.err.splitlines()[-1]
+
+
 def test_a_translation_by_an_engine_is_made_anew(speechmill: Speechmill, recording: Path) -> None:
     job = dub(speechmill, recording)
     before = json.loads(speechmill("lines", job, "--lang", "es", "--json").out)["lines"][1]["text"]

@@ -74,3 +74,28 @@ def test_what_nobody_planned_is_one_line_even_where_no_log_can_be_kept(
     assert code == 1
     assert "ZeroDivisionError" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("SPEECHMILL_ENGNE", "do you mean SPEECHMILL_ENGINE?"),
+        ("SPEECHMILL_THREADS", "SPEECHMILL_THREADS is no setting"),
+        ("SPEECHMILL_ENGNE_FILE", "SPEECHMILL_ENGNE_FILE is no setting"),
+    ],
+)
+@pytest.mark.usefixtures("working")
+def test_a_variable_that_is_no_setting_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, "mimo")
+    code, said = complaint(capsys)
+    assert code == 3
+    assert words in said
+
+
+@pytest.mark.usefixtures("working")
+def test_variables_that_others_set_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("SPEECHMILL_MODELS", "SPEECHMILL_SERVICE_HOST", "SPEECHMILL_PORT_80_TCP_ADDR", "SPEECHMILL_PORT"):
+        monkeypatch.setenv(variable, "tcp://10.0.0.1:80")
+    assert settings().engine == "offline"

@@ -37,6 +37,8 @@ def test_a_quick_line_stays_into_the_silence_after_it_until_it_is_read() -> None
     assert shown(subtitles([caption(1, 2, text), caption(9, 10, "Yes.")], LIMITS, "en"))[0][1] == 2.85
     assert shown(subtitles([caption(1, 2, text), caption(9, 10, "Sí.")], LIMITS, "es"))[0][1] == 3.18
     assert shown(subtitles([caption(1, 1.2, "Yes.")], LIMITS, "en")) == [(1.0, 1.83, ("Yes.",))]
+    ended = subtitles([caption(1, 1.2, "Yes.")], LIMITS, "en", round(1.5 * RATE_HZ))
+    assert shown(ended) == [(1.0, 1.5, ("Yes.",))]  # no later than the programme
 
 
 def test_it_leaves_two_frames_before_the_next_one() -> None:
