@@ -59,13 +59,12 @@ class Outcome:
         }
 
     def sentence(self) -> str:
-        review = f"; a person should look at {_for_a_person(self.report)}" if self.needs_person else ""
-        listed = f" (`speechmill lines {self.job}`)" if review else ""
-        return f"speechmill: done{review}{listed}: {self.out / page_of(self.report.name)}"
+        review = f"; a person should look at {_for_a_person(self.job, self.report)}" if self.needs_person else ""
+        return f"speechmill: done{review}: {self.out / page_of(self.report.name)}"
 
 
-def _for_a_person(written: Path) -> str:
-    """``3 lines: 0002, 0005, 0007, loudness (-15.4, and -14 ± 0.5 LUFS is asked)``."""
+def _for_a_person(job: str, written: Path) -> str:
+    """``2 lines (0002, 0005; `speechmill lines JOB` has all), loudness (-15.4, and -14 ± 0.5 LUFS is asked)``."""
     try:
         report = json.loads(written.read_bytes())
         parts = [report["episode"]] if "episode" in report else list(report["targets"].values())
@@ -78,14 +77,14 @@ def _for_a_person(written: Path) -> str:
         ]
     except (OSError, ValueError, KeyError):
         return "it"
-    said = [_lines_for_a_person(lines)] if lines else []
+    said = [_lines_for_a_person(job, lines)] if lines else []
     return ", ".join(said + checks) or "what its script says that the document does not"
 
 
-def _lines_for_a_person(ids: Sequence[str]) -> str:
-    """``4 lines: 0002, 0005, 0007 …``"""
+def _lines_for_a_person(job: str, ids: Sequence[str]) -> str:
     first = ", ".join(dict.fromkeys(ids[:MOST_NAMED]))
-    return f"{len(ids)} line{'s' * (len(ids) != 1)}: {first}{' …' if len(ids) > MOST_NAMED else ''}"
+    more = " …" if len(ids) > MOST_NAMED else ""
+    return f"{len(ids)} line{'s' * (len(ids) != 1)} ({first}{more}; `speechmill lines {job}` has all)"
 
 
 def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:

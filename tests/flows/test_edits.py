@@ -90,7 +90,7 @@ def test_the_end_names_the_lines_for_a_person(speechmill: Speechmill, recording:
         "dub", recording / "talk.wav", "--to", "es", "--engine", "rehearsal", "--script", recording / "en.srt",
         "--translation", f"es={tmp_path / 'es.srt'}", "--no-prefect",
     )  # fmt: skip
-    assert "2 lines: 0002, 0003 (`speechmill lines " in ran.err.splitlines()[-1]
+    assert "2 lines (0002, 0003; `speechmill lines " in ran.err.splitlines()[-1]
 
 
 def test_a_translation_by_an_engine_is_made_anew(speechmill: Speechmill, recording: Path) -> None:
