@@ -17,20 +17,20 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from speechmill.errors import from_os_error
+from speechmill.errors import SpeechmillError, from_os_error
 
 _ALIVE = ".alive"
 _LOCK = ".lock"
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, instead: SpeechmillError | None = None) -> Iterator[None]:
     """Hold the lock named by a path, against threads and processes of this machine; it ends with the process.
 
     The file is removed by whoever held it. One who waited meanwhile notices that the file is no longer the one at
-    the path, and asks again.
+    the path, and asks again. ``instead`` is what is raised where waiting is not wanted.
     """
-    descriptor = _acquired(path)
+    descriptor = _acquired(path, instead)
     try:
         yield
     finally:
@@ -48,14 +48,17 @@ def system_errors() -> Iterator[None]:
 
 
 @system_errors()
-def _acquired(path: Path) -> int:
+def _acquired(path: Path, instead: SpeechmillError | None) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if instead is not None else 0))
             if _is_at(descriptor, path):
                 return descriptor
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise instead or error from None
         except BaseException:
             os.close(descriptor)
             raise

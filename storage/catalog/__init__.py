@@ -6,6 +6,7 @@ from storage.catalog.jobs import BATCH, BATCHES, RUN, WAITS_FOR, WITHIN, Event, 
 from storage.catalog.leases import Lease, Order, OrderKey
 from storage.catalog.outbox import Errand
 from storage.catalog.results import Delivery
+from storage.catalog.runs import Hold, Unsure
 from storage.catalog.scripts import StoredLine
 from storage.catalog.states import DropState, JobState, OrderState
 from storage.catalog.uses import MOST_WAITING, Grace, JobUses
@@ -24,6 +25,7 @@ __all__ = [
     "Errand",
     "Event",
     "Grace",
+    "Hold",
     "Job",
     "JobState",
     "JobUses",
@@ -33,6 +35,7 @@ __all__ = [
     "OrderState",
     "Sighting",
     "StoredLine",
+    "Unsure",
     "Wanted",
     "new_job_id",
 ]

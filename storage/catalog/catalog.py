@@ -12,15 +12,16 @@ from storage.catalog.forgetting import Forgetting
 from storage.catalog.jobs import Jobs
 from storage.catalog.orders import Orders
 from storage.catalog.outbox import Outbox
+from storage.catalog.runs import Runs
 from storage.catalog.scripts import Scripts
 from storage.catalog.takes import Takes
 from storage.catalog.uses import Uses
 from storage.migrations import bring_up_to_date
 
 
-class Catalog(Jobs, Scripts, Takes, Orders, Uses, Announcements, Drops, Outbox, Forgetting, Counting):
+class Catalog(Jobs, Scripts, Takes, Orders, Uses, Announcements, Drops, Outbox, Runs, Forgetting, Counting):
     """Jobs and events, lines, casts and takes, orders and leases, artifacts and uses, what engines workers have,
-    deliveries, drops, the outbox."""
+    deliveries, drops, the outbox, who runs what."""
 
     @classmethod
     def open(cls, url: str, *, upgrade: bool = True) -> Self:

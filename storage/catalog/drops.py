@@ -119,9 +119,7 @@ class Drops(JobTables):
             self._change(session, row, DropState.SEEN, {"job": row.job_id})
             row.facts = {AGAIN: row.facts.get(AGAIN, 0) + 1}
             row.job_id, row.reason, row.fence = None, None, row.fence + 1
-            seen_s = session.scalar(sa.select(now_s()))
-            assert seen_s is not None
-            row.first_seen_s = seen_s
+            row.first_seen_s = self._now_s(session)
 
     def claim_drops(self, ids: Sequence[int], state: DropState, owner: str, seconds: float, most: int) -> list[Drop]:
         """Claim up to ``most`` of these rows that are in a state and that nobody else has claimed. Rows that somebody
@@ -145,7 +143,7 @@ class Drops(JobTables):
     def renew_drop(self, drop: Drop, seconds: float) -> None:
         """Keep a claim for some seconds from now; raises ``LeaseLost``."""
         with self._database.writing() as session:
-            self._held(session, drop).lease_until_s = session.scalar(sa.select(now_s() + seconds))
+            self._held(session, drop).lease_until_s = self._now_s(session) + seconds
 
     def release_drop(self, drop: Drop) -> None:
         """Give a claim back; where somebody else has it by now nothing changes."""
@@ -202,15 +200,15 @@ class Drops(JobTables):
             row = session.execute(_SELECT.where(DropRow.job_id == job_id).limit(1)).one_or_none()
         return None if row is None else _drop(row)
 
-    def due_drops(self, place: str) -> list[int]:
-        """Rows with which something is to be done: those that are rejected, and those whose job has ended and is not
-        about to be started again."""
+    def due_drops(self, place: str | None = None) -> list[int]:
+        """Rows, of a place or of any, with which something is to be done: those that are rejected, and those whose job
+        has ended and is not about to be started again."""
         handed = sa.exists().where(OutboxRow.job_id == DropRow.job_id, OutboxRow.handed_at_s.is_(None))
         ended = sa.exists().where(JobRow.id == DropRow.job_id, JobRow.state.in_(ENDED))
         accepted = sa.and_(DropRow.state == DropState.ACCEPTED, ended, ~handed)
-        query = sa.select(DropRow.id).where(
-            DropRow.place == place, sa.or_(DropRow.state == DropState.REJECTED, accepted), _FREE
-        )
+        query = sa.select(DropRow.id).where(sa.or_(DropRow.state == DropState.REJECTED, accepted), _FREE)
+        if place is not None:
+            query = query.where(DropRow.place == place)
         with self._database.reading() as session:
             return list(session.scalars(query.order_by(DropRow.id)))
 

@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from speechmill.errors import Conflict, UnknownName
 from speechmill.recipes import Json
-from storage.catalog.database import Database
+from storage.catalog.database import Database, now_s
 from storage.catalog.models import EventRow, JobRow
 from storage.catalog.states import CANCELLABLE, JobState, check_move
 
 RECENT = 5  # jobs that a hint names
 BATCHES = "batch:"  # begins the places of rows of batches, and the names of their errands
 BATCH = "batch"  # fact of a job that is one of many: the batch; its work waits behind what a person asked for alone
-RUN = "run"  # fact of a running job: the id of Prefect's flow run that runs it
+RUN = "run"  # fact of a job that is run, or was given back by who ran it: the id of Prefect's flow run
 WAITS_FOR = "waits_for"  # fact of a running job that waits for a person: what is to be approved, and where it is seen
 WITHIN = "within"  # fact of a job that somebody outside asked for: the roots of what its files may name
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"  # base 32 without letters that are taken for digits
@@ -85,10 +85,18 @@ class JobTables:
         old = JobState(row.state)
         check_move(row.id, old, state)
         row.state, row.updated_at = state, datetime.now(UTC)
-        if state is JobState.RUNNING:
+        if state in (JobState.RUNNING, JobState.QUEUED):
+            given_back = old is JobState.RUNNING and state is JobState.QUEUED  # and its run is to go on with it
+            over = (WAITS_FOR,) if given_back else (RUN, WAITS_FOR)
             row.cancel_requested_at = None
-            row.facts = {name: fact for name, fact in row.facts.items() if name not in (RUN, WAITS_FOR)}
+            row.facts = {name: fact for name, fact in row.facts.items() if name not in over}
         self._happened(session, row.id, "state", {"from": old, "to": state, **detail})
+
+    def _now_s(self, session: Session) -> float:
+        """Seconds since 1970 by the database's clock."""
+        now: float | None = session.scalar(sa.select(now_s()))
+        assert now is not None
+        return now
 
     def _happened(self, session: Session, job_id: str, kind: str, detail: dict[str, Any]) -> None:
         session.add(EventRow(job_id=job_id, at=datetime.now(UTC), kind=kind, detail=detail))
@@ -125,7 +133,7 @@ class Jobs(JobTables):
             session.add(row)
             session.flush()
             self._happened(session, row.id, "state", {"from": None, "to": JobState.QUEUED})
-        return _job(row)
+        return as_job(row)
 
     def job(self, job_id: str) -> Job:
         """A job; raises ``UnknownName`` whose hint lists the latest."""
@@ -133,13 +141,13 @@ class Jobs(JobTables):
             row = session.get(JobRow, job_id)
             if row is None:
                 raise self._unknown(session, job_id)
-            return _job(row)
+            return as_job(row)
 
     def jobs(self, limit: int = 50) -> list[Job]:
         """Jobs, the latest first."""
         query = sa.select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit)
         with self._database.reading() as session:
-            return [_job(row) for row in session.scalars(query)]
+            return [as_job(row) for row in session.scalars(query)]
 
     def jobs_of(self, kind: str, source: str) -> list[Job]:
         """All jobs of a kind whose request names the source, the earliest first."""
@@ -149,7 +157,7 @@ class Jobs(JobTables):
             .order_by(JobRow.created_at, JobRow.id)
         )
         with self._database.reading() as session:
-            return [_job(row) for row in session.scalars(query)]
+            return [as_job(row) for row in session.scalars(query)]
 
     def unfinished_job(self, fingerprint: str) -> Job | None:
         """The latest job that asked for the same, unless it is completed: the one to go on with."""
@@ -161,7 +169,7 @@ class Jobs(JobTables):
         )
         with self._database.reading() as session:
             row = session.scalars(query).one_or_none()
-            return None if row is None or JobState(row.state).is_completed else _job(row)
+            return None if row is None or JobState(row.state).is_completed else as_job(row)
 
     def move_job(self, job_id: str, state: JobState, **detail: Json) -> Job:
         """Change a job's state; ``detail`` goes into the event. Raises ``Conflict`` for a move that the table of
@@ -169,7 +177,7 @@ class Jobs(JobTables):
         with self._database.writing() as session:
             row = self._job_row(session, job_id)
             self._move(session, row, state, **detail)
-            return _job(row)
+            return as_job(row)
 
     def set_job_facts(self, job_id: str, **facts: Json) -> Job:
         """Add to what is known of a job; a fact that was known is replaced."""
@@ -177,7 +185,7 @@ class Jobs(JobTables):
             row = self._job_row(session, job_id)
             row.facts = {**row.facts, **facts}
             row.updated_at = datetime.now(UTC)
-            return _job(row)
+            return as_job(row)
 
     def wait_for_approval(self, job_id: str, of: str, folder: str = "") -> None:
         """Note that a running job waits for a person to approve something, which is in ``folder`` where it is a
@@ -222,7 +230,8 @@ class Jobs(JobTables):
             return [Event(row.at, row.kind, row.detail) for row in session.scalars(query)]
 
 
-def _job(row: JobRow) -> Job:
+def as_job(row: JobRow) -> Job:
+    """What a row says."""
     return Job(
         id=row.id,
         kind=row.kind,

@@ -82,6 +82,17 @@ class JobRow(Base):
     cancel_requested_at: Mapped[datetime | None]
 
 
+class RunRow(Base):
+    """Who runs a job; a row of a job that nobody runs has no owner."""
+
+    __tablename__ = "runs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    owner: Mapped[str | None]
+    lease_until_s: Mapped[float | None]  # seconds since 1970 on the database's clock
+    fence: Mapped[int]  # one more with each run: who holds an older number has lost
+
+
 class LineRow(Base):
     __tablename__ = "lines"
 

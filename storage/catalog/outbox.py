@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from speechmill.errors import LeaseLost
+from speechmill.recipes import Json
 from storage.catalog.database import now_s
-from storage.catalog.jobs import BATCHES, JobTables
+from storage.catalog.jobs import BATCHES, RUN, JobTables
 from storage.catalog.models import JobRow, OutboxRow
 from storage.catalog.states import JobState
 
@@ -66,30 +68,36 @@ class Outbox(JobTables):
 
     def renew_errand(self, errand: Errand, seconds: float) -> None:
         """Keep a claim for some seconds from now; raises ``LeaseLost``."""
-        self._change_errand(errand, lease_until_s=now_s() + seconds)
+        with self._database.writing() as session:
+            self._change_errand(session, errand, lease_until_s=now_s() + seconds)
 
-    def errand_done(self, errand: Errand) -> None:
-        """The job was started; raises ``LeaseLost`` where somebody else is at it by now."""
-        self._change_errand(errand, handed_at_s=now_s(), owner=None, lease_until_s=None)
+    def errand_done(self, errand: Errand, run: str | None = None) -> None:
+        """The job was started, or handed to Prefect, whose flow run is to do it; raises ``LeaseLost`` where somebody
+        else is at it by now."""
+        with self._database.writing() as session:
+            job = self._job_row(session, errand.job_id)
+            self._change_errand(session, errand, handed_at_s=now_s(), owner=None, lease_until_s=None)
+            if run is not None and job.state == JobState.QUEUED:
+                job.facts = {**job.facts, RUN: run}
 
     def errand_left(self, errand: Errand, wait_s: float = 0.0) -> None:
         """The job was not started; somebody is to try again, after some seconds."""
-        self._change_errand(errand, not_before_s=now_s() + wait_s, owner=None, lease_until_s=None)
-
-    def send_again(self, job_id: str, wait_s: float) -> None:
-        """A job is to be started once more, after some seconds."""
-        change = sa.update(OutboxRow).where(OutboxRow.job_id == job_id, OutboxRow.handed_at_s.is_not(None))
         with self._database.writing() as session:
-            session.execute(
-                change.values(
-                    handed_at_s=None,
-                    attempts=OutboxRow.attempts + 1,
-                    since_s=now_s() + wait_s,
-                    not_before_s=now_s() + wait_s,
-                    owner=None,
-                    lease_until_s=None,
-                )
-            )
+            self._change_errand(session, errand, not_before_s=now_s() + wait_s, owner=None, lease_until_s=None)
+
+    def send_again(self, job_id: str, wait_s: float, **detail: Json) -> None:
+        """A job that has ended, in whatever way, is to be started once more, after some seconds; ``detail`` goes into
+        the event. One that nobody has started yet stays as it is."""
+        handed = sa.select(OutboxRow).where(OutboxRow.job_id == job_id, OutboxRow.handed_at_s.is_not(None))
+        with self._database.writing() as session:
+            job = self._job_row(session, job_id)
+            row = session.scalars(handed.with_for_update()).one_or_none()
+            if row is None:
+                return
+            self._move(session, job, JobState.QUEUED, **detail)
+            row.handed_at_s, row.owner, row.lease_until_s = None, None, None
+            row.attempts += 1
+            row.since_s = row.not_before_s = self._now_s(session) + wait_s
 
     def attempts(self, job_id: str) -> int:
         """How often a job was to be started; 0 for one that is not of the outbox."""
@@ -103,13 +111,12 @@ class Outbox(JobTables):
         with self._database.reading() as session:
             return session.scalar(query) or 0
 
-    def _change_errand(self, errand: Errand, **values: object) -> None:
+    def _change_errand(self, session: Session, errand: Errand, **values: object) -> None:
         change = (
             sa.update(OutboxRow)
             .where(OutboxRow.job_id == errand.job_id, OutboxRow.fence == errand.fence, OutboxRow.handed_at_s.is_(None))
             .values(values)
             .returning(OutboxRow.job_id)
         )
-        with self._database.writing() as session:
-            if session.scalar(change) is None:
-                raise LeaseLost(f"job {errand.job_id} is started by another relay", hint="nothing was written")
+        if session.scalar(change) is None:
+            raise LeaseLost(f"job {errand.job_id} is started by another relay", hint="nothing was written")

@@ -26,17 +26,19 @@ MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.RUNNING: frozenset(
         {
             JobState.RUNNING,  # its process died, another goes on with it
+            JobState.QUEUED,  # its process was stopped, and another is to go on with it
             JobState.COMPLETED,
             JobState.COMPLETED_WITH_REVIEW,
             JobState.FAILED,
             JobState.CANCELLED,
         }
     ),
-    JobState.COMPLETED: frozenset({JobState.STALE}),
-    JobState.COMPLETED_WITH_REVIEW: frozenset({JobState.STALE}),
-    JobState.STALE: frozenset({JobState.RUNNING}),
-    JobState.FAILED: frozenset({JobState.RUNNING}),
-    JobState.CANCELLED: frozenset({JobState.RUNNING}),
+    # Back in the queue: what was made is lost with its machine, it is tried once more, or asked for again.
+    JobState.COMPLETED: frozenset({JobState.STALE, JobState.QUEUED}),
+    JobState.COMPLETED_WITH_REVIEW: frozenset({JobState.STALE, JobState.QUEUED}),
+    JobState.STALE: frozenset({JobState.RUNNING, JobState.QUEUED}),
+    JobState.FAILED: frozenset({JobState.RUNNING, JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.RUNNING, JobState.QUEUED}),
 }
 
 CANCELLABLE = frozenset({JobState.QUEUED, JobState.RUNNING})

@@ -17,12 +17,12 @@ from storage.catalog.states import MOVES
 
 POSSIBLE = """
 queued                > running failed cancelled
-running               > running completed completed_with_review failed cancelled
-completed             > stale
-completed_with_review > stale
-stale                 > running
-failed                > running
-cancelled             > running
+running               > running queued completed completed_with_review failed cancelled
+completed             > stale queued
+completed_with_review > stale queued
+stale                 > running queued
+failed                > running queued
+cancelled             > running queued
 """
 
 
@@ -37,7 +37,7 @@ def test_the_table_is_what_users_were_told() -> None:
 def test_every_state_can_be_left_and_reached() -> None:
     assert set(MOVES) == set(JobState)
     assert all(MOVES.values())
-    assert set().union(*MOVES.values()) == set(JobState) - {JobState.QUEUED}
+    assert set().union(*MOVES.values()) == set(JobState)
 
 
 @pytest.mark.parametrize("old", JobState)
@@ -87,7 +87,7 @@ class JobLife(RuleBasedStateMachine):
         if state in MOVES[self.states[job][-1]]:
             assert self.catalog.move_job(job, state).state is state
             self.states[job].append(state)
-            self.cancel[job] = self.cancel[job] and state is not JobState.RUNNING
+            self.cancel[job] = self.cancel[job] and state not in (JobState.RUNNING, JobState.QUEUED)
         else:
             with pytest.raises(Conflict, match=job):
                 self.catalog.move_job(job, state)
