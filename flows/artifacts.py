@@ -14,7 +14,7 @@ from flows.listing import reviewed_lines
 from flows.progress import status
 from flows.report_links import report_link
 from speechmill.settings import Settings
-from storage.catalog import RUN, Catalog
+from storage.catalog import RUN, Catalog, JobState
 from tasks.stages import Progress
 
 UPDATE_S = 2.0  # the progress artifact changes at most this often
@@ -48,6 +48,7 @@ class Shown:
         self._told: tuple[str, float] | None = None
         self._bar: UUID | None = None
         self._teller = threading.Thread(target=self._tell_on, name=f"progress {job_id}", daemon=True)
+        self.became = JobState.RUNNING  # until it is known
         self._languages = max(1, len(catalog.job(job_id).request.get("targets", ())))
 
     def __enter__(self) -> Shown:
@@ -131,7 +132,7 @@ class Shown:
             report_link(job, self._settings),
             link_text="report.html",
             key=f"report-{job.id}",
-            description=f"{job.state}: the report of job {job.id}, in {Path(job.out)}",
+            description=f"{self.became}: the report of job {job.id}, in {Path(job.out)}",
         )
 
 

@@ -25,6 +25,7 @@ from flows.examining import NAMES_FILES
 from flows.manifests import FileManifest, Manifest
 from flows.progress import Logged
 from flows.relay import Relay
+from flows.running import by_a_person
 from flows.settling import PUBLISHED_IN, RETRY_S, Settler, delivery_folder, reason_of, why_it_failed
 from flows.start import refuse_unaskable
 from speechmill.episodes import SIMPLE, PodcastRequest
@@ -130,7 +131,7 @@ class Batch:
             if row.state is DropState.QUARANTINED:
                 self._catalog.reopen(row)
             elif row.job_id and self._catalog.job(row.job_id).state is JobState.CANCELLED:
-                self._catalog.send_again(row.job_id, 0.0)
+                self._catalog.send_again(row.job_id, 0.0, reason="the batch is run again")
         self._accept()
 
     def settle(self) -> BatchReport:
@@ -295,15 +296,17 @@ def batch_of_file(
 
 def run_batch(
     manifest: Path, out: Path | None, chosen: Settings, catalog: Catalog, say: Callable[[str], None],
-    *, prefect: bool = True, at_once: int = 0, outside: bool = False,
+    *, prefect: bool = True, at_once: int = 0, outside: bool = False, anew: bool = True,
+    interrupted: Callable[[], bool] = by_a_person,
 ) -> BatchReport:  # fmt: skip
     """Run a batch to its end. Jobs are started by the Prefect server that stays, where there is one, else here; so many
-    at a time: ``at_once``, or what the settings say of Prefect's, and one here."""
+    at a time: ``at_once``, or what the settings say of Prefect's, and one here. ``anew``: rows that failed or were
+    cancelled are tried again. Its jobs are stopped with it where ``interrupted`` says that a person does that."""
     from flows.prefect_runs import lasting_server
 
     prefect = prefect and lasting_server(chosen) is not None
     batch = batch_of_file(manifest, out, chosen, catalog, prefect=prefect, outside=outside)
-    batch.go_on()
+    (batch.go_on if anew else batch.begin)()
     relay = batch.relay(at_once or (chosen.drop_jobs if prefect else 1))
     threads = 1 if prefect else max(1, at_once)
     running: set[Future[bool]] = set()
@@ -323,8 +326,9 @@ def run_batch(
                 begun = [each.result() for each in over]
                 if over and not any(begun):
                     time.sleep(POLL_S)  # nothing is due
-        except BaseException:
-            _stop(catalog, [row.job for row in batch.report().rows if row.job and row.state == "running"])
+        except BaseException as error:
+            if isinstance(error, Exception) or interrupted():
+                _stop(catalog, [row.job for row in batch.report().rows if row.job and row.state == "running"])
             raise
 
 

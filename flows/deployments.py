@@ -20,15 +20,15 @@ from prefect.states import Cancelled as CancelledState
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import hooks
+from flows import hooks, stopping
 from flows.admission import admit, admit_place
 from flows.artifacts import MOST_ROWS
 from flows.batch_reports import page
 from flows.forms import JOB_ID, BatchForm, DigestForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
 from flows.prefect_runs import in_flow_run
 from flows.progress import Logged
-from flows.settling import settle_own
-from flows.start import absolute, carry_out, job_for
+from flows.running import carry_out
+from flows.start import absolute, job_for
 from speechmill.episodes import Format, PodcastRequest
 from speechmill.errors import Cancelled, SpeechmillError, from_os_error
 from speechmill.logs import configure, redacted
@@ -133,7 +133,10 @@ def batch(request: BatchForm) -> State[Any]:
         out = Path(request.out or chosen.home / "out" / manifest.name.partition(".")[0]).expanduser()
         for each in (manifest, out):
             admit_place(str(each), chosen)
-        report = run_batch(manifest, out, chosen, catalog, _told, at_once=request.at_once or 0, outside=True)
+        report = run_batch(
+            manifest, out, chosen, catalog, _told, at_once=request.at_once or 0, outside=True,
+            anew=not stopping.was_put_back(), interrupted=stopping.by_a_person,
+        )  # fmt: skip
         create_markdown_artifact(
             page(report.as_json(), most=MOST_ROWS), key=report.batch, description=f"What became of {manifest.name}"
         )
@@ -149,7 +152,8 @@ def _carried(work: Callable[[Catalog, Settings], State[Any]]) -> State[Any]:
     configure("run", chosen)
     catalog = open_catalog(chosen)
     try:
-        return work(catalog, chosen)
+        with stopping.gone_on_with():
+            return work(catalog, chosen)
     except SpeechmillError as error:
         return Failed(message=redacted(str(error)))
     except OSError as error:
@@ -168,22 +172,25 @@ def _run(found: Callable[[Catalog, Settings], Job | None], job_id: str | None) -
     configure("run", chosen)
     catalog = open_catalog(chosen)
     try:
-        job = catalog.job(job_id) if job_id else found(catalog, chosen)
-        if job is None:
-            return Completed(name="NothingNew", message="nothing is new")
-        if job_id and job.state is JobState.CANCELLED and (flow_run.run_count or 1) <= 1:
-            raise cancelled(job.id)  # before anybody began with it
-        if not job.state.is_completed:
+        with stopping.gone_on_with():
+            job = catalog.job(job_id) if job_id else found(catalog, chosen)
+            if job is None:
+                return Completed(name="NothingNew", message="nothing is new")
+            if (
+                job_id
+                and job.state is JobState.CANCELLED
+                and ((flow_run.run_count or 1) <= 1 or stopping.was_put_back())
+            ):
+                raise cancelled(job.id)  # while it waited, before anybody began with it
+            if not job.state.is_completed:
 
-            def work(id: str = job.id) -> None:
-                in_flow_run(id, chosen, catalog, Logged())
+                def work(id: str = job.id) -> JobState:
+                    return in_flow_run(id, chosen, catalog, Logged())
 
-            try:
-                carry_out(job.id, chosen, catalog, work)
-            finally:
-                settle_own(job.id, chosen, catalog)
-        job = catalog.job(job.id)
-        return Completed(message=f"{job.state}: {Path(job.out)}")
+                own = str(flow_run.id)
+                carry_out(job.id, chosen, catalog, work, run=own, interrupted=stopping.by_a_person)
+            job = catalog.job(job.id)
+            return Completed(message=f"{job.state}: {Path(job.out)}")
     except Cancelled as error:
         return CancelledState(message=redacted(str(error)))
     except SpeechmillError as error:

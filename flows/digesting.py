@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from flows.outcomes import Outcome
 from flows.progress import StreamProgress
-from flows.start import Outcome, absolute, job_for, run_job
+from flows.start import absolute, job_for, run_job
 from model_worker.engines.registry import engine_at_work
 from speechmill.abilities import Ability
 from speechmill.episodes import Collected, PodcastRequest

@@ -23,15 +23,15 @@ def foresee(request: DubbingRequest, chosen: Settings) -> Choice:
     return choose(Needs.of_dubbing(request), chosen, request.engines)
 
 
-def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly) -> None:
-    """Run a job of the catalog to its delivery."""
+def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly) -> JobState:
+    """Run a job of the catalog to its delivery; the state that this amounts to."""
     job = catalog.job(job_id)
     request, out = DubbingRequest.model_validate(job.request), Path(job.out)
     foresight.look_at_out(request, out, job_id)
     place = workplace(chosen, catalog, job_id, progress)
     state = dub(place, sources.at_hand(request, chosen), out, step)
     place.store.settle()
-    catalog.move_job(job_id, state)
+    return state
 
 
 def dub(place: Workplace, request: DubbingRequest, out: Path, step: Step) -> JobState:

@@ -7,6 +7,7 @@ about what has changed. While it waits, lines may be edited; the edits are taken
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -187,7 +188,10 @@ def ask_by_prefect(question: Question, chosen: Settings, catalog: Catalog) -> No
         with _woken_by_cancel(catalog, question.job, context.flow_run.id):
             try:
                 answer: Any = pause_flow_run(
-                    wait_for_input=form, timeout=chosen.approval_timeout_s, poll_interval=ANSWER_POLL_S
+                    wait_for_input=form,
+                    timeout=chosen.approval_timeout_s,
+                    poll_interval=ANSWER_POLL_S,
+                    key=uuid.uuid4().hex,  # a run that was put back asks anew: the same key is answered already
                 )
             except ValidationError as error:
                 if catalog.cancel_requested(question.job):

@@ -10,8 +10,9 @@ from speechmill.errors import LeaseLost, SpeechmillError
 
 
 @contextmanager
-def kept(renew: Callable[[], None], every_s: float) -> Iterator[None]:
-    """Call ``renew`` every so often, on a thread of its own, until the end or until it is lost."""
+def kept(renew: Callable[[], None], every_s: float, lost: Callable[[], None] | None = None) -> Iterator[None]:
+    """Call ``renew`` every so often, on a thread of its own, until the end or until the claim is lost, which ``lost``
+    is told."""
     over = threading.Event()
 
     def renewing() -> None:
@@ -19,6 +20,8 @@ def kept(renew: Callable[[], None], every_s: float) -> Iterator[None]:
             try:
                 renew()
             except LeaseLost:
+                if lost is not None:
+                    lost()
                 return
             except (SpeechmillError, OSError):
                 continue  # a database that is away for a moment is asked again

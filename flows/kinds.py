@@ -9,7 +9,7 @@ from typing import Protocol
 from flows.steps import Step, plainly
 from speechmill.errors import DatabaseAway
 from speechmill.settings import Settings
-from storage.catalog import Catalog, Job
+from storage.catalog import Catalog, Job, JobState
 from tasks.stages import Progress
 
 OUTAGES = 3  # of one run; a database that goes away again and again is somebody's to look at
@@ -18,11 +18,11 @@ LOOK_S = 0.5
 
 
 class Run(Protocol):
-    """Runs a job of the catalog to its delivery."""
+    """Runs a job of the catalog to its delivery; the state that this amounts to."""
 
     def __call__(
         self, job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly
-    ) -> None: ...
+    ) -> JobState: ...
 
 
 def runner(job: Job) -> Run:
@@ -44,15 +44,13 @@ class Persevering:
 
     def __call__(
         self, job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly
-    ) -> None:
+    ) -> JobState:
         for _ in range(OUTAGES):
             try:
                 return self.run(job_id, chosen, catalog, progress, step)
             except DatabaseAway as error:
                 progress.say(f"{error.message}; it is waited for")
                 wait_for(catalog)
-            if catalog.job(job_id).state.is_completed:
-                return None
         return self.run(job_id, chosen, catalog, progress, step)
 
 

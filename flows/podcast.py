@@ -17,8 +17,8 @@ from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
 
 
-def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly) -> None:
-    """Run a podcast job of the catalog to its delivery."""
+def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, step: Step = plainly) -> JobState:
+    """Run a podcast job of the catalog to its delivery; the state that this amounts to."""
     job = catalog.job(job_id)
     request = PodcastRequest.model_validate(job.request)
     out = Path(job.out)
@@ -26,7 +26,7 @@ def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     place = workplace(chosen, catalog, job_id, progress)
     state = make_episode(place, sources.at_hand(request, chosen), out, step)
     place.store.settle()
-    catalog.move_job(job_id, state)
+    return state
 
 
 def make_episode(place: Workplace, request: PodcastRequest, out: Path, step: Step) -> JobState:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flows.kinds import runner
 from flows.steps import Question
-from speechmill.errors import Cancelled, SpeechmillError
+from speechmill.errors import BadInput, Cancelled, ServiceRefused, SpeechmillError, Unavailable
 from speechmill.settings import Settings, in_file
-from storage.catalog import Catalog
+from storage.catalog import Catalog, JobState
 from tasks.stages import Progress
 
 if TYPE_CHECKING:
@@ -66,6 +66,32 @@ def lasting_server(chosen: Settings) -> str | None:
         if noted and answers(noted):
             return noted
     return None
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """What goes wrong between us and Prefect's server, in our words: ``Unavailable`` where it is away or not ready for
+    us, ``ServiceRefused`` where it does not know us, ``BadInput`` for what it does not take."""
+    import httpx
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        yield
+    except ObjectNotFound:
+        raise Unavailable("Prefect's server has no such deployment", hint="run `speechmill serve`, or `up`") from None
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        said = f"Prefect's server answers {status} ({error.response.reason_phrase})"
+        if status in (401, 403):
+            raise ServiceRefused(said, hint="set PREFECT_API_KEY, or PREFECT_API_AUTH_STRING") from error
+        if status in (409, 413, 422):
+            raise BadInput(f"{said}: it does not take what is asked", hint="see its log") from error
+        raise Unavailable(said, hint="see its log; it is asked again") from error
+    except httpx.HTTPError as error:
+        where = os.environ.get("PREFECT_API_URL", "")
+        raise Unavailable(
+            f"the Prefect server {where} does not answer ({type(error).__name__})", hint="start it; it is asked again"
+        ) from error
 
 
 def prepare(chosen: Settings, *, logging: str = "CRITICAL") -> None:
@@ -128,18 +154,19 @@ class PrefectSteps:
         ask_by_prefect(question, self._settings, self._catalog)
 
 
-def run_with_prefect(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress) -> None:
-    """Run a job as a Prefect flow run, in this process."""
+def run_with_prefect(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress) -> JobState:
+    """Run a job as a Prefect flow run, in this process; the state that this amounts to."""
     prepare(chosen)
     from prefect import flow
     from prefect.states import Cancelled as CancelledState
     from prefect.states import Failed
 
+    ended: list[JobState] = []
     stopped: list[SpeechmillError] = []
 
     def whole(job: str) -> State[Any] | None:
         try:
-            in_flow_run(job, chosen, catalog, progress)
+            ended.append(in_flow_run(job, chosen, catalog, progress))
         except Cancelled as error:
             stopped.append(error)
             return CancelledState(message=str(error))
@@ -150,16 +177,21 @@ def run_with_prefect(job_id: str, chosen: Settings, catalog: Catalog, progress: 
 
     kind = catalog.job(job_id).kind
     options: dict[str, Any] = {"name": kind, "flow_run_name": job_id, "persist_result": False}
-    state = flow(whole, **options)(job_id, return_state=True)
+    with reached():
+        state = flow(whole, **options)(job_id, return_state=True)
     if stopped:
         raise stopped[0]
-    state.result()
+    if not ended:
+        state.result()  # raises what nobody planned
+    return ended[0]
 
 
-def in_flow_run(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress) -> None:
-    """Run a job inside a flow run of Prefect's: its progress, the lines to review and the report are shown there."""
+def in_flow_run(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress) -> JobState:
+    """Run a job inside a flow run of Prefect's: its progress, the lines to review and the report are shown there. The
+    state that this amounts to."""
     from flows.artifacts import Shown
 
     with Shown(job_id, chosen, catalog, progress) as shown:
         run = runner(catalog.job(job_id))
-        run(job_id, chosen, catalog, shown, PrefectSteps(chosen, catalog))
+        shown.became = run(job_id, chosen, catalog, shown, PrefectSteps(chosen, catalog))
+    return shown.became

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 
 from flows.keeping import kept
 from flows.progress import StreamProgress
+from flows.running import by_a_service
 from flows.start import run_job
-from speechmill.errors import Conflict, LeaseLost, SpeechmillError
+from speechmill.errors import BadInput, Conflict, LeaseLost, SpeechmillError
 from speechmill.settings import Settings
 from storage.catalog import Catalog, DropState, Errand, Job, JobState
 from storage.places import place_at
@@ -44,43 +45,39 @@ class Relay:
         errand = self._catalog.claim_errand(self._owner, self._settings.drop_lease_s, self._place, self._at_once)
         if errand is None:
             return False
-        with self._kept(errand):
+        with self._kept(errand), suppress(LeaseLost):
             try:
-                wait_s = self._start(errand, progress or StreamProgress())
+                run = self._start(errand, progress or StreamProgress())
+            except Conflict:  # somebody else runs it just now
+                self._catalog.errand_left(errand, BUSY_S)
             except BaseException:
                 with suppress(SpeechmillError):
                     self._catalog.errand_left(errand)
                 raise
-            with suppress(LeaseLost):
-                if wait_s is None:
-                    self._catalog.errand_done(errand)
-                else:
-                    self._catalog.errand_left(errand, wait_s)
+            else:
+                self._catalog.errand_done(errand, run)
         return True
 
-    def _start(self, errand: Errand, progress: Progress) -> float | None:
-        """Start a job; ``None``, or after how many seconds somebody is to try again."""
+    def _start(self, errand: Errand, progress: Progress) -> str | None:
+        """Start a job, and in this process run it to its end; the flow run that Prefect has made for it, if it has.
+        Raises ``Conflict`` where the job is run by somebody already."""
         job = self._catalog.job(errand.job_id)
-        if job.state.is_completed or self._was_stopped(job) or self._was_replaced(job):
+        if job.state.is_completed or job.state is JobState.CANCELLED or self._was_replaced(job):
             return None
         if self._prefect:
-            start_by_prefect(errand, job.kind, job.request, self._settings)
-            return None
+            try:
+                return start_by_prefect(errand, job.kind, job.request, self._settings)
+            except BadInput as error:
+                self._catalog.move_job(job.id, JobState.FAILED, code=error.code, message=str(error))
+                return None
         progress.say(f"job {job.id}: {job.kind} of {job.request['source']}")
         try:
-            run_job(job.id, self._settings, self._catalog, progress, prefect=False)
+            run_job(job.id, self._settings, self._catalog, progress, prefect=False, interrupted=by_a_service)
         except Conflict:
-            return BUSY_S
+            raise
         except SpeechmillError as error:
             progress.say(f"job {job.id}: {error}")
         return None
-
-    def _was_stopped(self, job: Job) -> bool:
-        """Whether a person cancelled the job before anybody began with it. One whose process was stopped goes on."""
-        if job.state is not JobState.CANCELLED:
-            return False
-        states = [event.detail for event in self._catalog.events(job.id) if event.kind == "state"]
-        return bool(states[-1].get("from") == JobState.QUEUED)
 
     def _was_replaced(self, job: Job) -> bool:
         """Whether what was dropped is no longer what the job is for: then nothing is made of it, and what lies there
@@ -105,19 +102,24 @@ class Relay:
             yield
 
 
-def start_by_prefect(errand: Errand, kind: str, request: dict[str, object], chosen: Settings) -> None:
-    """Have Prefect run a job, by the deployment of its kind; asking twice is asking once."""
-    from flows.prefect_runs import prepare
+def start_by_prefect(errand: Errand, kind: str, request: dict[str, object], chosen: Settings) -> str:
+    """Have Prefect run a job, by the deployment of its kind; asking twice is asking once. The flow run; raises
+    ``Unavailable``."""
+    from flows.prefect_runs import prepare, reached
 
     prepare(chosen, logging="WARNING")
+    from prefect.client.schemas.objects import FlowRun
     from prefect.deployments import run_deployment
 
     name = errand.name if errand.attempt == 1 else f"{errand.name}#{errand.attempt}"
-    run_deployment(
-        f"{kind}/{kind}",
-        parameters={"request": request, "job": errand.job_id},
-        idempotency_key=name,
-        flow_run_name=errand.job_id,
-        timeout=0,
-        as_subflow=False,  # a batch of hundreds would be as many task runs
-    )
+    with reached():
+        run = run_deployment(
+            f"{kind}/{kind}",
+            parameters={"request": request, "job": errand.job_id},
+            idempotency_key=name,
+            flow_run_name=errand.job_id,
+            timeout=0,
+            as_subflow=False,  # a batch of hundreds would be as many task runs
+        )
+    assert isinstance(run, FlowRun)  # a coroutine only inside an event loop
+    return str(run.id)

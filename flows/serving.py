@@ -15,8 +15,10 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.prefect_runs import answers, lasting_server, prepare
+from flows.prefect_runs import answers, lasting_server, prepare, reached
 from flows.schedules import schedules
+from flows.settling import settle_here
+from flows.stopping import PUT_BACK
 from speechmill.errors import Unavailable
 from speechmill.settings import Settings
 from tasks.workplace import open_catalog
@@ -24,14 +26,13 @@ from tasks.workplace import open_catalog
 if TYPE_CHECKING:
     from prefect.automations import AutomationCore
     from prefect.deployments.runner import RunnerDeployment
-    from prefect.runner import Runner
 
     from flows.deployments import Deployed
 
 POLL_S = 2  # a person who pressed “Run” waits for this; Prefect's own default is 10
 SETTLE_S = 10.0
 AUTOMATION = "speechmill: lost runs have crashed"
-ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
+ENDS = ("Completed", "Failed", "Cancelled", "Crashed", PUT_BACK)  # after which no sign of life is to be expected
 
 
 def serve(chosen: Settings, say: Callable[[str], None]) -> None:
@@ -41,30 +42,23 @@ def serve(chosen: Settings, say: Callable[[str], None]) -> None:
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", str(POLL_S))
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(chosen.heartbeat_s))
     prepare(chosen, logging="INFO")
-    from prefect.exceptions import TerminationSignal
-    from prefect.runner import Runner
-
     from flows.deployments import DEPLOYMENTS, TAG
+    from flows.runners import Served, run_until_told
 
-    keep_automation(chosen)
-    threading.Thread(target=_settle_on, args=(chosen, say), name="lost runs", daemon=True).start()
     # A batch waits for runs of its own: with one limit for both, batches could take every place that these need.
     lookers = sum(deployed.most_runs for deployed in DEPLOYMENTS if deployed.looks_after)
     jobs, looks = (
-        Runner(name=name, limit=limit, query_seconds=POLL_S, pause_on_shutdown=False)
+        Served(name=name, limit=limit, query_seconds=POLL_S, pause_on_shutdown=False)
         for name, limit in ((TAG, chosen.runs), (f"{TAG} looking after", lookers))
     )
-    for deployed in DEPLOYMENTS:
-        (looks if deployed.looks_after else jobs).add_deployment(_registered(deployed, chosen))
-    say(f"serving {', '.join(deployed.name for deployed in DEPLOYMENTS)} for {server}")
-    try:
-        asyncio.run(_both(jobs, looks))
-    except (KeyboardInterrupt, TerminationSignal):
-        say("stopped; runs that were under way are cancelled, and can be gone on with by `speechmill retake`")
-
-
-async def _both(*runners: Runner) -> None:
-    await asyncio.gather(*(runner.start() for runner in runners))
+    with reached():
+        keep_automation(chosen)
+        for deployed in DEPLOYMENTS:
+            (looks if deployed.looks_after else jobs).add_deployment(_registered(deployed, chosen))
+    threading.Thread(target=_settle_on, args=(chosen, say), name="lost runs", daemon=True).start()
+    serves = f"serving {', '.join(deployed.name for deployed in DEPLOYMENTS)} for {server}"
+    asyncio.run(run_until_told([jobs, looks], lambda: say(serves)))
+    say("stopped; runs that were under way go on when it is started again")
 
 
 def _registered(deployed: Deployed, chosen: Settings) -> RunnerDeployment:
@@ -100,14 +94,17 @@ def server_answers(chosen: Settings) -> str:
 
 
 def _settle_on(chosen: Settings, say: Callable[[str], None]) -> None:
-    """Keep looking for jobs whose run ended when nobody was there to say so."""
-    from flows.hooks import settle_lost
+    """Keep looking for jobs whose run ended when nobody was there to say so, and for what is not published yet."""
+    from flows.lost_runs import Lookout
 
     catalog = open_catalog(chosen)
+    lookout = Lookout(chosen, catalog)
     while True:
         with suppress(Exception):  # a server or a database that is away for a moment is asked again
-            for job in settle_lost(catalog):
-                say(f"job {job} was lost; `speechmill retake {job}` goes on with it")
+            for job in lookout.look():
+                say(f"the run of job {job} was lost; if nobody else does, `speechmill retake {job}` goes on with it")
+        with suppress(Exception):
+            settle_here(chosen, catalog)
         time.sleep(SETTLE_S)
 
 

@@ -52,7 +52,9 @@ class Settler:
             return DropState.REJECTED
         out = Path(job.out)
         made = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if _is_ours(path, out)}
-        if not made:  # made on another machine, whose own sweeper has it at hand
+        if not made:  # made on another machine, which publishes it as long as it lives
+            if not self._catalog.is_held(job.id):
+                self._catalog.send_again(job.id, 0.0, reason="its delivery was lost with the machine that made it")
             self._catalog.release_drop(drop)
             return DropState.ACCEPTED
         folder = delivery_folder(job)
@@ -112,28 +114,38 @@ def delivery_folder(job: Job) -> str:
     return f"done/{job.created_at:%Y-%m-%d}/{job.id}"
 
 
-def settle_own(job_id: str, chosen: Settings, catalog: Catalog) -> None:
+def settle_own(job_id: str, chosen: Settings, catalog: Catalog) -> bool:
     """Settle the drop of a job, if it is one of a drop folder, as soon as the job has ended and by who ran it: where
-    that is another machine than the sweepers', nobody else has the delivery at hand. What goes wrong here is left to
-    the sweepers."""
-    drop = catalog.drop_of(job_id)
-    where = str(drop.facts.get(PUBLISHED_IN, drop.place)) if drop is not None else ""
-    if drop is None or "://" not in where or not _has_ended(catalog, job_id):
-        return
+    that is another machine than the sweepers', nobody else has the delivery at hand. Whether nothing is left to be
+    settled; what goes wrong here is tried again by ``settle_here``, and by the sweepers."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     lease_s = chosen.drop_lease_s
-    for claimed in catalog.claim_drops([drop.id], DropState.ACCEPTED, owner, lease_s, 1):
-        try:
-            with kept(partial(catalog.renew_drop, claimed, lease_s), lease_s / 4):
-                Settler(place_at(where, chosen), chosen, catalog).publish(claimed)
-        except (SpeechmillError, OSError) as error:
-            log.warning("job %s is not published yet: %s", job_id, error)
-            catalog.release_drop(claimed)
+    try:
+        drop = catalog.drop_of(job_id)
+        where = str(drop.facts.get(PUBLISHED_IN, drop.place)) if drop is not None else ""
+        state = catalog.job(job_id).state
+        if drop is None or "://" not in where or not (state.is_completed or state is JobState.FAILED):
+            return True
+        for claimed in catalog.claim_drops([drop.id], DropState.ACCEPTED, owner, lease_s, 1):
+            try:
+                with kept(partial(catalog.renew_drop, claimed, lease_s), lease_s / 4):
+                    Settler(place_at(where, chosen), chosen, catalog).publish(claimed)
+            except BaseException:
+                catalog.release_drop(claimed)
+                raise
+    except (SpeechmillError, OSError) as error:
+        log.warning("job %s is not published yet: %s", job_id, error)
+        return False
+    return True
 
 
-def _has_ended(catalog: Catalog, job_id: str) -> bool:
-    state = catalog.job(job_id).state
-    return state.is_completed or state is JobState.FAILED
+def settle_here(chosen: Settings, catalog: Catalog) -> None:
+    """Publish what jobs have left on this machine and could not publish when they were done: the store was away, say,
+    or their process was killed."""
+    for drop_id in catalog.due_drops():
+        job_id = catalog.drop(drop_id).job_id
+        if job_id is not None and Path(catalog.job(job_id).out).is_dir():
+            settle_own(job_id, chosen, catalog)
 
 
 def reason_of(error: SpeechmillError) -> dict[str, Any]:

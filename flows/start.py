@@ -2,89 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows.cancelling import watched
 from flows.kinds import runner
+from flows.outcomes import Outcome
 from flows.progress import StreamProgress
-from flows.settling import settle_own
+from flows.running import by_a_person, carry_out
 from speechmill.episodes import SIMPLE, PodcastRequest
-from speechmill.errors import Cancelled, Conflict, SpeechmillError, Unaskable, from_os_error
-from speechmill.logs import about, redacted
+from speechmill.errors import Unaskable
 from speechmill.profiles import profile
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots
 from speechmill.settings import Settings, settings
-from speechmill.takes import Verdict
 from storage.catalog import WITHIN, Catalog, Job, JobState, new_job_id
-from tasks.media.shelf import page_of, report_of
 from tasks.stages import Progress
-from tasks.workplace import cancelled, open_catalog
-
-MOST_NAMED = 5  # lines, in a sentence
+from tasks.workplace import open_catalog
 
 Request = TypeVar("Request", DubbingRequest, PodcastRequest)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a job ended."""
-
-    job: str
-    state: str
-    out: Path
-
-    @property
-    def needs_person(self) -> bool:
-        return self.state == JobState.COMPLETED_WITH_REVIEW
-
-    @property
-    def report(self) -> Path:
-        return report_of(self.out, self.job)
-
-    def as_json(self) -> dict[str, str]:
-        return {
-            "job": self.job,
-            "state": self.state,
-            "out": str(self.out),
-            "report": str(self.report),
-        }
-
-    def sentence(self) -> str:
-        review = f"; a person should look at {_for_a_person(self.job, self.report)}" if self.needs_person else ""
-        return f"speechmill: done{review}: {self.out / page_of(self.report.name)}"
-
-
-def _for_a_person(job: str, written: Path) -> str:
-    """``2 lines (0002, 0005; `speechmill lines JOB` has all), loudness (-15.4, and -14 ± 0.5 LUFS is asked)``."""
-    try:
-        report = json.loads(written.read_bytes())
-        parts = [report["episode"]] if "episode" in report else list(report["targets"].values())
-        lines = [line["id"] for part in parts for line in part["lines"] if line["verdict"] != Verdict.PASSED]
-        checks = [
-            f"{check['id']} ({check['measured']}, and {check['required']} is asked)"
-            for part in parts
-            for check in part["checks"]
-            if not check["passed"] and not check["advisory"]
-        ]
-    except (OSError, ValueError, KeyError):
-        return "it"
-    said = [_lines_for_a_person(job, lines)] if lines else []
-    return ", ".join(said + checks) or "what its script says that the document does not"
-
-
-def _lines_for_a_person(job: str, ids: Sequence[str]) -> str:
-    first = ", ".join(dict.fromkeys(ids[:MOST_NAMED]))
-    more = " …" if len(ids) > MOST_NAMED else ""
-    return f"{len(ids)} line{'s' * (len(ids) != 1)} ({first}{more}; `speechmill lines {job}` has all)"
 
 
 def start_dubbing(request: DubbingRequest, *, prefect: bool) -> Outcome:
@@ -214,9 +153,7 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
             targets = job.request.get("targets", [])
             catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)
         refuse_unaskable(job.request.get("approve", ()), chosen, prefect=prefect)
-        outcome = run_job(job.id, chosen, catalog, progress, prefect=prefect)
-        settle_own(job.id, chosen, catalog)
-        return outcome
+        return run_job(job.id, chosen, catalog, progress, prefect=prefect)
     finally:
         catalog.close()
 
@@ -240,83 +177,25 @@ def absolute(request: Request) -> Request:
     return request.model_copy(update=update)
 
 
-def run_job(job_id: str, chosen: Settings, catalog: Catalog, progress: Progress, *, prefect: bool) -> Outcome:
+def run_job(
+    job_id: str,
+    chosen: Settings,
+    catalog: Catalog,
+    progress: Progress,
+    *,
+    prefect: bool,
+    interrupted: Callable[[], bool] = by_a_person,
+) -> Outcome:
     """Run a job to its end, in this process, as a run of Prefect's or without it."""
 
-    def work() -> None:
+    def work() -> JobState:
         if not prefect:
-            runner(catalog.job(job_id))(job_id, chosen, catalog, progress)
-            return
+            return runner(catalog.job(job_id))(job_id, chosen, catalog, progress)
         from flows.prefect_runs import prepare, run_with_prefect
 
         prepare(chosen)
         at = os.environ.get("PREFECT_API_URL")
         progress.say(f"reporting to {at}" if at else "starting Prefect's server for this run")
-        run_with_prefect(job_id, chosen, catalog, progress)
+        return run_with_prefect(job_id, chosen, catalog, progress)
 
-    return carry_out(job_id, chosen, catalog, work)
-
-
-def carry_out(job_id: str, chosen: Settings, catalog: Catalog, work: Callable[[], None]) -> Outcome:
-    """Do the work of a job while nobody else does; whatever happens, the catalog says how it ended."""
-    with about(job=job_id), _alone(chosen, job_id), _state_kept(catalog, job_id), watched(catalog, job_id):
-        try:
-            work()
-        except SpeechmillError as error:
-            if catalog.cancel_requested(job_id) and not isinstance(error, Cancelled):
-                raise cancelled(job_id) from error  # a program that was ended meanwhile, say
-            raise
-    job = catalog.job(job_id)
-    return Outcome(job.id, job.state, Path(job.out))
-
-
-@contextmanager
-def _alone(chosen: Settings, job_id: str) -> Iterator[None]:
-    """Nobody else on this machine runs the job meanwhile. The lock ends with the process, however that ends."""
-    folder = chosen.home / "running"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / job_id).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(
-                f"job {job_id} is running in another process", hint="wait for it, or stop that process first"
-            ) from None
-        try:
-            yield
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _state_kept(catalog: Catalog, job_id: str) -> Iterator[None]:
-    """Move the job to running, and to what became of it. The flow itself moves it to its completed states."""
-    catalog.move_job(job_id, JobState.RUNNING)
-    try:
-        yield
-    except Cancelled as error:
-        _end(catalog, job_id, JobState.CANCELLED, reason=error.message)
-        raise
-    except OSError as error:
-        ours = from_os_error(error)
-        _end(catalog, job_id, JobState.FAILED, code=ours.code, message=str(ours))
-        raise ours from error
-    except SpeechmillError as error:
-        _end(catalog, job_id, JobState.FAILED, code=error.code, message=str(error))
-        raise
-    except Exception as error:
-        _end(catalog, job_id, JobState.FAILED, code="internal", message=type(error).__name__)
-        raise
-    except BaseException:  # Ctrl-C, or a signal that Prefect or the system sent
-        with suppress(SpeechmillError, OSError):
-            catalog.request_cancel(job_id)  # workers elsewhere look for this
-        _end(catalog, job_id, JobState.CANCELLED, reason="its process was stopped")
-        raise
-
-
-def _end(catalog: Catalog, job_id: str, state: JobState, **detail: str) -> None:
-    """Write the bad end; a catalog that cannot be written (a full disk) must not hide what went wrong."""
-    try:
-        catalog.move_job(job_id, state, **{name: redacted(said) for name, said in detail.items()})
-    except (SpeechmillError, OSError):
-        return
+    return carry_out(job_id, chosen, catalog, work, interrupted=interrupted)

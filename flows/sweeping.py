@@ -46,6 +46,8 @@ def ingest(
             for each in swept.trouble:
                 say(each)
             if relay.next(StreamProgress()):
+                while prefect and relay.next():  # what is only handed on takes no time
+                    pass
                 until = time.monotonic() + patience_s
                 continue
         except SpeechmillError as error:

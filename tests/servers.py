@@ -1,6 +1,7 @@
 """Real servers for tests: each starts on a free port or socket, lives as long as the tests, and is ended by process id.
 
-``postgres`` is the folder of a socket, ``redis`` a URL, ``rgw`` and ``moto_server`` are S3 endpoints (``S3Server``).
+``postgres`` is the folder of a socket, ``redis`` a URL, ``rgw`` and ``moto_server`` are S3 endpoints (``S3Server``),
+``prefect_url`` is where Prefect's server answers.
 A server that cannot be had here skips the test with its reason; on CI, where everything is to be there, it fails it.
 """
 
@@ -29,6 +30,7 @@ RGW = Path(__file__).parent.parent / "infra" / "rgw.sh"
 RGW_CANNOT_BE_HAD = 4  # exit status of the script
 POSTGRES_OPTIONS = "-c listen_addresses='' -c fsync=off -c max_connections=60 -c shared_buffers=16MB"
 START_S = 30.0
+PREFECT_START_S = 150.0  # it makes its tables first
 ONE_PROCESS = pytest.mark.xdist_group("rgw")
 """Marks tests with Ceph RGW: one process of pytest runs them all, so that one server is started."""
 
@@ -48,13 +50,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(argv: Sequence[str], port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def served(
+    argv: Sequence[str], port: int, folder: Path, *, env: dict[str, str] | None = None, start_s: float = START_S
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server from when it answers at its port until the end of the context."""
     log = folder / "log"
     with log.open("wb") as out:
-        process = subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        process = subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
-        until = time.monotonic() + START_S
+        until = time.monotonic() + start_s
         while not _answers(port):
             if process.poll() is not None or time.monotonic() > until:
                 pytest.fail(f"{argv[0]} did not start: {log.read_text(errors='replace')[-500:]}")
@@ -180,6 +184,43 @@ def redis() -> Iterator[str]:
     with served(argv, port, folder):
         yield f"redis://127.0.0.1:{port}/0"
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def prefect_url() -> Iterator[str]:
+    """The URL of a Prefect server that knows nothing yet; about 15 seconds to start."""
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="speechmill-prefect-"))
+    with prefect_served(port, folder) as url:
+        yield url
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def prefect_served(port: int, folder: Path, **environment: str) -> Iterator[str]:
+    """A Prefect server that keeps its things in a folder; its URL."""
+    url = f"http://127.0.0.1:{port}"
+    env = {
+        **os.environ, "PREFECT_HOME": str(folder), "PREFECT_API_URL": f"{url}/api", "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING", **environment,
+    }  # fmt: skip
+    argv = [
+        sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1",
+        "--port", str(port), "--log-level", "warning", "--lifespan", "on",
+    ]  # fmt: skip
+    with served(argv, port, folder, env=env, start_s=PREFECT_START_S):
+        yield url
+
+
+@contextmanager
+def prefect_at(api: str) -> Iterator[None]:
+    """This process, and those that it starts, ask a Prefect server, or what is no server, at an address."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with pytest.MonkeyPatch.context() as patched, temporary_settings({PREFECT_API_URL: api}):
+        patched.setenv("PREFECT_API_URL", api)
+        yield
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.flows.articles import article as article
+from tests.flows.serving import serving as serving
 from tests.flows.studio import studio as studio  # one each for all modules
 from tests.forge import Forge
 

@@ -13,6 +13,7 @@ from flows.ingest import Sweeper
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
 from storage.places import Place, place_at
+from tests.flows.serving import serving as serving
 
 JOB = '{"targets": ["es"]}'
 
@@ -51,6 +52,7 @@ class Studio:
         """As after a minute in which nobody renewed them."""
         self.sql("UPDATE drops SET lease_until_s = 0 WHERE lease_until_s IS NOT NULL")
         self.sql("UPDATE outbox SET lease_until_s = 0 WHERE lease_until_s IS NOT NULL")
+        self.sql("UPDATE runs SET lease_until_s = 0 WHERE lease_until_s IS NOT NULL")
 
     def count(self, table: str) -> int:
         with self.catalog._database.reading() as session:

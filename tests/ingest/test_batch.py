@@ -126,6 +126,29 @@ def test_a_batch_that_is_run_again_tries_only_what_failed_and_what_is_new(studio
     assert studio.count("jobs") == 4
 
 
+def test_rows_that_a_person_cancelled_are_gone_on_with_when_the_batch_is_run_again(
+    studio: Studio, folder: Path
+) -> None:
+    """One while it ran, one while it waited for its turn; both handed on already, as Prefect has them."""
+    batch = begun(studio, folder)
+    ran, waited = [row.job for row in batch.report().rows if row.job]
+    studio.handed(ran)
+    studio.catalog.move_job(ran, JobState.RUNNING)
+    for job in (ran, waited):
+        studio.catalog.request_cancel(job)
+        studio.catalog.move_job(job, JobState.CANCELLED, reason="a person")
+    studio.handed(waited)
+    assert batch.settle().counts["cancelled"] == 2
+    again = begun(studio, folder)
+    assert again.report().counts["waiting"] == 2
+    for job in (ran, waited):
+        assert studio.catalog.job(job).state is JobState.QUEUED
+        assert not studio.catalog.cancel_requested(job)
+        assert studio.catalog.attempts(job) == 2
+        assert studio.catalog.claim_errand("relay", 60, batch.place) is not None
+    assert studio.catalog.claim_errand("relay", 60, batch.place) is None
+
+
 def test_what_a_stranger_writes_into_a_manifest_cannot_break_out_of_the_table(studio: Studio, folder: Path) -> None:
     (folder / "films.csv").write_text('source\n"a|b<script>.wav\n| x"\n')
     begun(studio, folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from flows import relay as relaying
 from flows.relay import Relay
 from speechmill.errors import Unavailable
-from storage.catalog import Errand, JobState
+from storage.catalog import RUN, Errand, JobState
+from tests.forge import Forge
 from tests.ingest.conftest import JOB, Studio
+from tests.servers import prefect_at
 
 
 @pytest.fixture
@@ -27,13 +31,12 @@ class Prefect:
     def __init__(self) -> None:
         self.runs: dict[str, str] = {}
         self.calls = 0
-        self.away = False
 
-    def __call__(self, errand: Errand, *_: object) -> None:
+    def __call__(self, errand: Errand, *_: object) -> str:
         self.calls += 1
-        if self.away:
-            raise Unavailable("the Prefect server does not answer")
-        self.runs.setdefault(errand.name, errand.job_id)
+        name = errand.name if errand.attempt == 1 else f"{errand.name}#{errand.attempt}"
+        self.runs.setdefault(name, errand.job_id)
+        return f"run of {name}"
 
 
 @pytest.fixture
@@ -68,15 +71,46 @@ def test_a_relay_that_dies_after_it_handed_a_job_on_starts_no_second_run(
     assert tuple(sorted(prefect.runs.values())) == jobs
 
 
-def test_while_prefect_is_away_jobs_wait(studio: Studio, jobs: tuple[str, ...], prefect: Prefect) -> None:
-    prefect.away = True
-    with pytest.raises(Unavailable):
-        relay(studio).next()
+CLOSED = "http://127.0.0.1:9/api"  # where nobody listens
+
+
+def test_while_prefect_is_away_jobs_wait(
+    studio: Studio, jobs: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with prefect_at(CLOSED):
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=r"Prefect server http://127.0.0.1:9/api does not answer"):
+                relay(studio).next()
     assert studio.catalog.errands_waiting(studio.place.url) == 3
-    prefect.away = False
+    monkeypatch.setattr(relaying, "start_by_prefect", prefect := Prefect())
     while relay(studio).next():
         pass
     assert tuple(sorted(prefect.runs.values())) == jobs
+
+
+def test_a_sweeper_outlives_a_prefect_server_that_is_away_and_one_look_says_so(
+    drop: Path, tone: bytes, tmp_path: Path, forge: Forge
+) -> None:
+    (drop / "in" / "a.wav").write_bytes(tone)
+    (drop / "in" / "a.job.json").write_text(JOB)
+    env = {
+        **os.environ, "SPEECHMILL_HOME": str(tmp_path / "home"), "SPEECHMILL_ENGINE": "rehearsal",
+        "SPEECHMILL_DROP_MIN_AGE_S": "0", "SPEECHMILL_DROP_INTERVAL_S": "0.1", "PREFECT_API_URL": CLOSED,
+    }  # fmt: skip
+    once = forge.run(["ingest", str(drop), "--once"], env, tmp_path)
+    assert once.returncode == 4, once.stderr
+    assert "error[unavailable]: the Prefect server" in once.stderr.splitlines()[-1]
+    said = tmp_path / "said"
+    watching = forge.start(["ingest", str(drop)], env, tmp_path, tmp_path / "out", said)
+    try:
+        until = time.monotonic() + 60
+        while not said.exists() or said.read_text().count("does not answer") < 2:
+            assert watching.poll() is None, said.read_text()
+            assert time.monotonic() < until
+            time.sleep(0.2)
+    finally:
+        watching.kill()
+        watching.wait(10)
 
 
 @pytest.mark.usefixtures("jobs")
@@ -111,3 +145,32 @@ def test_a_job_that_was_cancelled_before_anybody_began_is_not_started(studio: St
         pass
     assert first not in prefect.runs.values()
     assert len(prefect.runs) == 2
+
+
+def test_what_was_handed_on_names_the_run_that_is_to_do_it(
+    studio: Studio, jobs: tuple[str, ...], prefect: Prefect
+) -> None:
+    while relay(studio).next():
+        pass
+    assert {studio.catalog.job(job).facts[RUN] for job in jobs} == {f"run of {name}" for name in prefect.runs}
+
+
+def test_a_job_that_is_interrupted_with_its_relay_is_gone_on_with_by_the_next(
+    studio: Studio, drop: Path, tone: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (drop / "in" / "a.wav").write_bytes(tone)
+    (drop / "in" / "a.job.json").write_text(JOB)
+    (job,) = studio.sweeper().sweep().accepted
+    here = Relay(studio.settings, studio.catalog, studio.place.url, prefect=False)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.dubbing.dub", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            here.next()
+    assert studio.catalog.job(job).state is JobState.QUEUED
+    assert here.next()
+    assert studio.states() == {"in/a.wav": "done"}
+    assert not here.next()
