@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -22,18 +20,16 @@ from typing import Any
 
 from flows.batch_reports import write_report
 from flows.examining import NAMES_FILES
-from flows.manifests import FileManifest, Manifest
-from flows.progress import Logged
+from flows.manifests import Manifest
 from flows.relay import Relay
-from flows.running import by_a_person
 from flows.settling import PUBLISHED_IN, RETRY_S, Settler, delivery_folder, reason_of, why_it_failed
 from flows.start import refuse_unaskable
 from speechmill.episodes import SIMPLE, PodcastRequest
-from speechmill.errors import BadInput, Conflict, SpeechmillError, UnreadableManifest, is_retryable
+from speechmill.errors import BadInput, UnreadableManifest, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
-from storage.catalog import BATCH, BATCHES, WITHIN, Catalog, Drop, DropState, JobState, Sighting, Wanted
+from storage.catalog import BATCH, BATCHES, WITHIN, Catalog, Drop, DropState, Job, JobState, Sighting, Wanted
 from storage.places import Place, ledger_key
 from tasks.dropping import layout
 from tasks.dropping.layout import Role
@@ -127,16 +123,21 @@ class Batch:
     def go_on(self) -> None:
         """The same; rows that failed or were stopped in an earlier run are tried again."""
         self.read()
+        jobs = self._catalog.jobs_at(self.place)
         for row in self._rows().values():
             if row.state is DropState.QUARANTINED:
                 self._catalog.reopen(row)
-            elif row.job_id and self._catalog.job(row.job_id).state is JobState.CANCELLED:
+            elif row.job_id and jobs[row.job_id].state is JobState.CANCELLED:
                 self._catalog.send_again(row.job_id, 0.0, reason="the batch is run again")
         self._accept()
 
     def settle(self) -> BatchReport:
         """Note which jobs have ended, and how, and write the report."""
         self.settle_rows()
+        return self.write()
+
+    def write(self) -> BatchReport:
+        """Write what became of each row."""
         report = self.report()
         write_report(report.as_json(), self.out)
         return report
@@ -151,8 +152,8 @@ class Batch:
         return published
 
     def report(self) -> BatchReport:
-        rows = self._rows()
-        said = tuple(self._said(entry, rows.get((key, etag))) for entry, key, etag in self._entries)
+        rows, jobs = self._rows(), self._catalog.jobs_at(self.place)
+        said = tuple(self._said(entry, rows.get((key, etag)), jobs) for entry, key, etag in self._entries)
         return BatchReport(self.id, self.manifest.where, str(self.out), said)
 
     def relay(self, at_once: int) -> Relay:
@@ -247,7 +248,7 @@ class Batch:
             self._catalog.move_drop(drop, DropState.REJECTED, reason)
         return False
 
-    def _said(self, entry: Entry, drop: Drop | None) -> RowReport:
+    def _said(self, entry: Entry, drop: Drop | None, jobs: Mapping[str, Job]) -> RowReport:
         if entry.row is None or drop is None:
             error = entry.error or UnreadableManifest(f"line {entry.line} is not read yet", hint="run the batch again")
             return RowReport(entry.line, entry.source, (), "failed", reason=reason_of(error))
@@ -255,7 +256,7 @@ class Batch:
         if drop.job_id is None:
             state = "failed" if drop.reason else "waiting"
             return RowReport(*given, state, reason=drop.reason)
-        job = self._catalog.job(drop.job_id)
+        job = jobs[drop.job_id]
         state = _STATES[job.state]
         if drop.state is DropState.ACCEPTED and state == "failed":
             state = "waiting"  # for another try
@@ -282,63 +283,6 @@ _STATES = {
 def ledger_of(batch_id: str) -> str:
     """The place that the ledger has the rows of a batch under."""
     return f"{BATCHES}{batch_id}"
-
-
-def batch_of_file(
-    manifest: Path, out: Path | None, chosen: Settings, catalog: Catalog, *, prefect: bool, outside: bool = False
-) -> Batch:
-    """The batch of a manifest whose results go to a folder: the same two are the same batch."""
-    manifest = manifest.expanduser().absolute()
-    out = (out or Path("out") / manifest.name.partition(".")[0]).expanduser().absolute()
-    batch_id = f"batch-{digest_of_json([str(manifest), str(out)])[:12]}"
-    return Batch(batch_id, FileManifest(manifest, chosen, outside), out, chosen, catalog, prefect=prefect)
-
-
-def run_batch(
-    manifest: Path, out: Path | None, chosen: Settings, catalog: Catalog, say: Callable[[str], None],
-    *, prefect: bool = True, at_once: int = 0, outside: bool = False, anew: bool = True,
-    interrupted: Callable[[], bool] = by_a_person,
-) -> BatchReport:  # fmt: skip
-    """Run a batch to its end. Jobs are started by the Prefect server that stays, where there is one, else here; so many
-    at a time: ``at_once``, or what the settings say of Prefect's, and one here. ``anew``: rows that failed or were
-    cancelled are tried again. Its jobs are stopped with it where ``interrupted`` says that a person does that."""
-    from flows.prefect_runs import lasting_server
-
-    prefect = prefect and lasting_server(chosen) is not None
-    batch = batch_of_file(manifest, out, chosen, catalog, prefect=prefect, outside=outside)
-    (batch.go_on if anew else batch.begin)()
-    relay = batch.relay(at_once or (chosen.drop_jobs if prefect else 1))
-    threads = 1 if prefect else max(1, at_once)
-    running: set[Future[bool]] = set()
-    counts: Counter[str] = Counter()
-    with ThreadPoolExecutor(threads, thread_name_prefix="batch") as pool:
-        try:
-            while True:
-                report = batch.settle()
-                if report.counts != counts:
-                    counts = report.counts
-                    say(report.sentence())
-                if report.is_over and not running:
-                    return report
-                while len(running) < threads:
-                    running.add(pool.submit(relay.next, Logged()))
-                over, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                begun = [each.result() for each in over]
-                if over and not any(begun):
-                    time.sleep(POLL_S)  # nothing is due
-        except BaseException as error:
-            if isinstance(error, Exception) or interrupted():
-                _stop(catalog, [row.job for row in batch.report().rows if row.job and row.state == "running"])
-            raise
-
-
-def _stop(catalog: Catalog, jobs: Sequence[str]) -> None:
-    """Have the jobs stop that run on threads of ours; the batch goes on with them when it is run again."""
-    for job in jobs:
-        try:
-            catalog.request_cancel(job)
-        except (SpeechmillError, Conflict):
-            continue
 
 
 def _numbered(entries: list[Entry]) -> list[tuple[Entry, str, str]]:

@@ -126,19 +126,18 @@ def ingest(request: IngestForm | None = None) -> State[Any]:
 
 @flow(name="batch", description="Makes one job of every row of a manifest.", **PLAIN)
 def batch(request: BatchForm) -> State[Any]:
-    from flows.batch import run_batch
+    from flows.batch_runs import run_batch
 
     def work(catalog: Catalog, chosen: Settings) -> State[Any]:
-        manifest = Path(request.manifest).expanduser()
-        out = Path(request.out or chosen.home / "out" / manifest.name.partition(".")[0]).expanduser()
-        for each in (manifest, out):
-            admit_place(str(each), chosen)
+        for named in filter(None, (request.manifest, request.out)):
+            admit_place(named, chosen)
         report = run_batch(
-            manifest, out, chosen, catalog, _told, at_once=request.at_once or 0, outside=True,
-            anew=not stopping.was_put_back(), interrupted=stopping.by_a_person,
+            request.manifest, request.out, chosen.home / "out", chosen, catalog, _told,
+            at_once=request.at_once or 0, outside=True, anew=not stopping.was_put_back(),
+            interrupted=stopping.by_a_person,
         )  # fmt: skip
         create_markdown_artifact(
-            page(report.as_json(), most=MOST_ROWS), key=report.batch, description=f"What became of {manifest.name}"
+            page(report.as_json(), most=MOST_ROWS), key=report.batch, description=f"What became of {request.manifest}"
         )
         lost = report.counts["failed"] + report.counts["cancelled"]
         return Completed(name="RowsFailed" if lost else None, message=redacted(report.sentence()))

@@ -171,8 +171,8 @@ class BatchForm(BaseModel):
 
     manifest: str = Field(
         title="Manifest",
-        description="Path of a CSV file with the columns source, languages and options, or of JSON lines with these "
-        "fields. Names in it are relative to it",
+        description="Path, or s3://bucket/key, of a CSV file with the columns source, languages and options, or of "
+        "JSON lines with these fields. Names in it are relative to it",
         min_length=1,
         max_length=2_000,
         examples=["/srv/studio/films.csv"],

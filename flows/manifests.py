@@ -6,19 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import dirname, normpath
 from typing import Protocol
 
 from flows import admission
 from flows.examining import NAMES_FILES, Listing
 from speechmill.episodes import SIMPLE, PodcastRequest
-from speechmill.errors import UnreadableManifest
+from speechmill.errors import BadInput, MissingObject, UnreadableManifest
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots
 from speechmill.settings import Settings
 from storage.catalog import Drop, DropState
 from storage.places import Place
+from storage.stores import object_store
 from tasks.dropping import layout
 from tasks.dropping.manifests import MOST_BYTES, Entry
+from tasks.sources import S3
 
 
 class Manifest(Protocol):
@@ -70,6 +73,47 @@ class FileManifest:
 
     def admit(self, request: DubbingRequest | PodcastRequest) -> Roots | None:
         return admission.admit(request, self.settings) if self.outside else None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketManifest:
+    """An object. Names are relative to it."""
+
+    url: str
+    settings: Settings
+    outside: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    @property
+    def where(self) -> str:
+        return self.url
+
+    def read(self) -> bytes:
+        bucket, _, key = self.url.removeprefix(S3).partition("/")
+        try:
+            with object_store(S3 + bucket, self.settings).open_range(key, 0, MOST_BYTES + 1) as reader:
+                return reader.read()
+        except (BadInput, MissingObject):
+            raise UnreadableManifest(f"there is no manifest {self.url}", hint="check the bucket and the key") from None
+
+    def whole(self, name: str) -> str:
+        if name.startswith("/") or "://" in name:
+            return name
+        bucket, _, key = self.url.removeprefix(S3).partition("/")
+        return f"{S3}{bucket}/{normpath(f'/{dirname(key)}/{name}').lstrip('/')}"
+
+    def admit(self, request: DubbingRequest | PodcastRequest) -> Roots | None:
+        return admission.admit(request, self.settings) if self.outside else None
+
+
+def manifest_at(where: str, chosen: Settings, *, outside: bool) -> FileManifest | BucketManifest:
+    """The manifest that somebody names: a path, or ``s3://bucket/key``."""
+    if where.startswith(S3):
+        return BucketManifest(where, chosen, outside)
+    return FileManifest(Path(where).expanduser().absolute(), chosen, outside)
 
 
 @dataclass(frozen=True, slots=True)

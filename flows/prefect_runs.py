@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ Made = TypeVar("Made")
 
 LOGIN = "PREFECT_API_AUTH_STRING"  # Prefect's own; of us it may be in a file, as any secret
 SERVER_STARTUP_S = "120"  # a fresh database takes 12 s on a quick machine, over a minute on a slow one
-ANSWERS_S = 2.0  # a server that stands beside us and does not answer in this time is not there
+ANSWERS_S = 5.0  # a busy one takes two for its first answer; one that is not there refuses at once
 
 
 def home(chosen: Settings) -> Path:
@@ -47,12 +48,20 @@ def address_file(chosen: Settings) -> Path:
 
 def answers(api_url: str, path: str = "health") -> bool:
     """Whether a Prefect server answers there, and has what is asked for."""
-    request = urllib.request.Request(f"{api_url.rstrip('/')}/{path}")
+    request = urllib.request.Request(f"{api_url.rstrip('/')}/{path}", headers=_credentials())
     try:
         with urllib.request.urlopen(request, timeout=ANSWERS_S) as reply:
             return bool(reply.status == 200)
     except (OSError, ValueError):
         return False
+
+
+def _credentials() -> dict[str, str]:
+    """What Prefect's own clients say of themselves to a server that asks."""
+    key, password = os.environ.get("PREFECT_API_KEY"), os.environ.get("PREFECT_API_AUTH_STRING")
+    if password:  # which goes before a key, as with these
+        return {"Authorization": f"Basic {b64encode(password.encode()).decode()}"}
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def lasting_server(chosen: Settings) -> str | None:

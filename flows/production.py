@@ -179,15 +179,16 @@ def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool,
     """Make one job of every row of a manifest: CSV or JSON lines of source, languages, options."""
     from pathlib import Path
 
-    from flows.batch import run_batch
+    from flows.batch_runs import run_batch
     from speechmill.settings import settings
     from tasks.workplace import open_catalog
 
     chosen = settings()
     catalog = open_catalog(chosen)
     try:
-        folder = Path(out) if out else None
-        report = run_batch(Path(manifest), folder, chosen, catalog, _say, prefect=not no_prefect, at_once=at_once or 0)
+        report = run_batch(
+            manifest, out, Path("out"), chosen, catalog, _say, prefect=not no_prefect, at_once=at_once or 0
+        )
     finally:
         catalog.close()
     for row in report.rows:

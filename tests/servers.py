@@ -186,7 +186,7 @@ def redis() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prefect_url() -> Iterator[str]:
     """The URL of a Prefect server that knows nothing yet; about 15 seconds to start."""
     port = free_port()

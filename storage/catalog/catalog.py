@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from storage.catalog.announcements import Announcements
+from storage.catalog.batches import Batches
 from storage.catalog.census import Counting
 from storage.catalog.database import Database
 from storage.catalog.drops import Drops
@@ -19,9 +20,9 @@ from storage.catalog.uses import Uses
 from storage.migrations import bring_up_to_date
 
 
-class Catalog(Jobs, Scripts, Takes, Orders, Uses, Announcements, Drops, Outbox, Runs, Forgetting, Counting):
+class Catalog(Jobs, Scripts, Takes, Orders, Uses, Announcements, Drops, Batches, Outbox, Runs, Forgetting, Counting):
     """Jobs and events, lines, casts and takes, orders and leases, artifacts and uses, what engines workers have,
-    deliveries, drops, the outbox, who runs what."""
+    deliveries, drops and batches of them, the outbox, who runs what."""
 
     @classmethod
     def open(cls, url: str, *, upgrade: bool = True) -> Self:

@@ -220,15 +220,6 @@ class Drops(JobTables):
         with self._database.reading() as session:
             return [_drop(row) for row in session.execute(query)]
 
-    def batch_goes_on(self, place: str) -> bool:
-        """Whether something is still to come of the rows of a batch. Those that a person cancelled are over."""
-        cancelled = sa.exists().where(JobRow.id == DropRow.job_id, JobRow.state == JobState.CANCELLED)
-        handed = sa.exists().where(OutboxRow.job_id == DropRow.job_id, OutboxRow.handed_at_s.is_not(None))
-        over = sa.or_(DropRow.state.in_(OVER), sa.and_(DropRow.state == DropState.ACCEPTED, cancelled, handed))
-        query = sa.select(DropRow.id).where(DropRow.place == place, ~over).limit(1)
-        with self._database.reading() as session:
-            return session.scalar(query) is not None
-
     def _rows_of(self, place: str, keys: Sequence[str]) -> list[Drop]:
         rows: list[Drop] = []
         with self._database.reading() as session:

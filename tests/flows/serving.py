@@ -14,6 +14,8 @@ import pytest
 from tests.flows.studio import Studio
 from tests.forge import Forge
 
+ONE_SERVER = pytest.mark.xdist_group("serving")
+"""Marks tests with a Prefect server of their own: one process of pytest runs them all, so that one is started."""
 STOPS_S = 35.0  # what `speechmill up` waits for it
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.flows.serving import Serving
+from tests.flows.serving import ONE_SERVER, Serving
 from tests.flows.test_studio import answered, film, long_dub, paused
 
-pytestmark = pytest.mark.xdist_group("serving")
+pytestmark = ONE_SERVER
 
 
 @pytest.fixture(scope="module")

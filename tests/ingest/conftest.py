@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,9 @@ from flows.ingest import Sweeper
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
 from storage.places import Place, place_at
+from tests.flows.serving import Serving
 from tests.flows.serving import serving as serving
+from tests.servers import prefect_at
 
 JOB = '{"targets": ["es"]}'
 
@@ -85,6 +87,15 @@ def studio(drop: Path, tmp_path: Path, database_url: str) -> Iterator[Studio]:
     made = Studio(str(drop), tmp_path / "home", database_url)
     yield made
     made.catalog.close()
+
+
+@pytest.fixture(scope="module")
+def server(serving: Callable[..., Serving]) -> Iterator[Serving]:
+    """A Prefect server that has the deployments, of a machine that serves no more."""
+    machine = serving("gone")
+    machine.stop()
+    with prefect_at(machine.api):
+        yield machine
 
 
 def listed(folder: Path) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from flows.batch import Batch, batch_of_file
+from flows.batch import Batch
+from flows.batch_runs import batch_of
 from speechmill.errors import UnreadableManifest
 from storage.catalog import BATCH, JobState
 from tasks.dropping.manifests import read_manifest
@@ -34,7 +35,10 @@ def folder(tmp_path: Path, tone: bytes) -> Path:
 
 
 def begun(studio: Studio, folder: Path) -> Batch:
-    batch = batch_of_file(folder / "films.csv", folder / "results", studio.settings, studio.catalog, prefect=False)
+    batch = batch_of(
+        str(folder / "films.csv"), str(folder / "results"), folder, studio.settings, studio.catalog,
+        prefect=False, outside=False,
+    )  # fmt: skip
     batch.go_on()
     batch.settle()
     return batch

@@ -6,7 +6,7 @@ The Prefect server is real, and knows the deployments of a machine that serves n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,11 @@ import pytest
 from flows.lost_runs import Lookout
 from flows.relay import Relay
 from storage.catalog import RUN, JobState
-from tests.flows.serving import Serving
+from tests.flows.serving import ONE_SERVER, Serving
 from tests.ingest.conftest import JOB, Studio
-from tests.servers import prefect_at
 
-pytestmark = [pytest.mark.xdist_group("serving"), pytest.mark.slow]
+pytestmark = [ONE_SERVER, pytest.mark.slow]
 LOST_AFTER_S = 5
-
-
-@pytest.fixture(scope="module")
-def server(serving: Callable[..., Serving]) -> Iterator[Serving]:
-    machine = serving("gone")
-    machine.stop()
-    with prefect_at(machine.api):
-        yield machine
 
 
 @pytest.fixture
