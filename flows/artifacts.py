@@ -6,10 +6,10 @@ Never a row or a log line for each line of a film: Prefect's database keeps what
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from types import TracebackType
 from uuid import UUID
 
+from flows.deliveries import where
 from flows.listing import reviewed_lines
 from flows.progress import status
 from flows.report_links import report_link
@@ -132,7 +132,7 @@ class Shown:
             report_link(job, self._settings),
             link_text="report.html",
             key=f"report-{job.id}",
-            description=f"{self.became}: the report of job {job.id}, in {Path(job.out)}",
+            description=f"{self.became}: the report of job {job.id}, in {where(job)}",
         )
 
 

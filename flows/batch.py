@@ -35,7 +35,7 @@ from tasks.dropping import layout
 from tasks.dropping.layout import Role
 from tasks.dropping.manifests import Entry, Row, read_manifest
 from tasks.dropping.sidecars import make_request
-from tasks.media.packing import safe_stem
+from tasks.media.naming import safe_stem
 
 POLL_S = 1.0
 TOGETHER = 20  # rows that are examined and accepted at a time

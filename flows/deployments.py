@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
@@ -24,11 +23,12 @@ from flows import hooks, stopping
 from flows.admission import admit, admit_place
 from flows.artifacts import MOST_ROWS
 from flows.batch_reports import page
+from flows.deliveries import try_place, where
 from flows.forms import JOB_ID, BatchForm, DigestForm, DubbingForm, IngestForm, PodcastForm, RetakeForm
 from flows.prefect_runs import in_flow_run
 from flows.progress import Logged
 from flows.running import carry_out
-from flows.start import absolute, job_for
+from flows.start import absolute, job_for, whole
 from speechmill.episodes import Format, PodcastRequest
 from speechmill.errors import Cancelled, SpeechmillError, from_os_error
 from speechmill.logs import configure, redacted
@@ -68,7 +68,9 @@ def dub(request: DubbingForm, job: JobId = None) -> State[Any]:
         asked = absolute(DubbingRequest.model_validate(request.model_dump()))
         within = admit(asked, chosen)
         foresee(asked, chosen)
-        return job_for("dub", asked, catalog, chosen.home / "out", Logged(), within)
+        if asked.out:
+            try_place(asked.out, chosen, asked)
+        return job_for("dub", asked, chosen, catalog, chosen.results, Logged(), within)
 
     return _run(found, job)
 
@@ -78,7 +80,9 @@ def podcast(request: PodcastForm, job: JobId = None) -> State[Any]:
     def found(catalog: Catalog, chosen: Settings) -> Job:
         asked = absolute(PodcastRequest.model_validate(request.model_dump()))
         within = admit(asked, chosen)
-        return job_for("podcast", asked, catalog, chosen.home / "out", Logged(), within)
+        if asked.out:
+            try_place(asked.out, chosen, asked)
+        return job_for("podcast", asked, chosen, catalog, chosen.results, Logged(), within)
 
     return _run(found, job)
 
@@ -104,7 +108,8 @@ def digest(request: DigestForm) -> State[Any]:
         within = admit(asked, chosen)
         if request.out:
             admit_place(request.out, chosen)
-        out = Path(request.out or chosen.home / "out").expanduser()
+            try_place(whole(request.out), chosen)
+        out = whole(request.out or chosen.results)
         digesting = Digesting(asked, request.minutes, out, within)
         return next_job(digesting, chosen, catalog, Logged())
 
@@ -189,7 +194,7 @@ def _run(found: Callable[[Catalog, Settings], Job | None], job_id: str | None) -
                 own = str(flow_run.id)
                 carry_out(job.id, chosen, catalog, work, run=own, interrupted=stopping.by_a_person)
             job = catalog.job(job.id)
-            return Completed(message=f"{job.state}: {Path(job.out)}")
+            return Completed(message=f"{job.state}: {where(job)}")
     except Cancelled as error:
         return CancelledState(message=redacted(str(error)))
     except SpeechmillError as error:

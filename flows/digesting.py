@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from flows.deliveries import try_place
 from flows.outcomes import Outcome
 from flows.progress import StreamProgress
-from flows.start import absolute, job_for, run_job
+from flows.start import absolute, job_for, run_job, whole
 from model_worker.engines.registry import engine_at_work
 from speechmill.abilities import Ability
 from speechmill.episodes import Collected, PodcastRequest
@@ -34,16 +35,17 @@ class Digesting:
 
     request: PodcastRequest
     minutes: float
-    out: Path  # folder in which each episode gets one of its own
+    out: str  # folder, of this machine or s3://…, in which each episode gets one of its own
     within: Roots | None = None  # what the documents, and the files that are read beside them, may lie under
 
 
-def start_digest(request: PodcastRequest, minutes: float, out: Path, *, prefect: bool) -> Outcome | None:
+def start_digest(request: PodcastRequest, minutes: float, out: str, *, prefect: bool) -> Outcome | None:
     """Make the next digest, or go on with the one that was begun; ``None`` where nothing is new."""
     chosen, progress = settings(), StreamProgress()
+    asked = Digesting(absolute(request), minutes, whole(out))
+    try_place(f"{asked.out}/digest", chosen)
     catalog = open_catalog(chosen)
     try:
-        asked = Digesting(absolute(request), minutes, out.expanduser().absolute())
         job = next_job(asked, chosen, catalog, progress)
         return None if job is None else run_job(job.id, chosen, catalog, progress, prefect=prefect)
     finally:
@@ -79,8 +81,8 @@ def next_job(asked: Digesting, chosen: Settings, catalog: Catalog, progress: Pro
         documents={each.name: each.sha256 for each in plan.chosen},
         order=tuple(each.name for each in plan.chosen),
     )
-    whole = request.model_copy(update={"collected": collected})
-    return job_for("podcast", whole, catalog, asked.out, progress, asked.within)
+    complete = request.model_copy(update={"collected": collected})
+    return job_for("podcast", complete, chosen, catalog, asked.out, progress, asked.within)
 
 
 def _characters_per_s(request: PodcastRequest, language: str, chosen: Settings) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows import gates
+from flows import deliveries, gates
 from flows.steps import Step, plainly
 from model_worker.engines.registry import Choice, Needs, choose
 from speechmill.profiles import profile
@@ -30,6 +30,7 @@ def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     foresight.look_at_out(request, out, job_id)
     place = workplace(chosen, catalog, job_id, progress)
     state = dub(place, sources.at_hand(request, chosen), out, step)
+    deliveries.publish(step, job, chosen)
     place.store.settle()
     return state
 

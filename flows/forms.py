@@ -121,7 +121,8 @@ class DigestForm(BaseModel):
     out: str | None = Field(
         default=None,
         title="Out",
-        description="Folder in which each episode gets one of its own. Empty: one in the home",
+        description="Folder, or s3://bucket/folder, in which each episode gets one of its own. Empty: what the "
+        "settings say",
         min_length=1,
         max_length=2_000,
         json_schema_extra={"position": 4},

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from flows.deliveries import where
 from speechmill import languages
 from speechmill.errors import BadInput, UnknownName
 from speechmill.lines import seconds
@@ -50,7 +51,7 @@ def job_facts(job_id: str) -> dict[str, Any]:
         ]
         deliveries = {d.language: {"state": d.state, "outputs": d.outputs} for d in catalog.deliveries(job.id)}
         known = {name: job.facts[name] for name in FACTS if name in job.facts}
-        return {**_row(job), **known, "deliveries": deliveries, "events": events}
+        return {**_row(job), "out": where(job), **known, "deliveries": deliveries, "events": events}
 
 
 def line_rows(job_id: str, language: str | None) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -67,7 +66,7 @@ def _delivers(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--bed", metavar="FILE", help="Music-and-effects track to lay under the dub, untouched.")
 @click.option("--profile", default="youtube", show_default=True, metavar="NAME", help="What the delivery must measure.")
-@click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
+@click.option("--out", metavar="DIR", help="Folder, or s3://…, for the results; default ./out/<job>.")
 @click.option(
     "--approve",
     multiple=True,
@@ -130,7 +129,7 @@ def _finish(outcome: Any, *, as_json: bool, strict: bool) -> int:
 @click.option("--preview", is_flag=True, help="Show what would be read, and what is skipped and why.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=engines, help="Engine that speaks.")
 @click.option("--profile", default="podcast", show_default=True, metavar="NAME", help="What the delivery must measure.")
-@click.option("--out", metavar="DIR", help="Folder of this machine for the results; default ./out/<job>.")
+@click.option("--out", metavar="DIR", help="Folder, or s3://…, for the results; default ./out/<job>.")
 @click.option(
     "--approve",
     multiple=True,
@@ -179,7 +178,9 @@ def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, m4a: b
 )
 @click.option("--language", metavar="LANG", help="Language of documents that do not say.")
 @click.option("--engine", "engines", multiple=True, metavar="NAME", callback=engines, help="Engine that speaks.")
-@click.option("--out", metavar="DIR", default="out", help="Folder in which each episode gets one; default ./out.")
+@click.option(
+    "--out", metavar="DIR", default="out", help="Folder, or s3://…, in which each episode gets one; default ./out."
+)
 @_delivers
 def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: float, out: str, **asked: Any) -> int:
     """Make one episode of what is new in a folder of documents, each a chapter."""
@@ -189,7 +190,7 @@ def digest(as_json: bool, strict: bool, no_prefect: bool, folder: str, minutes: 
     click.echo(f"speechmill: looking for new documents in {folder}", err=True)
     from flows.digesting import start_digest
 
-    outcome = start_digest(request, minutes, Path(out), prefect=not no_prefect)
+    outcome = start_digest(request, minutes, out, prefect=not no_prefect)
     if outcome is not None:
         return _finish(outcome, as_json=as_json, strict=strict)
     if as_json:

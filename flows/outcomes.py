@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from flows.deliveries import where
 from speechmill.takes import Verdict
-from storage.catalog import JobState
+from storage.catalog import Job, JobState
 from tasks.media.shelf import page_of, report_of
 
 MOST_NAMED = 5  # lines, in a sentence
@@ -20,7 +22,12 @@ class Outcome:
 
     job: str
     state: str
-    out: Path
+    folder: Path  # of this machine
+    out: str  # where the results were asked for
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(job.id, job.state, Path(job.out), where(job))
 
     @property
     def needs_person(self) -> bool:
@@ -28,19 +35,20 @@ class Outcome:
 
     @property
     def report(self) -> Path:
-        return report_of(self.out, self.job)
+        """Of this machine."""
+        return report_of(self.folder, self.job)
 
     def as_json(self) -> dict[str, str]:
         return {
             "job": self.job,
             "state": self.state,
-            "out": str(self.out),
-            "report": str(self.report),
+            "out": self.out,
+            "report": f"{self.out}/{self.report.name}",
         }
 
     def sentence(self) -> str:
         review = f"; a person should look at {_for_a_person(self.job, self.report)}" if self.needs_person else ""
-        return f"speechmill: done{review}: {self.out / page_of(self.report.name)}"
+        return f"speechmill: done{review}: {self.out}/{page_of(self.report.name)}"
 
 
 def _for_a_person(job: str, written: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from flows import gates
+from flows import deliveries, gates
 from flows.steps import Step, plainly
 from model_worker.engines.registry import Choice, Needs, choose
 from speechmill.episodes import PodcastRequest
@@ -25,6 +25,7 @@ def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     foresight.look_at_out(request, out, job_id)
     place = workplace(chosen, catalog, job_id, progress)
     state = make_episode(place, sources.at_hand(request, chosen), out, step)
+    deliveries.publish(step, job, chosen)
     place.store.settle()
     return state
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import click
 
-from flows.endings import EXIT_REVIEW
+from flows.endings import EXIT_REVIEW, ends_in_order
 
 QUEUES = ("gpu.mimo", "cpu.speech")  # as model_worker/messages.py has them, which is not imported only for --help
 
@@ -158,7 +158,7 @@ def ingest(where: str, once: bool, no_prefect: bool, as_json: bool) -> None:
     logs.configure("ingest", chosen)
     catalog = open_catalog(chosen)
     try:
-        with watched_over(chosen, {}):
+        with watched_over(chosen, {}), ends_in_order():
             swept = watch(where, chosen, catalog, _say, once=once, prefect=not no_prefect)
     finally:
         catalog.close()

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 from flows.cancelling import watched
 from flows.keeping import kept
@@ -67,8 +66,7 @@ def carry_out(
         finally:
             if settle_own(job_id, chosen, catalog):
                 catalog.leave_run(hold)
-    job = catalog.job(job_id)
-    return Outcome(job.id, job.state, Path(job.out))
+    return Outcome.of(catalog.job(job_id))
 
 
 @contextmanager

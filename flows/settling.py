@@ -20,10 +20,10 @@ from speechmill.errors import SpeechmillError, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.settings import Settings
 from storage.catalog import Catalog, Drop, DropState, Job, JobState
-from storage.places import TAKEN, Place, place_at, safe_name
+from storage.places import DELIVERY, TAKEN, Place, place_at, safe_name
 
 RETRY_S = 15.0  # before the second try; twice as long before each further one
-DELIVERY, REASON = "delivery.json", "reason.json"  # the last file of a folder to appear
+REASON = "reason.json"  # the last file of a folder in quarantine to appear
 PUBLISHED_IN = "published_in"  # fact of a row of a batch: the drop folder that its delivery goes to
 
 log = logging.getLogger("speechmill.settling")

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.deliveries import placed, try_place
 from flows.kinds import runner
 from flows.outcomes import Outcome
 from flows.progress import StreamProgress
@@ -19,7 +20,7 @@ from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots
 from speechmill.settings import Settings, settings
-from storage.catalog import WITHIN, Catalog, Job, JobState, new_job_id
+from storage.catalog import PUBLISHED_TO, WITHIN, Catalog, Job, JobState, new_job_id
 from tasks.stages import Progress
 from tasks.workplace import open_catalog
 
@@ -70,20 +71,18 @@ def _made_already(request: PodcastRequest, chosen: Settings) -> Outcome | None:
         if job is None or job.fingerprint != same:
             raise has_already(made)
     StreamProgress().say(f"the show has this as its episode {made.entry.number}; --again makes another")
-    return Outcome(job.id, job.state, Path(job.out))
+    return Outcome.of(job)
 
 
 def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool) -> Outcome:
-    from tasks.foresight import look_at_out
-
     chosen = settings()
     refuse_unaskable(request.approve, chosen, prefect=prefect)
-    out = Path("out").absolute()
-    look_at_out(request, Path(request.out) if request.out else out / kind)
+    out = str(Path("out").absolute())
+    try_place(request.out or f"{out}/{kind}", chosen, request)
     catalog = open_catalog(chosen)
     try:
         progress = StreamProgress()
-        job = job_for(kind, request, catalog, out, progress)
+        job = job_for(kind, request, chosen, catalog, out, progress)
         return run_job(job.id, chosen, catalog, progress, prefect=prefect)
     finally:
         catalog.close()
@@ -92,8 +91,9 @@ def _start(kind: str, request: DubbingRequest | PodcastRequest, *, prefect: bool
 def job_for(
     kind: str,
     request: DubbingRequest | PodcastRequest,
+    chosen: Settings,
     catalog: Catalog,
-    out: Path,
+    out: str,
     progress: Progress,
     within: Roots | None = None,
 ) -> Job:
@@ -107,7 +107,10 @@ def job_for(
         progress.say(f"going on with job {job.id}")
         return job
     job_id = new_job_id()
-    return catalog.add_job(kind, asked, fingerprint, request.out or str(out / job_id), job_id=job_id, facts=facts)
+    folder, elsewhere = placed(request.out or f"{out}/{job_id}", job_id, chosen)
+    if elsewhere is not None:
+        facts[PUBLISHED_TO] = elsewhere
+    return catalog.add_job(kind, asked, fingerprint, folder, job_id=job_id, facts=facts)
 
 
 def _fingerprint(kind: str, asked: dict[str, Any], facts: dict[str, Json]) -> str:
@@ -145,7 +148,7 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
         job = catalog.job(job_id)
         if job.state.is_completed and not line_ids:
             progress.say("no line was changed since it was delivered; name those that are to be spoken anew")
-            return Outcome(job.id, job.state, Path(job.out))
+            return Outcome.of(job)
         request = asked_for(job)
         foresee(request, chosen)
         look_at_out(request, Path(job.out), job.id)
@@ -163,18 +166,18 @@ PATHS = ("source", "script", "glossary", "bed", "out", "cast", "show", "lexicon"
 
 def absolute(request: Request) -> Request:
     """The request with its paths made absolute, so that it means the same wherever it is resumed."""
-
-    def whole(path: str | None) -> str | None:
-        return None if path is None else path if "://" in path else str(Path(path).expanduser().absolute())
-
-    update: dict[str, Any] = {name: whole(getattr(request, name)) for name in PATHS if hasattr(request, name)}
-    if request.profile.endswith(".toml"):
-        update["profile"] = whole(request.profile)
+    named = {name: getattr(request, name) for name in PATHS if hasattr(request, name)}
+    update: dict[str, Any] = {name: None if path is None else whole(path) for name, path in named.items()}
     if isinstance(request, PodcastRequest):
         update |= {name: SIMPLE for name in ("intro", "bed", "outro") if getattr(request, name) == SIMPLE}
     if isinstance(request, DubbingRequest):
         update["translations"] = {tag: whole(file) for tag, file in request.translations.items()}
     return request.model_copy(update=update)
+
+
+def whole(path: str) -> str:
+    """A path made absolute; an address as it is."""
+    return path if "://" in path else str(Path(path).expanduser().absolute())
 
 
 def run_job(

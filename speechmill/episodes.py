@@ -286,7 +286,7 @@ class PodcastRequest(BaseModel):
         title="Again",
         description="Make another episode of a document that the show has one of already",
     )
-    out: str | None = Field(default=None, title="Out", description="Folder for the results")
+    out: str | None = Field(default=None, title="Out", description="Folder, or s3://bucket/folder, for the results")
 
     @field_validator("language")
     @classmethod

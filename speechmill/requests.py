@@ -57,7 +57,7 @@ class DubbingRequest(BaseModel):
     approve: tuple[Literal["transcript", "translation", "final"], ...] = Field(
         default=(), title="Approve", description="What a person is to approve before the job goes on"
     )
-    out: str | None = Field(default=None, title="Out", description="Folder for the results")
+    out: str | None = Field(default=None, title="Out", description="Folder, or s3://bucket/folder, for the results")
 
     @field_validator("targets")
     @classmethod

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     ui_url: str = Field(default="", description="where a proxy shows that UI: https://studio.example")
     reports_port: int = Field(default=4280, ge=1, le=65535, description="port of the reports of `speechmill up`")
     reports_url: str = Field(default="", description="where reports are read, for links: http://host:4280")
+    results: str = Field(default="", description="where jobs of forms leave results; default: out in the home folder")
     runs: int = Field(default=2, ge=1, description="jobs that `speechmill serve` runs at a time")
     approval_timeout_s: int = Field(default=7 * 86_400, ge=10, description="how long a job waits for an approval")
     heartbeat_s: int = Field(default=30, ge=30, description="seconds between signs of life of a run")
@@ -144,6 +145,7 @@ class Settings(BaseSettings):
         self.home = self.home.expanduser().absolute()
         self.database_url = self.database_url or f"sqlite:///{self.home / 'catalog.db'}"
         self.drop_folder = self.drop_folder or str(self.home / "drop")
+        self.results = self.results or str(self.home / "out")
         self.objects_url = self.objects_url or f"file://{self.home / 'objects'}"
 
     @property

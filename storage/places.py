@@ -23,6 +23,7 @@ from storage.scratch import Scratch, system_errors
 
 IN = "in/"
 TAKEN = "source"  # the folder, beside a delivery, of what was dropped for it
+DELIVERY = "delivery.json"  # the last file of a delivery to appear
 NAMELESS = "object"  # what a file is called whose own name cannot be used
 
 

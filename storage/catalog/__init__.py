@@ -2,7 +2,7 @@
 
 from storage.catalog.catalog import Catalog
 from storage.catalog.drops import Drop, Sighting, Wanted
-from storage.catalog.jobs import BATCH, BATCHES, RUN, WAITS_FOR, WITHIN, Event, Job, new_job_id
+from storage.catalog.jobs import BATCH, BATCHES, PUBLISHED_TO, RUN, WAITS_FOR, WITHIN, Event, Job, new_job_id
 from storage.catalog.leases import Lease, Order, OrderKey
 from storage.catalog.outbox import Errand
 from storage.catalog.results import Delivery
@@ -15,6 +15,7 @@ __all__ = [
     "BATCH",
     "BATCHES",
     "MOST_WAITING",
+    "PUBLISHED_TO",
     "RUN",
     "WAITS_FOR",
     "WITHIN",

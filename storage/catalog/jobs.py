@@ -22,6 +22,7 @@ BATCHES = "batch:"  # begins the places of rows of batches, and the names of the
 BATCH = "batch"  # fact of a job that is one of many: the batch; its work waits behind what a person asked for alone
 RUN = "run"  # fact of a job that is run, or was given back by who ran it: the id of Prefect's flow run
 WAITS_FOR = "waits_for"  # fact of a running job that waits for a person: what is to be approved, and where it is seen
+PUBLISHED_TO = "published_to"  # fact of a job whose results go to a bucket: where
 WITHIN = "within"  # fact of a job that somebody outside asked for: the roots of what its files may name
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"  # base 32 without letters that are taken for digits
 

@@ -70,10 +70,13 @@ def staging(out: Path, job: str) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def try_out(out: Path, claim: Claim, names: Iterable[str] = (), read: Collection[Path] = ()) -> None:
+def try_out(out: Path, claim: Claim | None = None, names: Iterable[str] = (), read: Collection[Path] = ()) -> None:
     """Raise, before any claim, what ``staging`` and ``publish`` would raise after it, as far as the names of the files
-    are known; nothing is left behind. ``read`` are the files that they are made from."""
+    are known; nothing is left behind. ``read`` are the files that they are made from. Without a claim, only whether a
+    folder can be written is tried."""
     with staging(out, f"try-{secrets.token_hex(4)}"):
+        if claim is None:
+            return
         shelf = Shelf.of(out)
         report = shelf.report_name(claim)
         shelf.raise_if_taken(out.resolve(), claim, [*names, page_of(report), report], read)

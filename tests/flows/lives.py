@@ -106,7 +106,9 @@ def main() -> None:
 
                 if not job:
                     catalog = open_catalog(settings())
-                    job = job_for(kind, absolute(request), catalog, Path("out"), Fate("", frozenset(), tell, list)).id
+                    job = job_for(
+                        kind, absolute(request), settings(), catalog, "out", Fate("", frozenset(), tell, list)
+                    ).id
                     catalog.close()
                     tell({"job": job})
                 live(Fate(act, frozenset(met), tell, list), job)

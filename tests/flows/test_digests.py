@@ -151,7 +151,7 @@ def test_only_what_was_delivered_is_heard(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write(folder, "a.md", MILL, 0)
     chosen, progress = Settings(home=tmp_path / "home"), StreamProgress(StringIO())
-    asked = Digesting(PodcastRequest(source=str(folder)), 60, tmp_path / "out")
+    asked = Digesting(PodcastRequest(source=str(folder)), 60, str(tmp_path / "out"))
     with closing(open_catalog(chosen)) as catalog:
         begun = next_job(asked, chosen, catalog, progress)
         assert begun is not None
@@ -168,7 +168,7 @@ def test_only_what_was_delivered_is_heard(tmp_path: Path) -> None:
         assert next_job(asked, chosen, catalog, progress) is None
         show = tmp_path / "show.toml"
         show.write_text('title = "Mills"\n')
-        of_a_show = Digesting(PodcastRequest(source=str(folder), show=str(show)), 60, tmp_path / "out")
+        of_a_show = Digesting(PodcastRequest(source=str(folder), show=str(show)), 60, str(tmp_path / "out"))
         assert next_job(of_a_show, chosen, catalog, progress) is not None  # nobody heard it there
 
 
@@ -180,7 +180,7 @@ def test_links_that_lead_out_of_the_roots_are_not_read(tmp_path: Path) -> None:
     chosen = Settings(home=tmp_path / "home", source_roots=(str(root),))
     asked = PodcastRequest(source=str(root))
     with closing(open_catalog(chosen)) as catalog:
-        digesting = Digesting(asked, 60, root, admit(asked, chosen))
+        digesting = Digesting(asked, 60, str(root), admit(asked, chosen))
         job = next_job(digesting, chosen, catalog, StreamProgress(said))
         assert job is not None
         assert job.request["collected"]["order"] == ["a.md"]

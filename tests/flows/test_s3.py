@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -36,7 +37,7 @@ def studio(moto_server: S3Server, speechmill: Speechmill, folder: Path) -> Studi
     return studio_on(moto_server, speechmill, folder)
 
 
-def dub(speechmill: Speechmill, folder: Path, source: str, out: Path, **env: str) -> Ran:
+def dub(speechmill: Speechmill, folder: Path, source: str, out: Path | str, **env: str) -> Ran:
     return speechmill(
         "dub", source, "--to", "es", "--engine", "rehearsal", "--script", folder / "talk.en.srt",
         "--out", out, "--no-prefect", "--json", **env,
@@ -113,3 +114,77 @@ def test_a_document_in_s3_becomes_an_episode(studio: Studio, tmp_path: Path) -> 
     assert ran.code == 0, ran.err
     assert ran.report["source"]["name"] == "news.md"
     assert ran.report["source"]["title"] == "News"
+
+
+def under(studio: Studio, prefix: str) -> dict[str, bytes]:
+    """The objects under a prefix."""
+    client = studio.s3.client()
+    found = client.list_objects_v2(Bucket=studio.bucket, Prefix=prefix).get("Contents", ())
+    return {
+        each["Key"].removeprefix(prefix): client.get_object(Bucket=studio.bucket, Key=each["Key"])["Body"].read()
+        for each in found
+    }
+
+
+def test_results_go_to_a_bucket_whole_and_an_edit_replaces_them(studio: Studio, folder: Path, tmp_path: Path) -> None:
+    out = f"s3://{studio.bucket}/out/talk"
+    ran = dub(studio.speechmill, folder, str(folder / "talk.mp4"), out)
+    assert ran.code == 0, ran.err
+    assert (ran.result["out"], ran.result["report"]) == (out, f"{out}/report.json")
+    first = under(studio, "out/talk/")
+    assert {"talk.es.mp4", "talk.es.srt", "report.html", "report.json", "delivery.json"} <= set(first)
+    listed = json.loads(first["delivery.json"])
+    assert listed["job"] == ran.result["job"]
+    digests = {name: said["sha256"] for name, said in listed["files"].items()}
+    assert digests == {n: hashlib.sha256(b).hexdigest() for n, b in first.items() if n != "delivery.json"}
+    assert sorted(tmp_path.iterdir()) == [studio.speechmill.home]  # and nothing where the command was typed
+    said = json.loads(studio.speechmill("job", ran.result["job"], "--json").out)
+    assert said["out"] == out
+
+    studio.s3.client().put_object(Bucket=studio.bucket, Key="out/talk/mine.txt", Body=b"a person's")
+    studio.speechmill("edit", ran.result["job"], "0001", "--text", "Adiós.", "--lang", "es")
+    again = studio.speechmill("retake", ran.result["job"], "--no-prefect", "--json")
+    assert again.code == 0, again.err
+    second = under(studio, "out/talk/")
+    assert "Adiós." in second["talk.es.srt"].decode()
+    assert set(second) == {*first, "mine.txt"}
+
+
+def test_a_bucket_for_results_that_is_not_there_is_said_before_any_work(studio: Studio, folder: Path) -> None:
+    ran = dub(studio.speechmill, folder, str(folder / "talk.mp4"), "s3://not-yet-there/out")
+    assert ran.code == 4, ran.err
+    assert "there is no bucket not-yet-there" in ran.err
+    assert json.loads(studio.speechmill("jobs", "--json").out)["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("https://example.org/out", "results cannot go to https://example.org/out"),
+        ("file:///tmp/out", "results cannot go to file:///tmp/out"),
+        ("s3://{bucket}", "results need a folder in the bucket"),
+        ("s3://{bucket}/a/../b", "begins with a dot"),
+    ],
+)
+def test_where_results_cannot_go_is_said_in_one_line_before_any_work(
+    studio: Studio, folder: Path, out: str, said: str
+) -> None:
+    ran = dub(studio.speechmill, folder, str(folder / "talk.mp4"), out.format(bucket=studio.bucket))
+    assert (ran.code, ran.out) == (3, ""), ran.err
+    assert said in ran.err
+    assert len(ran.err.strip().splitlines()) == 2
+
+
+def test_an_episode_and_a_digest_go_to_a_bucket_too(studio: Studio, tmp_path: Path) -> None:
+    articles = tmp_path / "articles"
+    articles.mkdir()
+    (articles / "news.md").write_text("# News\n\nThe mill runs again. Bread is cheap.\n")
+    out = f"s3://{studio.bucket}/out"
+    common = ("--engine", "rehearsal", "--no-prefect", "--json", "--out")
+    ran = studio.speechmill("podcast", articles / "news.md", *common, f"{out}/news")
+    assert ran.code == 0, ran.err
+    assert {"episode.mp3", "report.json", "delivery.json"} <= set(under(studio, "out/news/"))
+    ran = studio.speechmill("digest", articles, *common, out)
+    assert ran.code == 0, ran.err
+    assert ran.result["out"] == f"{out}/{ran.result['job']}"
+    assert {"episode.mp3", "delivery.json"} <= set(under(studio, f"out/{ran.result['job']}/"))

@@ -13,6 +13,7 @@ from flows.ingest import Sweeper
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
 from storage.places import Place, place_at
+from tests.flows.conftest import long_recording as long_recording
 from tests.flows.serving import Serving
 from tests.flows.serving import serving as serving
 from tests.servers import prefect_at

@@ -3,10 +3,12 @@ delivery, and nothing that was dropped is lost."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from flows.ingest import Sweeper
 from storage.catalog import Catalog, DropState, JobState
+from tests.forge import Forge
 from tests.ingest.conftest import JOB, Studio, listed
 
 MOST_STEPS = 200
@@ -150,3 +153,31 @@ def test_of_sweepers_that_settle_the_same_job_at_once_both_come_to_the_same_end(
     with pytest.raises(Exception, match="no longer ours"):
         slow._settle(claimed)
     assert len(listed(drop / "done")) == 5
+
+
+def test_a_sweeper_that_is_told_to_stop_gives_back_the_job_that_it_runs(
+    drop: Path, tmp_path: Path, long_recording: dict[str, str], forge: Forge
+) -> None:
+    """As a container is stopped; the next one goes on with it at once, on whatever machine."""
+    shutil.copy(long_recording["source"], drop / "in" / "long.flac")
+    shutil.copy(long_recording["script"], drop / "in" / "long.srt")
+    sidecar = {"targets": ["es", "fr", "it"], "script": "long.srt"}
+    (drop / "in" / "long.job.json").write_text(json.dumps(sidecar))
+    env = {
+        **os.environ, "SPEECHMILL_HOME": str(tmp_path / "home"), "SPEECHMILL_ENGINE": "rehearsal",
+        "SPEECHMILL_DROP_MIN_AGE_S": "0", "SPEECHMILL_DATABASE_URL": f"sqlite:///{tmp_path / 'catalog.db'}",
+    }  # fmt: skip
+    catalog = Catalog.open(env["SPEECHMILL_DATABASE_URL"])
+    sweeper = forge.start(["ingest", drop, "--no-prefect"], env, tmp_path, tmp_path / "out", tmp_path / "err")
+    until = time.monotonic() + 60
+    while not (tmp_path / "err").exists() or "  speak es" not in (tmp_path / "err").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    sweeper.terminate()
+    assert sweeper.wait(30) == 130
+    (job,) = catalog.jobs()
+    assert job.state is JobState.QUEUED
+    errand = catalog.claim_errand("somebody else", 60)
+    assert errand is not None
+    catalog.end_run(catalog.begin_run(job.id, "somebody else", 60), JobState.COMPLETED)
+    catalog.close()

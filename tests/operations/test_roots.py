@@ -184,7 +184,7 @@ def test_what_the_named_files_name_is_judged_too(media: Path, tmp_path: Path, na
 
     def run(within: tuple[str, ...] | None) -> None:
         with closing(open_catalog(chosen)) as catalog:
-            job = job_for("podcast", asked, catalog, media, progress, within)
+            job = job_for("podcast", asked, chosen, catalog, str(media), progress, within)
             run_job(job.id, chosen, catalog, progress, prefect=False)
 
     with pytest.raises(ForbiddenSource, match=r"key\.pem may not be read"):

@@ -1,4 +1,4 @@
-"""A batch that is asked for by the form, of a studio whose operator has named the roots."""
+"""Forms of a studio whose operator has named the roots, and where results go."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments import batch
-from flows.forms import BatchForm
+from flows.deployments import batch, dub
+from flows.forms import BatchForm, DubbingForm
 from speechmill.settings import settings
 from tests.flows.serving import ONE_SERVER, Serving
 from tests.servers import S3Server
@@ -58,3 +58,21 @@ def test_a_folder_for_results_that_is_not_under_the_roots_is_refused(media: Path
     ended = batch(BatchForm(manifest=str(media / "tonight.csv"), out=out), return_state=True)
     assert ended.type == "FAILED"
     assert "may not be read or written" in str(ended.message)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_results_of_a_form_go_to_the_bucket_that_it_or_the_settings_name(
+    media: Path, tone: bytes, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch, *, named: bool
+) -> None:
+    root = settings().source_roots[1]
+    monkeypatch.setenv("SPEECHMILL_RESULTS", f"{root}/results")
+    settings.cache_clear()
+    (media / "talk.wav").write_bytes(tone)
+    asked = {"out": f"{root}/mine"} if named else {}
+    ended = dub(DubbingForm(source=str(media / "talk.wav"), targets=("es",), **asked), return_state=True)
+    assert ended.type == "COMPLETED", ended.message
+    found = str(ended.message).partition(": ")[2]
+    assert found.startswith(f"{root}/mine" if named else f"{root}/results/2")
+    bucket, _, folder = found.removeprefix("s3://").partition("/")
+    listed = moto_server.client().list_objects_v2(Bucket=bucket, Prefix=f"{folder}/")["Contents"]
+    assert {"talk.es.m4a", "delivery.json"} <= {each["Key"].rpartition("/")[2] for each in listed}
