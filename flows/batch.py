@@ -209,7 +209,7 @@ class Batch:
         if isinstance(request, DubbingRequest):
             from flows.dubbing import foresee
 
-            foresee(request, self._settings)
+            foresee(request, self._settings, within)
         elif "://" not in request.source and not Path(request.source).is_file():
             raise UnreadableManifest(f"{name}: there is no file {row.source}", hint="check the name and the folder")
         body = request.model_dump(mode="json")

@@ -67,7 +67,7 @@ def dub(request: DubbingForm, job: JobId = None) -> State[Any]:
     def found(catalog: Catalog, chosen: Settings) -> Job:
         asked = absolute(DubbingRequest.model_validate(request.model_dump()))
         within = admit(asked, chosen)
-        foresee(asked, chosen)
+        foresee(asked, chosen, within)
         if asked.out:
             try_place(asked.out, chosen, asked)
         return job_for("dub", asked, chosen, catalog, chosen.results, Logged(), within)

@@ -9,6 +9,7 @@ from flows.steps import Step, plainly
 from model_worker.engines.registry import Choice, Needs, choose
 from speechmill.profiles import profile
 from speechmill.requests import DubbingRequest
+from speechmill.roots import Roots
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
 from tasks import casting, delivering, dubs, foresight, originals, sources
@@ -16,10 +17,11 @@ from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
 
 
-def foresee(request: DubbingRequest, chosen: Settings) -> Choice:
-    """The engine for each ability; refuses, before any work, what is named and not there or cannot be done."""
+def foresee(request: DubbingRequest, chosen: Settings, within: Roots | None = None) -> Choice:
+    """The engine for each ability; refuses, before any work, what is named and not there, does not lie under the roots
+    ``within``, or cannot be done."""
     profile(request.profile)
-    foresight.look_at_film(request, chosen)
+    foresight.look_at_film(request, chosen, within)
     return choose(Needs.of_dubbing(request), chosen, request.engines)
 
 
@@ -27,9 +29,11 @@ def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     """Run a job of the catalog to its delivery; the state that this amounts to."""
     job = catalog.job(job_id)
     request, out = DubbingRequest.model_validate(job.request), Path(job.out)
-    foresight.look_at_out(request, out, job_id)
     place = workplace(chosen, catalog, job_id, progress)
-    state = dub(place, sources.at_hand(request, chosen), out, step)
+    place.refuse_out(request.out)
+    foresight.look_at_out(request, out, job_id)
+    with sources.at_hand(request, place) as given:
+        state = dub(place, given, out, step)
     deliveries.publish(step, job, chosen)
     place.store.settle()
     return state
@@ -37,7 +41,7 @@ def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
 
 def dub(place: Workplace, request: DubbingRequest, out: Path, step: Step) -> JobState:
     """Dub one film into every language asked for; everything before the translation is shared."""
-    crew = foresee(request, place.settings)
+    crew = foresee(request, place.settings, place.within)
     original = step("original", originals.take_in, place, request)
     script = step("script", originals.script, place, request, original, crew)
     script = gates.transcript(step, place, request, script)

@@ -116,7 +116,7 @@ class Examiner:
             self._sniff(drop)
             from flows.dubbing import foresee
 
-            foresee(request, self._settings)
+            foresee(request, self._settings, within)
         body = request.model_dump(mode="json")
         return Wanted(
             drop,

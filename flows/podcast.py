@@ -22,9 +22,11 @@ def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     job = catalog.job(job_id)
     request = PodcastRequest.model_validate(job.request)
     out = Path(job.out)
-    foresight.look_at_out(request, out, job_id)
     place = workplace(chosen, catalog, job_id, progress)
-    state = make_episode(place, sources.at_hand(request, chosen), out, step)
+    place.refuse_out(request.out)
+    foresight.look_at_out(request, out, job_id)
+    with sources.at_hand(request, place) as given:
+        state = make_episode(place, given, out, step)
     deliveries.publish(step, job, chosen)
     place.store.settle()
     return state

@@ -7,8 +7,11 @@ the files that it names: a show names its music, a cast a recorded voice.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from speechmill.errors import ForbiddenSource
@@ -25,10 +28,27 @@ def refuse_outside(named: Sequence[str], roots: Sequence[str], *, allow_https: b
     """
     for name in named:
         if not _inside(name, roots, allow_https=allow_https):
-            raise ForbiddenSource(
-                f"{name[:200]} may not be read or written for a request from outside",
-                hint="name something under SPEECHMILL_SOURCE_ROOTS, or add its folder to that setting",
-            )
+            raise _forbidden(name)
+
+
+def opened(path: Path, roots: Roots) -> BinaryIO:
+    """A file under one of the roots, to be read. What is judged is what was opened, wherever that lies: a name may
+    have come to mean something else since it was judged. Raises ``ForbiddenSource``, also for what is no file, and
+    ``OSError``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    file = os.fdopen(descriptor, "rb")
+    there = Path(f"/proc/self/fd/{descriptor}").readlink()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not _under(there, roots):
+        file.close()
+        raise _forbidden(str(path))
+    return file
+
+
+def _forbidden(name: str) -> ForbiddenSource:
+    return ForbiddenSource(
+        f"{name[:200]} may not be read or written for a request from outside",
+        hint="name something under SPEECHMILL_SOURCE_ROOTS, or add its folder to that setting",
+    )
 
 
 def _inside(name: str, roots: Sequence[str], *, allow_https: bool) -> bool:
@@ -39,7 +59,11 @@ def _inside(name: str, roots: Sequence[str], *, allow_https: bool) -> bool:
         return any(_key_inside(name, root) for root in roots if root.startswith("s3://"))
     if scheme or "\0" in name:
         return False
-    path = Path(name).expanduser().resolve()
+    return _under(Path(name).expanduser().resolve(), roots)
+
+
+def _under(path: Path, roots: Sequence[str]) -> bool:
+    """Whether a path without links is under a root of this machine."""
     return any(path.is_relative_to(Path(root).expanduser().resolve()) for root in roots if "://" not in root)
 
 

@@ -265,6 +265,20 @@ def copy_file(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
+def link_or_copy(file: BinaryIO, target: Path) -> None:
+    """A file that has the bytes of one that is open, whatever its name means by now: another name of it on the same
+    file system, else a copy."""
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(f"/proc/self/fd/{file.fileno()}", target.name, dst_dir_fd=folder)
+    except OSError:  # another file system, somebody else's file, or one that has no name any more
+        copy_file(Path(f"/proc/self/fd/{file.fileno()}"), target)
+        found = os.fstat(file.fileno())
+        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+    finally:
+        os.close(folder)
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from speechmill.errors import BadInput, MissingObject, Unavailable
 from speechmill.recipes import digest_of_file
+from speechmill.roots import opened
 from speechmill.settings import Settings
-from storage.objects import FolderStore, StoredObject, copy_file, safe_key
+from storage.objects import FolderStore, StoredObject, copy_file, link_or_copy, safe_key
 from storage.s3 import S3Store
 from storage.scratch import Scratch, system_errors
 
@@ -132,7 +133,7 @@ class FolderPlace:
     def read(self, key: str, most_bytes: int) -> bytes:
         if self.head(key) is None:
             raise MissingObject(f"{key} is not there", hint="it was taken away meanwhile")
-        with system_errors(), (self.path(key)).open("rb") as file:
+        with system_errors(), opened(self.path(key), (str(self.root),)) as file:
             return file.read(most_bytes)
 
     def source(self, key: str) -> str:
@@ -159,7 +160,8 @@ class FolderPlace:
                 for key, name in taken.items():
                     if self.head(key) is not None:
                         (staged / name).parent.mkdir(parents=True, exist_ok=True)
-                        _link_or_copy(self.path(key), staged / name)
+                        with opened(self.path(key), (str(self.root),)) as file:
+                            link_or_copy(file, staged / name)
                 marked(marker, facts, copies, staged)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
@@ -170,10 +172,29 @@ class FolderPlace:
                     # another sweeper, whose claim had run out, was a moment earlier
 
     def remove(self, key: str, etag: str) -> None:
-        found = self.head(key)
-        if found is not None and found.etag == etag:
-            with system_errors():
-                (self.path(key)).unlink(missing_ok=True)
+        path = self.path(key)
+        with (
+            system_errors(),
+            suppress(FileNotFoundError, NotADirectoryError),
+            _folder(path.parent, self.root) as folder,
+        ):
+            found = self._store.facts(key, folder / path.name)
+            if found is not None and found.etag == etag:
+                (folder / path.name).unlink()
+
+
+@contextmanager
+def _folder(path: Path, root: Path) -> Iterator[Path]:
+    """A folder under a root, by a name that means this folder whatever becomes of the others. Raises
+    ``FileNotFoundError`` for one that is not, or no longer, there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        name = Path(f"/proc/self/fd/{descriptor}")
+        if not name.readlink().is_relative_to(root):
+            raise FileNotFoundError(path)
+        yield name
+    finally:
+        os.close(descriptor)
 
 
 class BucketPlace:
@@ -230,13 +251,3 @@ class BucketPlace:
         copied = self._store.head(target)
         if copied is None or copied.size_bytes != found.size_bytes:
             raise Unavailable(f"{found.key} was not copied whole", hint="the next sweep tries again")
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file that is about to lose its first; a copy where there can be none."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
-        if target.stat().st_size != source.stat().st_size:
-            raise Unavailable(f"{source.name} was not copied whole", hint="the next sweep tries again") from None

@@ -16,7 +16,6 @@ from speechmill.episodes import EpisodeScript, ScriptSpeaker
 from speechmill.errors import BadInput, UnreadableMedia
 from speechmill.recipes import Recipe, digest_of_file
 from speechmill.reports import CastMember, Check
-from speechmill.roots import Roots, refuse_outside
 from speechmill.voices import Cast, Consent, Speaker, Voice
 from storage.objects import copy_file
 from tasks.disclosing import host
@@ -38,8 +37,13 @@ def cast(
     Voices that ``members`` name are given out first, so that those the engine chooses are not like them. Raises
     ``BadInput`` for a voice that the engine does not have, and for what it cannot do with one.
     """
-    given = members or {}
-    voices = foresee(speakers, language, crew, given, place.within)
+    given = {
+        speaker: member.model_copy(update={"reference": str(place.taken(Path(member.reference)))})
+        if member.reference
+        else member
+        for speaker, member in (members or {}).items()
+    }
+    voices = foresee(speakers, language, crew, given)
     chosen = {
         speaker: _recorded(place, voice, Path(given[speaker].reference))
         if speaker in given and given[speaker].reference
@@ -50,13 +54,7 @@ def cast(
     return chosen
 
 
-def foresee(
-    speakers: Sequence[Speaker],
-    language: str,
-    crew: Choice,
-    members: Mapping[str, ScriptSpeaker],
-    within: Roots | None = None,
-) -> Cast:
+def foresee(speakers: Sequence[Speaker], language: str, crew: Choice, members: Mapping[str, ScriptSpeaker]) -> Cast:
     """The voice of each speaker, without the recordings that some are to sound like: nothing is made, and all is
     refused that ``cast`` refuses."""
     assert crew.speaks is not None
@@ -72,7 +70,7 @@ def foresee(
             else speaks.voice(speaker, language, list(chosen.values()))
         )
         voice = _pitched(voice, speaks, speaker.id, member)
-        chosen[speaker.id] = replace(voice, consent=_leave(voice, speaks, speaker.id, member, within))
+        chosen[speaker.id] = replace(voice, consent=_leave(voice, speaks, speaker.id, member))
     return {speaker.id: chosen[speaker.id] for speaker in speakers}
 
 
@@ -107,7 +105,7 @@ def _pitched(voice: Voice, speaks: Speaks, speaker: str, member: ScriptSpeaker) 
     return speaks.pitched(voice, member.pitch)
 
 
-def _leave(voice: Voice, speaks: Speaks, speaker: str, member: ScriptSpeaker, within: Roots | None) -> Consent | None:
+def _leave(voice: Voice, speaks: Speaks, speaker: str, member: ScriptSpeaker) -> Consent | None:
     """The leave that a voice may be heard by; refuses a recording that cannot, or may not, be imitated."""
     given = member.consent
     consent = None
@@ -117,8 +115,6 @@ def _leave(voice: Voice, speaks: Speaks, speaker: str, member: ScriptSpeaker, wi
     if not member.reference:
         return consent
     path = Path(member.reference)
-    if within is not None:
-        refuse_outside([str(path)], within)
     if not isinstance(speaks, Imitates):
         raise BadInput(
             f"the engine {voice.engine} imitates no recorded voice, and the cast gives {speaker} {path.name}",

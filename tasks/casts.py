@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from speechmill.episodes import MOST_SPEAKERS, EpisodeScript, ScriptSpeaker
 from speechmill.errors import UnreadableScript
+from speechmill.roots import Roots
 from tasks.text.texts import read_text
 
 Members = dict[str, ScriptSpeaker]
@@ -31,13 +32,14 @@ WRAPPER = "speakers"  # ``[speakers.HOST]``, as in script.json, is the same as `
 OF_A_VOICE = frozenset({"voice", "reference", "consent"})  # they go together: who gives one gives all
 
 
-def read_cast(path: Path) -> Members:
+def read_cast(path: Path, within: Roots | None = None) -> Members:
     """The members of a cast by speaker. Paths in it are relative to it.
 
-    Raises ``UnreadableScript`` that names the speaker and the field.
+    Raises ``UnreadableScript`` that names the speaker and the field, and ``ForbiddenSource`` for what does not lie
+    under the roots ``within``.
     """
     try:
-        tables = tomllib.loads(read_text(path))
+        tables = tomllib.loads(read_text(path, within=within))
     except tomllib.TOMLDecodeError as error:
         raise UnreadableScript(f"{path.name} is not TOML: {error}", hint="correct the file") from None
     if set(tables) == {WRAPPER} and isinstance(tables[WRAPPER], dict):

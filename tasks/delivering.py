@@ -56,6 +56,7 @@ def deliver(
     """Write, pack, check and publish; the state that this amounts to, or ``None`` where ``may_be_published`` says no.
     Raises ``NotPublishable`` for a delivery whose files are not what they should be: then what was published before
     stays."""
+    place.refuse_out(request.out)
     names = Names.of_dubbing(request)
     chosen = profile(request.profile)
     with publishing.staging(out, place.job) as staging:
@@ -91,7 +92,7 @@ def deliver(
             copy_file(place.here.path(digest), staging / name)
         if not may_be_published(staging):
             return None
-        publishing.publish(staging, out, names.claim(request, place.job))
+        publishing.publish(staging, out, names.claim(place.source, place.job))
     for language, made in targets.items():
         place.catalog.put_delivery(
             place.job,

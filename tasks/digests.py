@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,10 @@ from speechmill.errors import BadInput, SpeechmillError, UnreadableDocument, fro
 from speechmill.languages import base
 from speechmill.languages import name as language_name
 from speechmill.recipes import Digest, digest_of_file
-from speechmill.roots import Roots, refuse_outside
+from speechmill.roots import Roots, opened
 from speechmill.settings import Settings
+from storage.objects import link_or_copy
+from storage.scratch import Scratch
 from tasks.documents.blocks import Document, Dropped, Kind, Piece, assemble
 from tasks.documents.reading import ENDINGS, read_document
 
@@ -113,9 +116,8 @@ def look(
     unreadable: list[Waiting] = []
     for file in files:
         try:
-            if within is not None:
-                refuse_outside([str(file)], within)  # a link may lead anywhere
-            found.append(_candidate(file, heard, settings, language))
+            with _judged(file, settings, within) as judged:
+                found.append(_candidate(judged, heard, settings, language))
         except (SpeechmillError, OSError) as error:
             ours = from_os_error(error) if isinstance(error, OSError) else error
             unreadable.append(Waiting(file.name, str(ours)))
@@ -136,17 +138,32 @@ def _candidate(file: Path, heard: Collection[Digest], settings: Settings, langua
     return Candidate(file.name, sha256, modified_at, document.language, spoken)
 
 
-def read_together(folder: Path, collected: Collected, settings: Settings, *, language: str | None = None) -> Document:
+@contextmanager
+def _judged(file: Path, settings: Settings, within: Roots | None) -> Iterator[Path]:
+    """A document of a folder as it is now, which must lie under the roots: a link may lead anywhere, and somewhere else
+    by the time that it is read."""
+    if within is None:
+        yield file
+        return
+    with opened(file, within) as found, Scratch(settings.scratch).folder() as folder:
+        link_or_copy(found, folder / file.name)
+        yield folder / file.name
+
+
+def read_together(
+    folder: Path, collected: Collected, settings: Settings, language: str | None = None, within: Roots | None = None
+) -> Document:
     """The documents as one: under each one's title, a heading of the first level, its own headings lie one deeper.
 
-    Raises ``BadInput`` for one that has changed since it was chosen, and as ``read_document`` does.
+    Raises ``BadInput`` for one that has changed since it was chosen, ``ForbiddenSource`` for one that does not lie
+    under the roots ``within``, and as ``read_document`` does.
     """
     documents = []
     for name in collected.order:
-        file = folder / name
-        document = read_document(file, settings, language=language)
-        if digest_of_file(file) != collected.documents[name]:
-            raise BadInput(f"{name} has changed since this digest was chosen", hint="make the digest again")
+        with _judged(folder / name, settings, within) as file:
+            document = read_document(file, settings, language=language)
+            if digest_of_file(file) != collected.documents[name]:
+                raise BadInput(f"{name} has changed since this digest was chosen", hint="make the digest again")
         documents.append(document)
     pieces = [piece for document in documents for piece in _chapter(document)]
     return assemble(folder.name, pieces, title=collected.title, language=documents[0].language)

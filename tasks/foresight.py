@@ -13,6 +13,7 @@ from speechmill import languages
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, SpeechmillError, UnreadableScript
 from speechmill.requests import DubbingRequest
+from speechmill.roots import Roots
 from speechmill.settings import Settings
 from tasks import originals, sources
 from tasks.casts import read_cast
@@ -26,10 +27,10 @@ from tasks.text.lexicons import read_lexicon
 from tasks.text.texts import read_text
 
 
-def look_at_film(request: DubbingRequest, settings: Settings) -> None:
+def look_at_film(request: DubbingRequest, settings: Settings, within: Roots | None = None) -> None:
     """Refuse a dub whose source is no film or recording, whose texts cannot be read, or that has a translation into a
-    language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but for the source. Raises
-    ``BadInput``."""
+    language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but for the source.
+    Texts must lie under the roots ``within``, if any. Raises ``BadInput``."""
     if request.language in request.targets:
         spoken = languages.name(request.language)
         raise BadInput(
@@ -51,17 +52,17 @@ def look_at_film(request: DubbingRequest, settings: Settings) -> None:
             )
         if _is_here(file):
             with _called("--translation"):
-                read_text(Path(file), language)
+                read_text(Path(file), language, within)
     if _is_here(request.script):
         with _called("--script"):
-            read_text(Path(request.script), request.language)
+            read_text(Path(request.script), request.language, within)
     if _is_here(request.glossary):
         with _called("--glossary"):
-            _look_at_glossary(Path(request.glossary), request.targets)
+            _look_at_glossary(Path(request.glossary), request.targets, within)
 
 
-def _look_at_glossary(path: Path, targets: Sequence[str]) -> None:
-    homeless = read_glossary(path).homeless
+def _look_at_glossary(path: Path, targets: Sequence[str], within: Roots | None) -> None:
+    homeless = read_glossary(path, within).homeless
     if homeless and len(targets) > 1:
         term = homeless[0]
         raise UnreadableScript(
@@ -92,12 +93,16 @@ def look_at_out(request: DubbingRequest | PodcastRequest, out: Path, job: str = 
     if isinstance(request, DubbingRequest):
         names = Names.of_dubbing(request)
         read = (request.source, request.script, request.glossary, request.bed, *request.translations.values())
-        publishing.try_out(out, names.claim(request, job), names.all(), [Path(file) for file in filter(_is_here, read)])
+        publishing.try_out(
+            out, names.claim(request.source, job), names.all(), [Path(file) for file in filter(_is_here, read)]
+        )
         return
     from tasks.releasing import MP4_NAMES, NAMES, claim_of
 
     wanted = [*asdict(NAMES).values(), *([MP4_NAMES[request.mp4]] if request.mp4 else [])]
-    publishing.try_out(out, claim_of(request, job), wanted, [Path(request.source)] if _is_here(request.source) else [])
+    publishing.try_out(
+        out, claim_of(request.source, job), wanted, [Path(request.source)] if _is_here(request.source) else []
+    )
 
 
 @contextmanager

@@ -90,16 +90,16 @@ def written(
     at_work: Callable[[Engine], Engine] = lambda chosen: chosen,
 ) -> tuple[Document | None, EpisodeScript, Lexicon]:
     """The document, where the source is one, the script, and the lexicon it is said by; its minutes by how fast the
-    chosen engine speaks. ``store`` keeps what a language model answered; ``within`` is what a show may name;
-    ``at_work`` has an engine write elsewhere.
+    chosen engine speaks. ``store`` keeps what a language model answered; ``within`` is where all
+    that is read must lie; ``at_work`` has an engine write elsewhere.
 
     What a speaker is like is said by the show's cast, before that by the script, before all by the request's cast.
     """
     show = read_show(Path(request.show), within) if request.show else None
-    usual = read_cast(show.cast) if show and show.cast else {}
-    given = read_cast(Path(request.cast)) if request.cast else {}
-    lexicon = _lexicon(request, show)
-    document, script = _script(request, settings, joined(usual, given), lexicon, store, at_work)
+    usual = read_cast(show.cast, within) if show and show.cast else {}
+    given = read_cast(Path(request.cast), within) if request.cast else {}
+    lexicon = _lexicon(request, show, within)
+    document, script = _script(request, settings, joined(usual, given), lexicon, within, store, at_work)
     if request.cast and document is None:
         raise_for_strangers(Path(request.cast).name, given, script)
     members = joined(usual, script.speakers, given)
@@ -112,6 +112,7 @@ def _script(
     settings: Settings,
     cast: Members,
     lexicon: Lexicon,
+    within: Roots | None,
     store: ArtifactStore | None,
     at_work: Callable[[Engine], Engine],
 ) -> tuple[Document | None, EpisodeScript]:
@@ -120,11 +121,11 @@ def _script(
     if request.collected is None and is_script(Path(request.source)):
         found = sources.find(request.source, settings)
         with found.called():
-            return None, read_script(found.path, language=request.language, pace=pace, lexicon=lexicon)
+            return None, read_script(found.path, language=request.language, pace=pace, lexicon=lexicon, within=within)
     if request.collected is None:
         document = read_document(request.source, settings, language=request.language)
     else:
-        document = read_together(Path(request.source), request.collected, settings, language=request.language)
+        document = read_together(Path(request.source), request.collected, settings, request.language, within)
     if request.language:
         refuse_other_script(document.text, request.language)
     writer = engine_at_work(request.engines.get(Ability.WRITE, settings.engine), settings)
@@ -163,9 +164,9 @@ def _speakers(format: Format, cast: Members) -> Members | None:
     return joined(own, cast) if cast and cast.keys() <= own.keys() else cast or None
 
 
-def _lexicon(request: PodcastRequest, show: Show | None) -> Lexicon:
-    usual = read_lexicon(show.lexicon) if show and show.lexicon else Lexicon()
-    return read_lexicon(Path(request.lexicon)).over(usual) if request.lexicon else usual
+def _lexicon(request: PodcastRequest, show: Show | None, within: Roots | None) -> Lexicon:
+    usual = read_lexicon(show.lexicon, within) if show and show.lexicon else Lexicon()
+    return read_lexicon(Path(request.lexicon), within).over(usual) if request.lexicon else usual
 
 
 def previewed(request: PodcastRequest, settings: Settings, *, as_json: bool = False) -> str:

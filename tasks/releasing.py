@@ -23,7 +23,6 @@ from speechmill.reports import (
     Work,
     state_of_episode,
 )
-from speechmill.roots import Roots
 from speechmill.takes import Reason, Verdict, verdict_of
 from speechmill.voices import Cast
 from storage.catalog import JobState
@@ -83,8 +82,9 @@ def release(
     """Encode, tag, write, check and publish; the state that this amounts to, or ``None`` where ``may_be_published``
     says no."""
     chosen = profile(request.profile)
+    place.refuse_out(request.out)
     now = datetime.now(UTC)
-    show = shown(request, recorded, place.within)
+    show = shown(place, request, recorded)
     entry = entered(request, show, manuscript, place.job, out, now)
     made = episode_of(recorded, show if request.show else None, entry if request.show else None)
     with publishing.staging(out, place.job) as staging:
@@ -126,8 +126,9 @@ def release(
         write_episode_page(report, track, staging / "report.html")
         if not may_be_published(staging):
             return None
-        publishing.publish(staging, out, claim_of(request, place.job))
+        publishing.publish(staging, out, claim_of(place.source, place.job))
     if request.show:
+        place.refuse_outside(Path(request.show))  # whose folder is written to
         feed = membership.join(Path(request.show), packed, out, now=now)
         place.stages.progress.say(f"the show's feed {feed} has episode {entry.number}")
         if (there := membership.gap(Path(request.show), out)) is not None:
@@ -138,15 +139,16 @@ def release(
     return STATES[report.state]
 
 
-def claim_of(request: PodcastRequest, job: str = "") -> Claim:
+def claim_of(source: str, job: str = "") -> Claim:
     """What the delivery of an episode is of. A feed that is there is gone on from."""
-    return Claim(job, request.source, grown=frozenset({NAMES.feed}))
+    return Claim(job, source, grown=frozenset({NAMES.feed}))
 
 
-def shown(request: PodcastRequest, recorded: Recording, within: Roots | None) -> Show:
+def shown(place: Workplace, request: PodcastRequest, recorded: Recording) -> Show:
     """The show that the episode belongs to, or the one that it makes up alone."""
     if request.show:
-        return read_show(Path(request.show), within)
+        show = read_show(Path(request.show), place.within)
+        return show.model_copy(update={"art": place.taken(show.art)}) if show.art else show
     return show_of(episode_of(recorded, None, None))
 
 

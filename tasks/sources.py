@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from speechmill.episodes import PodcastRequest
+from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import BadInput, DiskFull, LimitExceeded, SpeechmillError, UnreadableMedia
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
@@ -24,6 +24,7 @@ from storage.scratch import Scratch
 from storage.stores import object_store
 from tasks.documents import web
 from tasks.media.naming import called
+from tasks.workplace import Workplace
 
 S3, HTTPS = "s3://", "https://"
 ENDING = re.compile(r"\.[a-z0-9]{1,8}")  # of a key, by which readers of documents tell formats apart
@@ -31,7 +32,8 @@ LOOK_S = 60.0  # within which a server must say what it has
 SPARE_BYTES = 1 << 30  # left free on the disk beside what is fetched
 
 
-BESIDE = ("script", "glossary", "bed", "cast", "lexicon", "intro", "outro")  # fields that name further files
+BESIDE = ("script", "glossary", "bed", "lexicon", "intro", "outro")  # fields that name further files
+SCRIPT = ".json"  # how the name of a script ends
 
 Request = TypeVar("Request", DubbingRequest, PodcastRequest)
 
@@ -106,20 +108,35 @@ def _cached(name: str, marks: list[Json], size_bytes: int, fetch: Callable[[Path
     return _cache(settings.cache, settings.scratch, settings.cache_bytes).path(ours, fetched)
 
 
-def at_hand(request: Request, settings: Settings) -> Request:
-    """The request with files of this machine in place of all that it names in S3 beside its source."""
-    named = {name: getattr(request, name, None) for name in BESIDE}
-    update: dict[str, Any] = {
-        name: str(find(value, settings).path)
-        for name, value in named.items()
-        if isinstance(value, str) and value.startswith(S3)
-    }
-    if isinstance(request, DubbingRequest):
-        update["translations"] = {
-            tag: str(find(file, settings).path) if file.startswith(S3) else file
-            for tag, file in request.translations.items()
+@contextmanager
+def at_hand(request: Request, place: Workplace) -> Iterator[Request]:
+    """The request with files that stay as they are in place of what it names: of this machine for what lies in S3
+    beside its source, and, for a job that is held to roots, of our own for what is read by itself. Files that name
+    others by where they lie (a show, a cast, a script, the folder of a digest) are judged when they are read."""
+
+    def ours(named: str) -> str:
+        if named.startswith(S3):
+            return str(place.kept(find(named, place.settings).path))
+        return named if "://" in named or named == SIMPLE else str(place.taken(Path(named)))
+
+    with place.taking():
+        update: dict[str, Any] = {
+            name: ours(value) for name in BESIDE if isinstance(value := getattr(request, name, None), str)
         }
-    return request.model_copy(update=update)
+        if isinstance(request, DubbingRequest):
+            update["translations"] = {tag: ours(file) for tag, file in request.translations.items()}
+        if _is_read_by_itself(request) and "://" not in request.source:
+            update["source"] = ours(request.source)
+        if isinstance(request, PodcastRequest) and request.cast and request.cast.startswith(S3):
+            update["cast"] = ours(request.cast)
+        yield request.model_copy(update=update)
+
+
+def _is_read_by_itself(request: DubbingRequest | PodcastRequest) -> bool:
+    """Whether the source names no other files, as a script does that has recorded voices, and a folder."""
+    if isinstance(request, DubbingRequest):
+        return True
+    return request.collected is None and Path(request.source).suffix.lower() != SCRIPT
 
 
 def _answered(source: str, settings: Settings) -> web.Reply:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from speechmill import programs
 from speechmill.errors import Cancelled
-from speechmill.roots import Roots
+from speechmill.roots import Roots, refuse_outside
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactIndex, ArtifactStore
 from storage.catalog import MOST_WAITING, WITHIN, Catalog
 from storage.stores import object_store
 from tasks.dispatch import Dispatch, InProcess
+from tasks.given import Given, given
 from tasks.stages import Progress, Stages
 
 
@@ -25,14 +30,59 @@ class Workplace:
     job: str
     dispatch: Dispatch
     within: Roots | None = None  # what files that the request names may name; None: anything
+    given: Given | None = None  # while the job runs, for one that is held to roots
+
+    @property
+    def source(self) -> str:
+        """What the job was asked to make something of, as whoever asked calls it."""
+        return str(self.catalog.job(self.job).request["source"])
 
     @property
     def here(self) -> ArtifactStore:
         """For artifacts that no other machine asks for: the film decoded, its master, its previews."""
         return self.store.here()
 
+    def refuse_outside(self, *written: Path) -> None:
+        """Raise ``ForbiddenSource`` for what is to be written outside the roots that the job is held to."""
+        if self.within is not None:
+            refuse_outside([str(path) for path in written], self.within)
+
+    def refuse_out(self, out: str | None) -> None:
+        """The same for the folder that a request names for its results: by now it may be a link to another."""
+        if out is not None and "://" not in out:
+            self.refuse_outside(Path(out))
+
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """While this lasts, what is ``taken`` stays as it is."""
+        if self.within is None:
+            yield
+            return
+        within = self.within
+        with given(within, self.settings.scratch) as self.given:
+            self.within = self.given.roots
+            try:
+                yield
+            finally:
+                self.within, self.given = within, None
+
+    def taken(self, path: Path) -> Path:
+        """The file that a request names, or a file that it names does; for a job that is held to roots, one of our own,
+        as ``tasks.given`` has it."""
+        return path if self.within is None else self._given.taken(path)
+
+    def kept(self, path: Path) -> Path:
+        """The same for a file that was fetched."""
+        return path if self.within is None else self._given.kept(path)
+
+    @property
+    def _given(self) -> Given:
+        assert self.given is not None
+        return self.given
+
     def stop_if_cancelled(self) -> None:
-        """Raise ``Cancelled`` once a person has asked the job to stop."""
+        """Raise ``Cancelled`` once a person has asked the job to stop, or its programs were stopped."""
+        programs.raise_if_stopped()
         if self.catalog.cancel_requested(self.job):
             raise cancelled(self.job)
 

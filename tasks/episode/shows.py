@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from speechmill import languages
 from speechmill.episodes import SIMPLE
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
-from speechmill.roots import Roots, refuse_outside
+from speechmill.roots import Roots, opened, refuse_outside
 from tasks.episode.categories import CATEGORIES, is_known
 from tasks.episode.channel import FEED, Channel
 from tasks.episode.earlier import numbers, published
@@ -138,9 +138,10 @@ class Memory(_Part):
 
 def read_show(path: Path, within: Roots | None = None) -> Show:
     """Read ``show.toml``; paths in it become absolute. Raises ``BadInput`` that names the field, and
-    ``ForbiddenSource`` for a file that is not under the roots ``within``."""
+    ``ForbiddenSource`` where it, or a file that it names, is not under the roots ``within``."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") if within is None else opened(path, within) as file:
+            data = file.read(MOST_TOML_BYTES + 1)
         if len(data) > MOST_TOML_BYTES:
             raise BadInput(f"{path.name} is too large for a show file", hint="check that it is the right file")
         fields = tomllib.loads(data.decode("utf-8-sig"))

@@ -57,8 +57,8 @@ class Names:
         dubs = (self.of(target, ending) for target in self.targets for ending in (*SOUNDS, *SUBTITLES))
         return self.of_the_original.union(dubs, [self.film])
 
-    def claim(self, request: DubbingRequest, job: str = "") -> Claim:
-        return Claim(job, request.source, self.targets, Path(self.film).stem, self.of_the_original)
+    def claim(self, source: str, job: str = "") -> Claim:
+        return Claim(job, source, self.targets, Path(self.film).stem, self.of_the_original)
 
 
 def called(source: str) -> str:

@@ -14,6 +14,7 @@ from speechmill.episodes import EpisodeScript, LineKind, ScriptLine, ScriptSpeak
 from speechmill.errors import UnreadableScript
 from speechmill.languages import usual_characters_per_s
 from speechmill.reports import Repair
+from speechmill.roots import Roots
 from tasks.disclosing import phrase
 from tasks.documents.blocks import excerpt
 from tasks.scriptwriting.drafting import line_id
@@ -40,15 +41,17 @@ def read_script(
     language: str | None = None,
     pace: Callable[[str], float] = usual_characters_per_s,
     lexicon: Lexicon | None = None,
+    within: Roots | None = None,
 ) -> EpisodeScript:
     """A script as it stands in a file. Spoken forms are worked out for lines that have none.
 
     Unknown fields, missing or doubled ids and names in other capitals are repaired and told in ``writing.repairs``.
-    Raises ``UnreadableScript`` for what is no script, and for speakers and values that only its author can mend.
+    Raises ``UnreadableScript`` for what is no script, and for speakers and values that only its author can mend, and
+    ``ForbiddenSource`` for what does not lie under the roots ``within``.
     """
     name = path.name
     try:
-        given = json.loads(read_text(path))
+        given = json.loads(read_text(path, within=within))
     except (json.JSONDecodeError, RecursionError) as error:
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise UnreadableScript(f"{name} is no JSON{where}", hint="mend it, or give the document again") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from speechmill.errors import UnreadableScript, UnsupportedLanguage
 from speechmill.languages import UNSPACED, base, canonical
+from speechmill.roots import Roots
 from tasks.text.texts import read_text
 
 HEADERS = frozenset({"source", "term", "original", "from"})  # a first row that begins with one of these is a header
@@ -64,13 +65,14 @@ class Glossary:
         return re.sub(either, lambda found: forms.get(found[0].casefold(), found[0]), text, flags=re.IGNORECASE)
 
 
-def read_glossary(path: Path) -> Glossary:
+def read_glossary(path: Path, within: Roots | None = None) -> Glossary:
     """A CSV file of source, target and, where there are any, spoken form and language; a header row may come first.
 
-    Columns are parted by comma, semicolon or tab. Raises ``UnreadableScript`` naming the row that is wrong.
+    Columns are parted by comma, semicolon or tab. Raises ``UnreadableScript`` naming the row that is wrong, and
+    ``ForbiddenSource`` for what does not lie under the roots ``within``.
     """
     terms: dict[tuple[str, str], Term] = {}
-    for at, row in rows(read_text(path), path.name):
+    for at, row in rows(read_text(path, within=within), path.name):
         cells = [cell.strip() for cell in row]
         if not any(cells) or (not terms and cells[0].casefold() in HEADERS):
             continue

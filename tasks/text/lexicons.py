@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from speechmill.errors import UnreadableScript, UnsupportedLanguage
 from speechmill.languages import base, canonical
+from speechmill.roots import Roots
 from tasks.text.glossaries import MOST_TERMS, rows
 from tasks.text.texts import read_text
 
@@ -39,10 +40,11 @@ class Lexicon:
         return Lexicon({tag: {**other.terms.get(tag, {}), **self.terms.get(tag, {})} for tag in tags})
 
 
-def read_lexicon(path: Path) -> Lexicon:
-    """Raises ``UnreadableScript`` naming the row that is wrong."""
+def read_lexicon(path: Path, within: Roots | None = None) -> Lexicon:
+    """Raises ``UnreadableScript`` naming the row that is wrong, and ``ForbiddenSource`` for what does not lie under
+    the roots ``within``."""
     terms: dict[str, dict[str, str]] = {}
-    for at, row in rows(read_text(path), path.name):
+    for at, row in rows(read_text(path, within=within), path.name):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#") or (not terms and cells[0].casefold() in HEADERS):
             continue

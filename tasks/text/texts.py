@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 
 import langcodes
 
 from speechmill.errors import UnreadableScript
+from speechmill.roots import Roots, opened
 
 MOST_BYTES = 16 * 2**20
 """A transcript of 24 hours of fast speech in UTF-16 has about 3 MB; what is larger is not a script."""
@@ -28,13 +30,14 @@ OTHER_LATIN = frozenset(
 MOST_CONTROLS = 0.01  # share of control characters above which a file is not text
 
 
-def read_text(path: Path, language: str | None = None) -> str:
+def read_text(path: Path, language: str | None = None, within: Roots | None = None) -> str:
     """The text of a file in UTF-8, UTF-16, UTF-32 or Windows-1252 (Latin-1), with ``\\n`` line ends and no BOM.
 
     An eight-bit encoding is believed only for languages that Windows-1252 can write. Raises ``UnreadableScript``
-    for what is missing, a folder, empty, too large, binary, or in an encoding that cannot be told.
+    for what is missing, a folder, empty, too large, binary, or in an encoding that cannot be told, and
+    ``ForbiddenSource`` for what does not lie under the roots ``within``.
     """
-    data = _bytes(path)
+    data = _bytes(path, within)
     text = _decoded(data, language)
     if text is None:
         raise UnreadableScript(
@@ -50,17 +53,17 @@ def read_text(path: Path, language: str | None = None) -> str:
     return text
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, within: Roots | None) -> bytes:
     try:
         if path.is_dir():
             raise UnreadableScript(f"{path.name} is a folder, not a text file", hint="name the file in it")
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise UnreadableScript(
-                f"{path.name} has {size / 2**20:.0f} MiB, which is more than any script needs",
-                hint=f"check that it is the right file; at most {MOST_BYTES // 2**20} MiB are read",
-            )
-        with path.open("rb") as file:
+        with path.open("rb") if within is None else opened(path, within) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise UnreadableScript(
+                    f"{path.name} has {size / 2**20:.0f} MiB, which is more than any script needs",
+                    hint=f"check that it is the right file; at most {MOST_BYTES // 2**20} MiB are read",
+                )
             data = file.read(MOST_BYTES + 1)  # a pipe or device says that its size is 0
     except FileNotFoundError:
         raise UnreadableScript(f"there is no file {path}", hint="check the name") from None
