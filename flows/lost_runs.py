@@ -2,16 +2,19 @@
 and can be gone on with; those of drop folders and batches are, by themselves.
 
 A process that was killed together with its runner, a run that a person cancelled before anybody began with it, one that
-waits for ever for a process that was never started: Prefect calls no hook for any of them.
+waits for ever for a process that was never started: Prefect calls no hook for any of them. Nor does a runner hear of
+cancels any more once its server was away.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flows.hooks import settle
+from speechmill.errors import Conflict, UnknownName
 from speechmill.settings import Settings
 from storage.catalog import RUN, Catalog, JobState, Unsure
 
@@ -36,7 +39,22 @@ class Lookout:
 
         unsure = self._catalog.unsure()
         with get_client(sync_client=True) as client:
+            self._pass_on_cancels(client)
             return [each.job.id for each in unsure if self._is_lost(each, client)]
+
+    def _pass_on_cancels(self, client: SyncPrefectClient) -> None:
+        """Ask jobs to stop whose runs somebody cancels in Prefect's UI. Their runner does that itself, and quicker; but
+        one whose server was away for a while hears of no cancel any more."""
+        from prefect.client.schemas.filters import FlowRunFilter
+
+        from flows.deployments import TAG
+
+        meant = {"tags": {"all_": [TAG]}, "state": {"type": {"any_": ["CANCELLING"]}}}
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(meant)):
+            with suppress(UnknownName, Conflict):  # one that has no job, or that has ended by now
+                job = self._catalog.job(str(run.parameters.get("job") or run.name))
+                if job.facts.get(RUN) == str(run.id):
+                    self._catalog.request_cancel(job.id)
 
     def _is_lost(self, each: Unsure, client: SyncPrefectClient) -> bool:
         job, run = each.job, each.job.facts.get(RUN)

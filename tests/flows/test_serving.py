@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 
 from tests.flows.serving import ONE_SERVER, Serving
 from tests.flows.test_studio import answered, film, long_dub, paused
+from tests.forge import Forge
+from tests.servers import free_port, prefect_served
 
 pytestmark = ONE_SERVER
+AWAY_S = 30.0  # by then a runner of Prefect has given up to listen for cancels
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +71,39 @@ def test_runs_go_on_when_the_service_that_was_stopped_runs_again(
     for run in (working, waiting):
         found = states(mill, run)
         assert not {"Crashed", "Cancelled"} & {name for name, _ in found}, found
+
+
+@pytest.mark.slow
+def test_a_prefect_server_that_restarts_costs_no_run(
+    forge: Forge, tmp_path: Path, long_recording: dict[str, str]
+) -> None:
+    """Its runs go on meanwhile, others are begun afterwards, and who cancels one is heard."""
+    folder, port = tmp_path / "prefect", free_port()
+    folder.mkdir()
+    with ExitStack() as first:
+        url = first.enter_context(prefect_served(port, folder))
+        machine = Serving(tmp_path / "machine", url, forge)
+        try:
+            machine.wait_until_it_serves()
+            run = machine.run("dub", request=long_dub(long_recording, "sv", "da"))
+            job = machine.job_of(run)
+            machine.wait_for_stage(job, "speak sv")
+            first.close()
+            time.sleep(AWAY_S)
+            assert machine.process.poll() is None, machine.logs()
+            with prefect_served(port, folder):
+                ended = machine.wait(run)
+                assert ended["state"]["type"] == "COMPLETED", ended["state"]
+                assert machine.facts(job)["state"].startswith("completed")
+                begun = [event["what"] for event in machine.facts(job)["events"] if "→ running" in event["what"]]
+                assert len(begun) == 1
+                other = machine.run("dub", request=long_dub(long_recording, "nb"))
+                machine.wait_for_stage(machine.job_of(other), "speak nb")
+                machine.ask(f"flow_runs/{other}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+                machine.until(lambda: machine.processes(PREFECT__FLOW_RUN_ID=other), lambda found: not found, 40)
+                assert machine.wait(other)["state"]["type"] == "CANCELLED", (
+                    f"{states(machine, other)}\n{machine.logs()}"
+                )
+        finally:
+            machine.process.kill()
+            machine.process.wait()
