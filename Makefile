@@ -36,7 +36,7 @@ bench: install-test  ## the benchmark tables, as ratios within one run
 bench-mimo: install-test  ## MiMo-Audio on this machine's CPU, batch by batch, beside a plain loop
 	@$(PYTHON) bench/mimo_cpu.py
 
-soak: install-test  ## ten minutes of jobs while everything is killed at random; MINUTES=10 SEED=…
+soak: install-test  ## ten minutes of jobs, twice, while everything is killed at random; MINUTES=10 SEED=…
 	$(PYTHON) -m pytest tests/soak -m soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: help install install-test demo test lint bench bench-mimo soak

@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.forge import Forge
+from tests.prefect_api import PrefectApi
 from tests.servers import free_port
 
 ONE_STUDIO = pytest.mark.xdist_group("studio")
@@ -26,55 +24,19 @@ REHEARSAL = {"transcribe": "rehearsal", "translate": "rehearsal", "speak": "rehe
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 PATIENCE_S = 150.0  # of one wait: a busy machine takes its time, a broken one for ever
 LOST_AFTER_S = 40
-BUSY_RETRIES = 10  # SQLite under Prefect's server is busy now and then; Prefect's own clients ask again, too
 
 SECRETS = {"in a file": "sk-planted-27182818", "in the environment": "planted+aws/31415926"}
 """What a studio is given and may leave nowhere."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the Prefect server said."""
-
-    status: int
-    body: Any
-
-
-class Studio:
+class Studio(PrefectApi):
     """The Prefect server and the command line of one ``speechmill up``."""
 
     def __init__(
         self, home: Path, url: str, process: subprocess.Popen[bytes], env: dict[str, str], forge: Forge
     ) -> None:
-        self.home, self.url, self.process, self.env, self._forge = home, url, process, env, forge
-        self.api = f"{url}/api"
-
-    def ask(self, path: str, body: Any = None, method: str | None = None) -> Answer:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
-        request.method = method or ("GET" if body is None else "POST")
-        for _ in range(BUSY_RETRIES):
-            try:
-                with urllib.request.urlopen(request, timeout=90) as reply:
-                    said = reply.read()
-                    return Answer(reply.status, json.loads(said) if said else None)
-            except urllib.error.HTTPError as error:
-                with error:
-                    refused = Answer(error.code, json.loads(error.read() or b"null"))
-            if refused.status != 503:
-                break
-            time.sleep(1)
-        return refused
-
-    def create(self, deployment: str, **parameters: Any) -> Answer:
-        """Fill in a form and press “Run”."""
-        found = self.ask(f"deployments/name/{deployment}/{deployment}").body
-        return self.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})
-
-    def run(self, deployment: str, **parameters: Any) -> str:
-        answer = self.create(deployment, **parameters)
-        assert answer.status == 201, answer.body
-        return str(answer.body["id"])
+        super().__init__(url)
+        self.home, self.process, self.env, self._forge = home, process, env, forge
 
     def of(self, run: str) -> dict[str, Any]:
         found: dict[str, Any] = self.ask(f"flow_runs/{run}").body

@@ -200,6 +200,31 @@ def test_a_person_approves_corrects_and_rejects(studio: Studio, folder: Path) ->
     assert "three" in studio.report(job)["targets"]["es"]["lines"][1]["source_text"]
 
 
+def test_a_person_corrects_a_translation_before_it_is_spoken(studio: Studio, folder: Path) -> None:
+    """And is asked for each language, and not again for what was approved."""
+    run = studio.run("dub", request=film(folder, approve=["translation"], targets=["gl", "ca"], background="drop"))
+    first = paused(studio, run)
+    job = studio.job_of(run)
+    assert studio.facts(job)["waits_for"]["of"] == "translation gl"
+    [table] = studio.artifacts(f"approve-{job}-translation-gl")
+    assert "The train leaves at nine." in table["data"]  # the original beside it
+    changed = studio.command("edit", job, "0001", "--lang", "gl", "--text", "Bos días. O tren sae ás nove.")
+    assert changed.returncode == 0, changed.stderr
+    assert answered(studio, run, decision="approve")
+    paused(studio, run, after=first)
+    assert studio.facts(job)["waits_for"]["of"] == "translation ca"
+    assert answered(studio, run, decision="reject", reason="Use the polite form.")
+    assert studio.wait(run)["state"]["type"] == "CANCELLED"
+    again = studio.run("retake", request={"job": job})
+    paused(studio, again)
+    assert studio.facts(job)["waits_for"]["of"] == "translation ca"
+    assert answered(studio, again, decision="approve")
+    ended = studio.wait(again)
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    lines = studio.report(job)["targets"]["gl"]["lines"]
+    assert lines[0]["text"] == "Bos días. O tren sae ás nove."
+
+
 def test_a_person_corrects_the_script_of_an_episode_before_it_is_spoken(studio: Studio, tmp_path: Path) -> None:
     article = tmp_path / "boats.md"
     article.write_text("# Boats\n\nThe harbour has twelve boats. Two of them are red.\n", "utf-8")

@@ -1,21 +1,23 @@
-"""A whole studio on this machine: PostgreSQL, Redis, S3, workers and sweepers, each of which can be killed and comes
-back."""
+"""What a studio on this machine stands on: PostgreSQL, S3, and services, each of which can be killed and comes back."""
 
 from __future__ import annotations
 
 import os
 import pwd
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.servers import S3Server, free_port, postgres_programs
+import psycopg
+
+from tests.servers import S3Server, postgres_programs
 
 COMES_BACK_S = 2.0  # after it was killed, as a supervisor would have it
 START_S = 60.0
@@ -23,6 +25,7 @@ QUICK = {
     "SPEECHMILL_LEASE_S": "5",
     "SPEECHMILL_DROP_LEASE_S": "6",
     "SPEECHMILL_DROP_INTERVAL_S": "1",
+    "SPEECHMILL_DROP_ATTEMPTS": "30",
     "SPEECHMILL_SIDECAR_GRACE_S": "5",
     "SPEECHMILL_SHUTDOWN_S": "10",
     "SPEECHMILL_S3_TIMEOUT_S": "10",
@@ -61,6 +64,16 @@ class Service:
         if self._process is not None:
             self._process.kill()
 
+    def kill_all(self) -> None:
+        """SIGKILL, to the process and to all that it has started, as when a machine is lost."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, as when a container is made anew."""
+        if self._process is not None:
+            self._process.terminate()
+
     def freeze(self, seconds: float) -> None:
         """SIGSTOP for a while; the rest goes on meanwhile."""
         if self._process is not None:
@@ -90,7 +103,11 @@ def freeze(pid: int, seconds: float) -> None:
 
 
 class Stand:
-    """The studio, from its start to its end."""
+    """The studio, from its start to its end; ``services`` are what its kind adds to the databases."""
+
+    arrival_s = (6.0, 14.0)  # between films
+    blow_s = (3.0, 9.0)  # between blows
+    settle_s = 300.0  # for what is under way when the last blow has fallen
 
     def __init__(self, folder: Path, s3: S3Server) -> None:
         folder.mkdir()
@@ -98,47 +115,59 @@ class Stand:
         assert s3.pid is not None
         self.folder, self._s3, self._s3_pid = folder, s3, s3.pid
         self._bucket, self._objects = s3.new_bucket(), s3.new_bucket()
-        self._port = free_port()
         self._pg = Path(f"/tmp/speechmill-soak-{os.getpid()}")  # short: the path of a socket has 107 bytes at most
         self.database_url = f"postgresql+psycopg://speechmill@/postgres?host={self._pg}"
-        self.redis = Service(
-            ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-            dict(os.environ),
-            folder / "redis.log",
-        )
-        cli = [sys.executable, "-m", "flows.cli"]
-        self.workers = [
-            self._service([*cli, "worker", "--queue", "cpu.speech", "--threads", "4"], f"worker{n}") for n in range(2)
-        ]
-        place = f"s3://{self._bucket}"
-        self.sweepers = [self._service([*cli, "ingest", place, "--no-prefect"], f"sweeper{n}") for n in range(3)]
+        self.place = f"s3://{self._bucket}"
+        self.services: list[Service] = []
 
     def environment(self, home: Path) -> dict[str, str]:
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
             **self._s3.environment,
             **QUICK,
             "SPEECHMILL_HOME": str(home),
             "SPEECHMILL_DATABASE_URL": self.database_url,
-            "SPEECHMILL_BROKER_URL": f"redis://127.0.0.1:{self._port}/0",
             "SPEECHMILL_OBJECTS_URL": f"s3://{self._objects}/artifacts",
-            "SPEECHMILL_SOURCE_ROOTS": f"s3://{self._bucket}",
+            "SPEECHMILL_SOURCE_ROOTS": self.place,
         }
 
     def homes(self) -> Iterator[Path]:
-        """Workers share no folder with sweepers; sweepers, on one machine, share one with each other."""
-        yield from (self.folder / name for name in ("sweepers", "worker0", "worker1"))
+        """The homes of all machines that there are."""
+        yield from sorted(
+            {Path(each.env["SPEECHMILL_HOME"]) for each in self.services if "SPEECHMILL_HOME" in each.env}
+        )
 
-    def _service(self, argv: list[str], name: str) -> Service:
-        home = self.folder / ("sweepers" if name.startswith("sweeper") else name)
-        return Service(argv, self.environment(home), self.folder / f"{name}.log")
+    def blows(self, chance: random.Random) -> dict[str, Callable[[], object]]:
+        """What may happen to it."""
+        return {
+            "PostgreSQL restarted": self.restart_postgres,
+            "S3 frozen": lambda: freeze(self._s3_pid, chance.uniform(1, 5)),
+        }
+
+    def settled(self) -> bool:
+        """Whether nothing is to come any more."""
+        waiting = self.rows("SELECT job_id FROM outbox WHERE handed_at_s IS NULL")
+        return not waiting and not any(True for _ in self.keys("in/"))
+
+    def troubles(self) -> list[str]:
+        """What its kind must not have left."""
+        return []
+
+    def rows(self, query: str) -> list[Any]:
+        """What the catalog says."""
+        with psycopg.connect(host=str(self._pg), user="speechmill", dbname="postgres") as connection:
+            return connection.execute(query).fetchall()
+
+    def command(self, *words: str, name: str, home: str) -> Service:
+        """One of our own commands, on the machine that has a home of this name."""
+        argv = [sys.executable, "-m", "flows.cli", *words]
+        return Service(argv, self.environment(self.folder / home), self.folder / f"{name}.log")
 
     def __enter__(self) -> Self:
         self._start_postgres()
-        self.redis.start()
-        env = self.environment(self.folder / "sweepers")
+        env = self.environment(self.folder / "first")
         subprocess.run([sys.executable, "-m", "flows.cli", "migrate"], env=env, check=True)
-        for service in (*self.workers, *self.sweepers):
+        for service in self.services:
             service.start()
         return self
 
@@ -146,23 +175,16 @@ class Stand:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end_services()
-        self.redis.end()
         self._postgres("-m", "immediate", "stop")
         subprocess.run(["rm", "-rf", self._pg], check=True)
 
     def end_services(self) -> None:
-        for service in (*self.sweepers, *self.workers):
+        for service in reversed(self.services):
             service.end()
 
     def revive(self) -> None:
-        for service in (self.redis, *self.workers, *self.sweepers):
+        for service in self.services:
             service.revive()
-
-    def flush(self) -> None:
-        subprocess.run(["redis-cli", "-p", str(self._port), "FLUSHALL"], check=False, capture_output=True, timeout=20)
-
-    def freeze_s3(self, seconds: float) -> None:
-        freeze(self._s3_pid, seconds)
 
     def restart_postgres(self) -> None:
         self._postgres("-m", "immediate", "restart")

@@ -1,4 +1,5 @@
-"""The soak: films arrive in a bucket while everything that serves them is killed, frozen and flushed at random.
+"""The soak: films arrive in a bucket while everything that serves them is killed, stopped, frozen and flushed at
+random; once where workers speak the lines, and once where Prefect runs the jobs.
 
     make soak [MINUTES=10] [SEED=…]
 
@@ -9,229 +10,48 @@ nothing is half there.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import random
-import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from tests.flows.conftest import make_film
 from tests.servers import ONE_PROCESS, S3Server
-from tests.soak.stand import Service, Stand
+from tests.soak.queued import QueuedStudio
+from tests.soak.scheduled import ScheduledStudio
+from tests.soak.soak import Soak
+from tests.soak.stand import Stand
 
 pytestmark = [pytest.mark.soak, ONE_PROCESS]
 
-SETTLE_S = 300.0  # for what is under way when the last blow has fallen
-ARRIVAL_S = (6.0, 14.0)  # between films
-BLOW_S = (3.0, 9.0)  # between blows
 
-
-@dataclass
-class Dropped:
-    """What was dropped, by key: the films that must be delivered, and the files that must be refused."""
-
-    films: dict[str, int] = field(default_factory=dict)  # lines of each
-    refused: list[str] = field(default_factory=list)
-
-
-class Soak:
-    """One run: arrivals and blows, in the order that the seed gives."""
-
-    def __init__(self, stand: Stand, film: Path, seed: int) -> None:
-        self.stand, self.film, self.chance = stand, film, random.Random(seed)
-        self.dropped, self.blows = Dropped(), Counter[str]()
-        self.began = time.monotonic()
-
-    def run(self, seconds: float) -> None:
-        until, film_at, blow_at = self.began + seconds, self.began, self.began + 10
-        while (now := time.monotonic()) < until:
-            if now >= film_at:
-                self.arrive()
-                film_at = now + self.chance.uniform(*ARRIVAL_S)
-            if now >= blow_at:
-                self.strike()
-                blow_at = time.monotonic() + self.chance.uniform(*BLOW_S)
-            self.stand.revive()
-            time.sleep(0.2)
-
-    def arrive(self) -> None:
-        """Drop a film of which every byte is new, with its script and its sidecar; now and then something bad."""
-        number = len(self.dropped.films) + len(self.dropped.refused)
-        name = f"film{number:03}"
-        kind = self.chance.choice(["film"] * 6 + ["rubbish", "unknown field"])
-        film, script = self.variant(number)
-        sidecar: dict[str, Any] = {"targets": ["es"], "script": f"{name}.en.srt"}
-        if kind == "rubbish":
-            film = self.chance.randbytes(50_000)
-        if kind == "unknown field":
-            sidecar["colour"] = "blue"
-        self.say(f"dropped {name} ({kind})")
-        put = self.stand.put
-        put(f"in/{name}.en.srt", script.encode())
-        put(f"in/{name}.job.json", json.dumps(sidecar).encode())
-        put(f"in/{name}.mp4", film)
-        if self.chance.random() < 0.2:
-            put(f"in/{name}.mp4", film)  # the same once more is the same
-        if kind == "film":
-            self.dropped.films[f"in/{name}.mp4"] = script.count("-->")
-        else:
-            self.dropped.refused.append(f"in/{name}.mp4")
-
-    def variant(self, number: int) -> tuple[bytes, str]:
-        """A film with a title of its own, and a script of its own: nothing of it was made before."""
-        made = self.stand.folder / "variant.mp4"
-        subprocess.run(
-            ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", self.film, "-map", "0", "-c", "copy",
-             "-metadata", f"title=Film {number}", made],
-            check=True,
-        )  # fmt: skip
-        cues = []
-        for line in range(self.chance.randint(3, 8)):
-            words = " ".join(self.chance.choices(["river", "nine", "ticket", "house", "bread", "morning"], k=4))
-            cues.append(f"{line + 1}\n00:00:{line + 1:02},000 --> 00:00:{line + 1:02},900\n{words} {number}.\n")
-        return made.read_bytes(), "\n".join(cues)
-
-    def strike(self) -> None:
-        stand, chance = self.stand, self.chance
-
-        def one(services: list[Service]) -> Service:
-            return chance.choice(services)
-
-        blows: dict[str, Callable[[], None]] = {
-            "worker killed": lambda: one(stand.workers).kill(),
-            "worker frozen": lambda: one(stand.workers).freeze(chance.uniform(2, 9)),
-            "sweeper killed": lambda: one(stand.sweepers).kill(),
-            "sweeper frozen": lambda: one(stand.sweepers).freeze(chance.uniform(2, 9)),
-            "Redis killed": stand.redis.kill,
-            "Redis flushed": stand.flush,
-            "Redis frozen": lambda: stand.redis.freeze(chance.uniform(1, 5)),
-            "PostgreSQL restarted": stand.restart_postgres,
-            "S3 frozen": lambda: stand.freeze_s3(chance.uniform(1, 5)),
-        }
-        name = chance.choice(sorted(blows))
-        self.blows[name] += 1
-        self.say(name)
-        blows[name]()
-
-    def say(self, sentence: str) -> None:
-        sys.stderr.write(f"{time.monotonic() - self.began:6.1f} s  {sentence}\n")
-
-    def settled(self) -> bool:
-        """Wait until nothing lies in ``in/`` any more."""
-        until = time.monotonic() + SETTLE_S
-        while time.monotonic() < until:
-            self.stand.revive()
-            if not any(True for _ in self.stand.keys("in/")):
-                return True
-            time.sleep(1)
-        return False
-
-
+@pytest.mark.parametrize("kind", [QueuedStudio, ScheduledStudio], ids=["queued", "scheduled"])
 def test_nothing_is_lost_doubled_or_half_there(
-    request: pytest.FixtureRequest, rgw: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest,
+    rgw: S3Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: type[Stand],
 ) -> None:
     minutes = float(request.config.getoption("--minutes"))
     seed = int(request.config.getoption("--seed") or time.time())
     film = make_film(tmp_path)
-    with capsys.disabled(), Stand(tmp_path / "stand", rgw) as stand:
-        sys.stderr.write(f"\nsoak: {minutes:g} minutes, seed {seed}\n")
+    with capsys.disabled(), kind(tmp_path / "stand", rgw) as stand:
+        sys.stderr.write(f"\nsoak, {kind.__name__}: {minutes:g} minutes, seed {seed}\n")
         soak = Soak(stand, film, seed)
         soak.run(minutes * 60)
         soak.say("no more blows; settling")
         settled = soak.settled()
         soak.say("settled" if settled else f"not settled: {list(stand.keys('in/'))}")
         stand.end_services()
-        troubles = [] if settled else ["some files are still in in/"]
-        troubles += check_published(stand, soak.dropped) + check_facts(stand, soak.dropped) + check_scratch(stand)
+        troubles = ([] if settled else ["it has not settled"]) + soak.troubles()
         killed = ", ".join(f"{name} {count}" for name, count in sorted(soak.blows.items()))
         sys.stderr.write(
-            f"soak: seed {seed}; {len(soak.dropped.films)} films delivered, {len(soak.dropped.refused)} files refused, "
-            f"{sum(soak.blows.values())} blows ({killed}); {len(troubles)} troubles\n"
+            f"soak, {kind.__name__}: seed {seed}; {len(soak.dropped.films)} films delivered, "
+            f"{len(soak.dropped.refused)} files refused, {sum(soak.blows.values())} blows ({killed}); "
+            f"{len(troubles)} troubles\n"
         )
         for trouble in troubles:
             sys.stderr.write(f"  {trouble}\n")
     assert troubles == []
-
-
-def check_published(stand: Stand, dropped: Dropped) -> list[str]:
-    """Every film has one delivery that is whole; every bad file its reason; nothing else is there."""
-    troubles, markers = [], [key for key in stand.keys("done/") if key.endswith("/delivery.json")]
-    deliveries: dict[str, list[str]] = {}
-    belonging: set[str] = set()
-    for marker in markers:
-        facts, folder = json.loads(stand.get(marker)), marker.rpartition("/")[0]
-        deliveries.setdefault(facts["key"], []).append(folder)
-        belonging.add(marker)
-        for name, said in facts["files"].items():
-            key = f"{folder}/{name}"
-            belonging.add(key)
-            if hashlib.sha256(stand.get(key)).hexdigest() != said["sha256"]:
-                troubles.append(f"{key} is not what its marker says")
-        report = json.loads(stand.get(f"{folder}/report.json"))
-        lines = report["targets"]["es"]["lines"]
-        if len(lines) != dropped.films.get(facts["key"]):
-            troubles.append(f"{facts['key']} has {len(lines)} lines, not {dropped.films.get(facts['key'])}")
-        troubles += [f"{facts['key']}: {line['id']} {line['verdict']}" for line in lines if line["verdict"] == "failed"]
-    for key in dropped.films:
-        if len(deliveries.get(key, [])) != 1:
-            troubles.append(f"{key} was delivered {len(deliveries.get(key, []))} times: {deliveries.get(key)}")
-    reasons = [json.loads(stand.get(key)) for key in stand.keys("quarantine/") if key.endswith("/reason.json")]
-    if sorted(reason["key"] for reason in reasons) != sorted(dropped.refused):
-        troubles.append(f"refused: {sorted(reason['key'] for reason in reasons)}, not {sorted(dropped.refused)}")
-    troubles += [f"{key} belongs to no delivery" for key in stand.keys("done/") if not _known(key, belonging)]
-    return troubles
-
-
-def _known(key: str, belonging: set[str]) -> bool:
-    return key in belonging or "/source/" in key
-
-
-def check_facts(stand: Stand, dropped: Dropped) -> list[str]:
-    """By SQL: a job for each film and no more, all of them ended, nobody at work, each line one take in its result."""
-    troubles = []
-    database = sa.create_engine(stand.database_url, poolclass=sa.NullPool)
-    with database.connect() as connection:
-
-        def rows(query: str) -> list[Any]:
-            return list(connection.execute(sa.text(query)))
-
-        jobs = rows("SELECT state, count(*) FROM jobs GROUP BY state")
-        ended = sum(count for state, count in jobs if state in ("completed", "completed_with_review"))
-        if ended != len(dropped.films):
-            troubles.append(f"{ended} jobs are completed, of {len(dropped.films)} films: {dict(map(tuple, jobs))}")
-        for what, query in (
-            ("jobs not ended", "SELECT id FROM jobs WHERE state IN ('queued', 'running')"),
-            ("orders open", "SELECT job_id, item FROM orders WHERE state IN ('ordered', 'leased')"),
-            ("drops not settled", "SELECT key, state FROM drops WHERE state NOT IN ('done', 'quarantined', 'gone')"),
-            ("errands open", "SELECT job_id FROM outbox WHERE handed_at_s IS NULL"),
-            ("drops twice", "SELECT key FROM drops GROUP BY key, etag HAVING count(*) > 1"),
-            (
-                "lines without a take",
-                "SELECT l.job_id, l.line_id FROM lines l JOIN jobs j ON j.id = l.job_id AND l.language = 'es' "
-                "LEFT JOIN takes t ON t.job_id = l.job_id AND t.language = l.language AND t.line_id = l.line_id "
-                "WHERE t.line_id IS NULL AND j.state LIKE 'completed%'",
-            ),
-        ):
-            found = rows(query)
-            if found:
-                troubles.append(f"{what}: {found[:5]}")
-    return troubles
-
-
-def check_scratch(stand: Stand) -> list[str]:
-    """Whoever starts next finds no half-made things: what the dead have left is swept, and the living left nothing."""
-    left = []
-    for home in stand.homes():
-        subprocess.run([sys.executable, "-m", "flows.cli", "gc", "--json"], env=stand.environment(home), check=True,
-                       stdout=subprocess.DEVNULL)  # fmt: skip
-        left += [str(path) for path in (home / "scratch").rglob("*") if path.is_file()]
-    return [f"left in scratch: {left[:5]}"] if left else []
