@@ -2,8 +2,8 @@
 and what is finished is published.
 
 The sweep is the truth: it finds whatever notices of an event store have missed, told twice or told in the wrong order.
-A notice only has it look earlier (``noticed``). Any number of sweepers may race: rows of the ledger are claimed, and
-everything that is done under a claim can be done twice.
+A notice only has it look earlier (``flows.notices``). Any number of sweepers may race: rows of the ledger are claimed,
+and everything that is done under a claim can be done twice.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from flows.examining import Examiner, Listing, Waits
 from flows.keeping import kept
 from flows.settling import Settler, reason_of
 from speechmill.errors import BadInput, LeaseLost, SpeechmillError
-from speechmill.settings import Settings, settings
+from speechmill.settings import Settings
 from storage.catalog import Catalog, Drop, DropState, Sighting, Wanted
 from storage.catalog.drops import OVER
-from storage.places import IN, Place, place_at
+from storage.places import Place
 from tasks.dropping import layout
 from tasks.dropping.layout import Role
-from tasks.workplace import open_catalog
 
 TOGETHER = 20  # drops that are examined and accepted at a time: a sweeper that is killed holds up no more than these
 
@@ -66,30 +65,6 @@ class Sweep:
             if count
         ]
         return f"{self.place}: {', '.join(done) or 'nothing new'}"
-
-
-def sweep(where: str, chosen: Settings | None = None, *, prefect: bool = False) -> Sweep:
-    """Sweep a drop folder once: for schedules. ``prefect`` says whether jobs can ask a person by way of Prefect."""
-    chosen = chosen or settings()
-    catalog = open_catalog(chosen)
-    try:
-        return Sweeper(place_at(where, chosen), chosen, catalog, prefect=prefect).sweep()
-    finally:
-        catalog.close()
-
-
-def noticed(where: str, key: str, chosen: Settings | None = None, *, prefect: bool = False) -> Sweep:
-    """Somebody says that there is something new under a key, relative to the place (``in/film.mp4``): look there now.
-
-    For webhooks and event triggers. It may be told any number of times, too early, too late or in error.
-    """
-    chosen = chosen or settings()
-    catalog = open_catalog(chosen)
-    try:
-        sweeper = Sweeper(place_at(where, chosen), chosen, catalog, prefect=prefect)
-        return sweeper.sweep(near=key) if key.startswith(IN) else Sweep(sweeper.place.url)
-    finally:
-        catalog.close()
 
 
 class Sweeper:

@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     drop_schedule_s: float = Field(
         default=0, ge=0, description="seconds between scheduled runs of the deployment ingest; 0: none"
     )
+    notices_port: int = Field(
+        default=0, ge=0, le=65535, description="where `ingest` is told that something was dropped; 0: off"
+    )
     drop_min_age_s: float = Field(default=5, ge=0, description="how long a dropped file must stay the same; not in S3")
     sidecar_grace_s: float = Field(default=10, ge=0, description="how long a dropped film waits for its .job.json")
     drop_lease_s: float = Field(default=60, ge=1, description="a sweeper without a sign of life for this long is gone")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from flows.ingest import noticed
 from flows.settling import settle_own
 from speechmill.errors import BadInput
 from speechmill.settings import settings
@@ -289,23 +288,3 @@ def test_a_film_that_is_replaced_after_its_job_was_made_keeps_what_lies_there_no
     studio.finish(second)
     studio.sweeper().sweep()
     assert (next((drop / "done").glob(f"*/{second}/source/talk.wav"))).read_bytes() == tone + b"\0\0"
-
-
-def test_a_notice_told_five_times_too_early_and_in_error_makes_one_job(
-    studio: Studio, drop: Path, tone: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    url = str(studio.settings.database_url)
-    for name, value in (("HOME", str(tmp_path / "home")), ("DATABASE_URL", url), ("ENGINE", "rehearsal")):
-        monkeypatch.setenv(f"SPEECHMILL_{name}", value)
-    monkeypatch.setenv("SPEECHMILL_DROP_MIN_AGE_S", "0")
-    monkeypatch.setenv("SPEECHMILL_SIDECAR_GRACE_S", "0")
-    settings.cache_clear()
-    where = str(drop)
-    assert noticed(where, "in/talk.wav").listed == 0
-    put(drop, "talk.job.json", JOB)
-    put(drop, "talk.wav", tone)
-    for key in ("in/talk.wav", "in/talk.job.json", "in/talk.wav", "in/../../etc/passwd", "done/x", "", "in/talk.wav"):
-        noticed(where, key)
-    settings.cache_clear()
-    assert studio.count("jobs") == studio.count("outbox") == 1
-    assert studio.states()["in/talk.wav"] == "accepted"
