@@ -71,6 +71,29 @@ def test_runs_go_on_when_the_service_that_was_stopped_runs_again(
     for run in (working, waiting):
         found = states(mill, run)
         assert not {"Crashed", "Cancelled"} & {name for name, _ in found}, found
+    places = mill.ask("deployments/name/dub/dub").body["global_concurrency_limit"]
+    assert places["active_slots"] == 0
+
+
+@pytest.mark.parametrize("deployment", ["ingest", "digest"])
+def test_schedules_that_people_have_given_stay_as_they_are_when_it_starts_again(mill: Serving, deployment: str) -> None:
+    """By a clock that is set forward and back twice a year, and paused or not."""
+    found = mill.ask(f"deployments/name/{deployment}/{deployment}").body
+    nightly = {"cron": "30 2 * * *", "timezone": "Europe/Madrid"}
+    for active in (True, False):
+        given = [{"schedule": nightly, "active": active, "slug": f"mine-{active}"}]
+        assert mill.ask(f"deployments/{found['id']}/schedules", given).status == 201
+
+    def schedules() -> list[tuple[str, str, bool]]:
+        now = mill.ask(f"deployments/name/{deployment}/{deployment}").body["schedules"]
+        return sorted((each["slug"], each["schedule"].get("timezone", ""), each["active"]) for each in now)
+
+    before = schedules()
+    assert ("mine-True", "Europe/Madrid", True) in before
+    assert ("mine-False", "Europe/Madrid", False) in before
+    mill.stop()
+    mill.start()
+    assert schedules() == before
 
 
 @pytest.mark.slow

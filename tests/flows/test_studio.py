@@ -89,6 +89,17 @@ def test_what_only_the_run_can_see_is_told_in_its_state(studio: Studio, folder: 
     assert "missing.mp4" in ended["state"]["message"]
 
 
+def test_a_run_that_fails_has_told_the_catalog_so(studio: Studio, folder: Path, tmp_path: Path) -> None:
+    whole = (folder / "talk.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    run = studio.run("dub", request=film(folder, source=str(tmp_path / "cut.mp4"), targets=["pl"]))
+    ended = studio.wait(run)
+    assert ended["state"]["type"] == "FAILED", ended["state"]
+    job = ended["name"]
+    assert studio.facts(job)["state"] == "failed"
+    studio.until(lambda: ends(studio, job), lambda found: any("state Failed" in line for line in found))
+
+
 def test_a_long_job_is_few_task_runs_shows_what_needs_a_person_and_resumes_after_its_process_was_killed(
     studio: Studio, long_recording: dict[str, str]
 ) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from flows.batch import Batch
-from flows.batch_runs import batch_of
+from flows.batch import Batch, BatchReport
+from flows.batch_runs import Told, batch_of, run_batch
 from speechmill.errors import UnreadableManifest
-from storage.catalog import BATCH, JobState
+from storage.catalog import BATCH, Catalog, JobState
 from tasks.dropping.manifests import read_manifest
+from tests.forge import Forge
 from tests.ingest.conftest import Studio
 
 ROWS = """source,languages,options
@@ -151,6 +157,88 @@ def test_rows_that_a_person_cancelled_are_gone_on_with_when_the_batch_is_run_aga
         assert studio.catalog.attempts(job) == 2
         assert studio.catalog.claim_errand("relay", 60, batch.place) is not None
     assert studio.catalog.claim_errand("relay", 60, batch.place) is None
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What is asked of any database."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    yield asked
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def test_a_look_at_a_batch_costs_the_same_however_many_rows_it_has(
+    studio: Studio, folder: Path, statements: list[str]
+) -> None:
+    rows = "".join(f'one.wav,es,"{{""speakers"": {n % 20 + 1}}}"\n' for n in range(60))
+    (folder / "films.csv").write_text(f"source,languages,options\n{rows}")
+    batch = begun(studio, folder)
+    told = Told(batch, studio.catalog, list)
+    told.look()
+    statements.clear()
+    written = (folder / "results" / "batch.json").stat().st_mtime_ns
+    for _ in range(5):
+        assert told.look().counts["waiting"] == 60
+    assert len(statements) <= 5 * 4, statements
+    assert (folder / "results" / "batch.json").stat().st_mtime_ns == written
+    job = next(row.job for row in batch.report().rows if row.job)
+    studio.finish(job)
+    statements.clear()
+    assert told.look().counts["done"] == 1
+    assert len(statements) < 30, statements
+
+
+def test_a_batch_that_two_schedules_start_at_the_same_moment_makes_each_row_once(studio: Studio, folder: Path) -> None:
+    rows = "".join(f'note.md,,"{{""minutes"": {n + 1}}}"\n' for n in range(4))
+    (folder / "films.csv").write_text(f"source,languages,options\n{rows}")
+
+    def run(_: int) -> BatchReport:
+        catalog = Catalog.open(studio.settings.database_url)
+        try:
+            return run_batch(
+                str(folder / "films.csv"),
+                str(folder / "results"),
+                folder,
+                studio.settings,
+                catalog,
+                list,
+                prefect=False,
+            )
+        finally:
+            catalog.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(run, range(2)))
+    assert [report.counts for report in reports] == [{"done": 4}] * 2, reports
+    assert studio.count("jobs") == 4
+
+
+def test_a_batch_waits_for_a_prefect_server_that_is_away(folder: Path, tmp_path: Path, forge: Forge) -> None:
+    env = {
+        **os.environ, "SPEECHMILL_HOME": str(tmp_path / "home"), "SPEECHMILL_ENGINE": "rehearsal",
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+    }  # fmt: skip
+    said = tmp_path / "said"
+    batch = forge.start(["batch", folder / "films.csv"], env, tmp_path, tmp_path / "out.json", said)
+    try:
+        until = time.monotonic() + 60
+        while not said.exists() or "does not answer" not in said.read_text():
+            assert batch.poll() is None, said.read_text()
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        time.sleep(3)
+        assert batch.poll() is None
+        assert said.read_text().count("does not answer") == 1
+    finally:
+        batch.kill()
+        batch.wait(10)
+    report = json.loads((tmp_path / "out" / "films" / "batch.json").read_text("utf-8"))
+    assert report["counts"]["waiting"] == 2
 
 
 def test_what_a_stranger_writes_into_a_manifest_cannot_break_out_of_the_table(studio: Studio, folder: Path) -> None:
