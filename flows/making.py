@@ -142,7 +142,7 @@ def podcast(as_json: bool, strict: bool, no_prefect: bool, preview: bool, m4a: b
     if m4a and m4b:
         raise click.UsageError("--m4a and --m4b: an episode has one of them")
     asked["mp4"] = "m4a" if m4a else "m4b" if m4b else None
-    refuse_missing(asked, source=UnreadableDocument)
+    refuse_missing({"source": asked["source"]}, source=UnreadableDocument)
     from speechmill.episodes import PodcastRequest
 
     request = validated(PodcastRequest, asked)

@@ -98,7 +98,7 @@ def test_a_source_that_cannot_be_had_is_said_in_one_line_before_any_work(
     source: str, env: dict[str, str], code: int, said: str,
 ) -> None:  # fmt: skip
     ran = dub(studio.speechmill, folder, source.format(bucket=studio.bucket), tmp_path / "out", **env)
-    assert (ran.code, ran.out) == (code, "")
+    assert (ran.code, list(ran.result)) == (code, ["error"])
     assert said in ran.err
     assert len(ran.err.strip().splitlines()) == 2  # what was begun, and the error
     assert not (tmp_path / "out").exists()
@@ -170,7 +170,7 @@ def test_where_results_cannot_go_is_said_in_one_line_before_any_work(
     studio: Studio, folder: Path, out: str, said: str
 ) -> None:
     ran = dub(studio.speechmill, folder, str(folder / "talk.mp4"), out.format(bucket=studio.bucket))
-    assert (ran.code, ran.out) == (3, ""), ran.err
+    assert (ran.code, list(ran.result)) == (3, ["error"]), ran.err
     assert said in ran.err
     assert len(ran.err.strip().splitlines()) == 2
 

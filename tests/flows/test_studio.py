@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -90,9 +91,12 @@ def test_what_only_the_run_can_see_is_told_in_its_state(studio: Studio, folder: 
 
 
 def test_a_run_that_fails_has_told_the_catalog_so(studio: Studio, folder: Path, tmp_path: Path) -> None:
-    whole = (folder / "talk.mp4").read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
-    run = studio.run("dub", request=film(folder, source=str(tmp_path / "cut.mp4"), targets=["pl"]))
+    damaged = tmp_path / "damaged.mp4"  # only in its sound and picture, which nobody looks at before there is a job
+    remuxed = ["-c", "copy", "-movflags", "+faststart", damaged]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", folder / "talk.mp4", *remuxed], check=True)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    run = studio.run("dub", request=film(folder, source=str(damaged), targets=["pl"]))
     ended = studio.wait(run)
     assert ended["state"]["type"] == "FAILED", ended["state"]
     job = ended["name"]
