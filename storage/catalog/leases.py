@@ -102,11 +102,12 @@ class Lease:
             else:
                 with self._database.changing() as connection:
                     found = connection.execute(_FINISH, done).one_or_none()
+                    compiled = self._database.compiled
                     if found is not None and product:
-                        connection.execute(remember(is_sqlite=True), product)
-                        connection.execute(use(is_sqlite=True), {"job_id": key.job_id, "recipe": key.recipe})
+                        connection.execute(compiled(remember(is_sqlite=True)), product)
+                        connection.execute(compiled(use(is_sqlite=True)), {"job_id": key.job_id, "recipe": key.recipe})
                     if found is not None and written:
-                        connection.execute(put_take(is_sqlite=True), written)
+                        connection.execute(compiled(put_take(is_sqlite=True)), written)
         except sa.exc.IntegrityError:
             raise self._lost() from None  # the take's line is gone
         if found is None:

@@ -40,8 +40,9 @@ class Results(JobTables):
             self._database.tell(_remember_with_use(), values | {"a_job": used_by})
         else:
             with self._database.changing() as connection:
-                connection.execute(remember(is_sqlite=True), values)
-                connection.execute(use(is_sqlite=True), {"job_id": used_by, "recipe": recipe})
+                compiled = self._database.compiled
+                connection.execute(compiled(remember(is_sqlite=True)), values)
+                connection.execute(compiled(use(is_sqlite=True)), {"job_id": used_by, "recipe": recipe})
 
     def recall(self, recipe: Digest) -> Artifact | None:
         """What a recipe made."""
