@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 
 PIECE_BYTES = 64 << 10  # of weights: long enough for the processor to read ahead, short enough to share evenly
 FEWEST_OUTPUTS = 4  # of a piece
+SPARE = 3  # columns behind the outputs of a piece
 ATTENTION_PIECES = 16  # of one layer, at most
 QKV, QKV_BIAS, OUT, GATE_UP, DOWN, ATTENTION_NORM, FFN_NORM = range(7)  # columns of the table of weights
 
@@ -38,33 +39,48 @@ def _outputs(inputs: int) -> int:
 def _multiply(w: Floats, first: int, last: int, x: Floats, part: Floats, at: int) -> None:
     """Outputs ``first``..``last`` of all rows of ``x`` times ``w`` transposed, into ``part`` from column ``at`` on.
 
-    Two outputs at a time, of four rows where there are so many: that keeps the vector unit fed from registers. With an
-    odd number of outputs the last is computed twice, into a column that is spare.
+    Four outputs at a time (a to d), of four rows (0 to 3) where there are so many: that keeps the vector unit fed from
+    registers. Where the outputs are no multiple of four, the last is computed again, into columns that are spare.
     """
     rows, inputs = x.shape
-    fours = rows // 4 * 4
-    for j in range(first, last, 2):
-        k, to = min(j + 1, last - 1), at + j - first
+    fours, end = rows // 4 * 4, last - 1
+    for j in range(first, last, 4):
+        k, l, m, to = min(j + 1, end), min(j + 2, end), min(j + 3, end), at + j - first  # noqa: E741 (j, k, l, m)
         for r in range(0, fours, 4):
-            a = b = c = d = e = f = g = h = np.float32(0)
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = np.float32(0)
+            c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = np.float32(0)
             for i in range(inputs):
-                v, u = w[j, i], w[k, i]
-                a += v * x[r, i]
-                b += v * x[r + 1, i]
-                c += v * x[r + 2, i]
-                d += v * x[r + 3, i]
-                e += u * x[r, i]
-                f += u * x[r + 1, i]
-                g += u * x[r + 2, i]
-                h += u * x[r + 3, i]
-            part[r, to], part[r + 1, to], part[r + 2, to], part[r + 3, to] = a, b, c, d
-            part[r, to + 1], part[r + 1, to + 1], part[r + 2, to + 1], part[r + 3, to + 1] = e, f, g, h
+                a, b, c, d = w[j, i], w[k, i], w[l, i], w[m, i]
+                x0, x1, x2, x3 = x[r, i], x[r + 1, i], x[r + 2, i], x[r + 3, i]
+                a0 += a * x0
+                a1 += a * x1
+                a2 += a * x2
+                a3 += a * x3
+                b0 += b * x0
+                b1 += b * x1
+                b2 += b * x2
+                b3 += b * x3
+                c0 += c * x0
+                c1 += c * x1
+                c2 += c * x2
+                c3 += c * x3
+                d0 += d * x0
+                d1 += d * x1
+                d2 += d * x2
+                d3 += d * x3
+            part[r, to], part[r, to + 1], part[r, to + 2], part[r, to + 3] = a0, b0, c0, d0
+            part[r + 1, to], part[r + 1, to + 1], part[r + 1, to + 2], part[r + 1, to + 3] = a1, b1, c1, d1
+            part[r + 2, to], part[r + 2, to + 1], part[r + 2, to + 2], part[r + 2, to + 3] = a2, b2, c2, d2
+            part[r + 3, to], part[r + 3, to + 1], part[r + 3, to + 2], part[r + 3, to + 3] = a3, b3, c3, d3
         for r in range(fours, rows):
-            a = b = np.float32(0)
+            a0 = b0 = c0 = d0 = np.float32(0)
             for i in range(inputs):
-                a += w[j, i] * x[r, i]
-                b += w[k, i] * x[r, i]
-            part[r, to], part[r, to + 1] = a, b
+                x0 = x[r, i]
+                a0 += w[j, i] * x0
+                b0 += w[k, i] * x0
+                c0 += w[l, i] * x0
+                d0 += w[m, i] * x0
+            part[r, to], part[r, to + 1], part[r, to + 2], part[r, to + 3] = a0, b0, c0, d0
 
 
 @compiled("void(int64[::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])")
@@ -74,7 +90,7 @@ def run_product(counters: Ints, w: Floats, bias: Floats, x: Floats, out: Floats)
     rows = len(x)
     size = _outputs(inputs)
     pieces = (outputs + size - 1) // size
-    part = np.empty((rows, size + 1), np.float32)
+    part = np.empty((rows, size + SPARE), np.float32)
     while True:
         ticket = count(counters, NEXT)
         if ticket >= pieces:
@@ -160,7 +176,7 @@ def run_stack(
     down_at = ffn_at + (ffn + ffn_size - 1) // ffn_size
     per_layer = down_at + (width + down_size - 1) // down_size
     largest = max(qkv_size, out_size, ffn_size, down_size)
-    part, normed = np.empty((rows, 2 * largest + 2), np.float32), np.empty((rows, width), np.float32)
+    part, normed = np.empty((rows, 2 * (largest + SPARE)), np.float32), np.empty((rows, width), np.float32)
     normed_for, one = -1, np.float32(1)
     scores, query = np.empty(keys.shape[3], np.float32), np.empty(head_dim, np.float32)
     while True:
@@ -211,7 +227,7 @@ def run_stack(
         w = carray(floats_at(weights[layer, kind]), (times * outputs, given.shape[1]))
         first = (piece - start) * size
         last = min(first + size, outputs)
-        other = size + 1  # column of the second half
+        other = size + SPARE  # column of the second half
         for time in range(times):
             _multiply(w, first + time * outputs, last + time * outputs, given, part, time * other)
         if kind == QKV:
