@@ -22,14 +22,26 @@ from flows.batch_reports import write_report
 from flows.examining import NAMES_FILES
 from flows.manifests import Manifest
 from flows.relay import Relay
-from flows.settling import PUBLISHED_IN, RETRY_S, Settler, delivery_folder, reason_of, why_it_failed
+from flows.settling import RETRY_S, Settler, delivery_folder, reason_of, why_it_failed
 from flows.start import refuse_unaskable
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import BadInput, UnreadableManifest, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
-from storage.catalog import BATCH, BATCHES, WITHIN, Catalog, Drop, DropState, Job, JobState, Sighting, Wanted
+from storage.catalog import (
+    BATCH,
+    BATCHES,
+    PUBLISHED_IN,
+    WITHIN,
+    Catalog,
+    Drop,
+    DropState,
+    Job,
+    JobState,
+    Sighting,
+    Wanted,
+)
 from storage.places import Place, ledger_key
 from tasks.dropping import layout
 from tasks.dropping.layout import Role

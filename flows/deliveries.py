@@ -4,7 +4,6 @@ well, whole: what lists the files of a delivery comes last, and goes first where
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from flows.steps import Step
@@ -13,15 +12,12 @@ from speechmill.errors import BadInput, MissingObject
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from storage.catalog import PUBLISHED_TO, Job
-from storage.objects import safe_key
-from storage.places import DELIVERY, marked
+from storage.places import DELIVERY, MOST_LISTED_BYTES, listed, marked
 from storage.s3 import S3Store
 from storage.scratch import Scratch
 from tasks.foresight import look_at_out
 from tasks.media.publishing import try_out
 from tasks.sources import S3
-
-MOST_BYTES = 1 << 20  # of a list of files
 
 
 def try_place(out: str, chosen: Settings, request: DubbingRequest | PodcastRequest | None = None) -> None:
@@ -71,9 +67,9 @@ def _publish(out: Path, store: S3Store, job_id: str, chosen: Settings) -> None:
 
 
 def _listed(store: S3Store) -> set[str]:
-    """The files of the delivery that is there; a list that somebody has tampered with reaches nowhere else."""
+    """The files of the delivery that is there."""
     try:
-        with store.open_range(DELIVERY, 0, MOST_BYTES) as reader:
-            return {name for name in json.loads(reader.read())["files"] if safe_key(name) == Path(name).name}
-    except (MissingObject, BadInput, ValueError, TypeError, KeyError, AttributeError):
+        with store.open_range(DELIVERY, 0, MOST_LISTED_BYTES) as reader:
+            return listed(reader.read())
+    except MissingObject:
         return set()

@@ -19,12 +19,11 @@ from flows.keeping import kept
 from speechmill.errors import SpeechmillError, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.settings import Settings
-from storage.catalog import Catalog, Drop, DropState, Job, JobState
+from storage.catalog import PUBLISHED_IN, Catalog, Drop, DropState, Job, JobState
 from storage.places import DELIVERY, TAKEN, Place, place_at, safe_name
 
 RETRY_S = 15.0  # before the second try; twice as long before each further one
 REASON = "reason.json"  # the last file of a folder in quarantine to appear
-PUBLISHED_IN = "published_in"  # fact of a row of a batch: the drop folder that its delivery goes to
 
 log = logging.getLogger("speechmill.settling")
 
@@ -59,7 +58,7 @@ class Settler:
             return DropState.ACCEPTED
         folder = delivery_folder(job)
         there = self._put(drop, folder, made, DELIVERY, {"job": job.id, "state": job.state})
-        self._catalog.moved_source(job.id, _renamed(job.request, there))
+        self._catalog.moved_source(job.id, _renamed(job.request, there), self.place.source(f"{folder}/{TAKEN}"))
         self._clear(drop)
         self._catalog.move_drop(drop, DropState.DONE, folder=folder)
         return DropState.DONE
@@ -68,7 +67,8 @@ class Settler:
         """Settle a manifest whose jobs are all over: its report appears, with what its rows named from beside it."""
         there = self._put(drop, folder, reports, DELIVERY, {"batch": folder.rpartition("/")[2]})
         for job in jobs:
-            self._catalog.moved_source(job, _renamed(self._catalog.job(job).request, there))
+            request = _renamed(self._catalog.job(job).request, there)
+            self._catalog.moved_source(job, request, self.place.source(f"{folder}/{TAKEN}"))
         self._clear(drop)
         self._catalog.move_drop(drop, DropState.DONE, folder=folder)
 

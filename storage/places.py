@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,7 @@ from storage.scratch import Scratch, system_errors
 IN = "in/"
 TAKEN = "source"  # the folder, beside a delivery, of what was dropped for it
 DELIVERY = "delivery.json"  # the last file of a delivery to appear
+MOST_LISTED_BYTES = 1 << 20  # of a marker
 NAMELESS = "object"  # what a file is called whose own name cannot be used
 
 
@@ -53,7 +54,8 @@ class Place(Protocol):
         self, folder: str, made: Mapping[str, Path], taken: Mapping[str, str], marker: str, facts: dict[str, object]
     ) -> None:
         """Have a folder appear with files of ours (names to paths), with copies of what was dropped (keys to names)
-        and, last, a marker: JSON of these facts and of the sha256 of every file of ours. Twice is once."""
+        and, last, a marker: JSON of these facts and of the sha256 of every file of ours. Twice is once. Other files of
+        ours take the place of those that are there, and the marker, which goes first, says when they have."""
 
     def remove(self, key: str, etag: str) -> None:
         """Take away what was dropped, unless it is something else by now. Only after ``settle`` has its copy."""
@@ -93,6 +95,14 @@ def safe_name(key: str) -> str:
         return safe_key(name)
     except BadInput:
         return NAMELESS
+
+
+def listed(marker: bytes) -> set[str]:
+    """The files that a marker names; one that somebody has tampered with reaches nowhere else."""
+    try:
+        return {name for name in json.loads(marker)["files"] if safe_key(name) == name}
+    except (BadInput, ValueError, TypeError, KeyError, AttributeError):
+        return set()
 
 
 def marked(marker: str, facts: dict[str, object], files: Mapping[str, Path], into: Path) -> Path:
@@ -146,30 +156,47 @@ class FolderPlace:
         self, folder: str, made: Mapping[str, Path], taken: Mapping[str, str], marker: str, facts: dict[str, object]
     ) -> None:
         target = self.root / safe_key(folder)
-        with system_errors():
-            if target.exists():
-                return  # it appears in one step, so it is whole
-            with self._scratch.folder() as workshop:
-                staged = workshop / "staged"
-                staged.mkdir()
-                copies = {}
-                for name, path in made.items():
-                    copies[name] = staged / name
-                    copies[name].parent.mkdir(parents=True, exist_ok=True)
-                    copy_file(path, copies[name])
-                for key, name in taken.items():
-                    if self.head(key) is not None:
-                        (staged / name).parent.mkdir(parents=True, exist_ok=True)
-                        with opened(self.path(key), (str(self.root),)) as file:
-                            link_or_copy(file, staged / name)
-                marked(marker, facts, copies, staged)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    staged.rename(target)
-                except OSError:
-                    if not target.is_dir():
-                        raise
-                    # another sweeper, whose claim had run out, was a moment earlier
+        with system_errors(), self._scratch.folder() as workshop:
+            before = self._marker(target / marker)
+            if before is not None and before == marked(marker, facts, made, workshop).read_bytes():
+                return
+            staged = workshop / "staged"
+            staged.mkdir()
+            copies = {}
+            for name, path in made.items():
+                copies[name] = staged / name
+                copies[name].parent.mkdir(parents=True, exist_ok=True)
+                copy_file(path, copies[name])
+            for key, name in taken.items():
+                if self.head(key) is not None:
+                    (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                    with opened(self.path(key), (str(self.root),)) as file:
+                        link_or_copy(file, staged / name)
+            marked(marker, facts, copies, staged)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                staged.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+                # What was made again, or another sweeper, whose claim had run out, was a moment earlier.
+                self._replace(target, staged, marker, listed(before or b"") - made.keys())
+
+    def _marker(self, path: Path) -> bytes | None:
+        with suppress(FileNotFoundError, NotADirectoryError), opened(path, (str(self.root),)) as file:
+            return file.read(MOST_LISTED_BYTES)
+        return None
+
+    def _replace(self, target: Path, staged: Path, marker: str, stale: Set[str]) -> None:
+        """Put what is staged into a folder that is there, and take away what is stale in it."""
+        files = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
+        files.sort(key=lambda path: path == Path(marker))
+        with _folder(target, self.root) as folder:
+            for gone in (marker, *stale):
+                (folder / gone).unlink(missing_ok=True)
+            for path in files:
+                (folder / path.parent).mkdir(parents=True, exist_ok=True)
+                (staged / path).replace(folder / path)
 
     def remove(self, key: str, etag: str) -> None:
         path = self.path(key)
@@ -226,16 +253,24 @@ class BucketPlace:
     def settle(
         self, folder: str, made: Mapping[str, Path], taken: Mapping[str, str], marker: str, facts: dict[str, object]
     ) -> None:
-        if self._store.head(f"{folder}/{marker}") is not None:
-            return  # it comes last, so all is there
-        for name, path in made.items():
-            self._store.put_file(f"{folder}/{name}", path)
-        for key, name in taken.items():
-            found = self.head(key)
-            if found is not None:
-                self._copy(found, f"{folder}/{name}")
         with self._scratch.folder() as workshop:
-            self._store.put_file(f"{folder}/{marker}", marked(marker, facts, made, workshop))
+            new, before = marked(marker, facts, made, workshop), self._marker(f"{folder}/{marker}")
+            if before == new.read_bytes():
+                return
+            for gone in () if before is None else (marker, *(listed(before) - made.keys())):
+                self._store.delete(f"{folder}/{gone}")
+            for name, path in made.items():
+                self._store.put_file(f"{folder}/{name}", path)
+            for key, name in taken.items():
+                found = self.head(key)
+                if found is not None:
+                    self._copy(found, f"{folder}/{name}")
+            self._store.put_file(f"{folder}/{marker}", new)
+
+    def _marker(self, key: str) -> bytes | None:
+        with suppress(MissingObject):
+            return self.read(key, MOST_LISTED_BYTES)
+        return None
 
     def remove(self, key: str, etag: str) -> None:
         found = self.head(key)

@@ -1,7 +1,7 @@
 """The catalog: what was asked, where it stands and what came of it, in SQLite or PostgreSQL."""
 
 from storage.catalog.catalog import Catalog
-from storage.catalog.drops import Drop, Sighting, Wanted
+from storage.catalog.drops import PUBLISHED_IN, Drop, Sighting, Wanted
 from storage.catalog.jobs import BATCH, BATCHES, PUBLISHED_TO, RUN, WAITS_FOR, WITHIN, Event, Job, new_job_id
 from storage.catalog.leases import Lease, Order, OrderKey
 from storage.catalog.outbox import Errand
@@ -15,6 +15,7 @@ __all__ = [
     "BATCH",
     "BATCHES",
     "MOST_WAITING",
+    "PUBLISHED_IN",
     "PUBLISHED_TO",
     "RUN",
     "WAITS_FOR",

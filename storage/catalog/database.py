@@ -90,8 +90,8 @@ class Database:
             yield connection
 
     def compiled(self, statement: sa.Executable) -> sa.Executable:
-        """A statement that is built once and executed for every line. Left to itself, SQLAlchemy 2.0 compiles each INSERT
-        … ON CONFLICT anew, which takes longer than the database does."""
+        """A statement that is built once and executed for every line. Left to itself, SQLAlchemy 2.0 compiles each
+        INSERT … ON CONFLICT anew, which takes longer than the database does."""
         found = self._compiled.get(statement)
         if found is None:
             found = self._compiled[statement] = statement.compile(self.engine)  # type: ignore[attr-defined]

@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 from speechmill.errors import Conflict, LeaseLost
 from speechmill.recipes import Json
 from storage.catalog.database import now_s
-from storage.catalog.jobs import JobTables, new_job_id
+from storage.catalog.jobs import WITHIN, JobTables, new_job_id
 from storage.catalog.models import DropEventRow, DropRow, EventRow, JobRow, OutboxRow
 from storage.catalog.states import DROP_MOVES, DropState, JobState
 
 KEYS_A_QUERY = 500  # keys looked up by one statement
 TRIES = 5  # ids of jobs are drawn by chance; so often another one is drawn
+PUBLISHED_IN = "published_in"  # fact of a row of a batch: the drop folder that its delivery goes to
 AGAIN = "again"  # fact of a drop: how often the same object was dropped once more
 OVER = (DropState.DONE, DropState.QUARANTINED, DropState.GONE)
 ENDED = (JobState.COMPLETED, JobState.COMPLETED_WITH_REVIEW, JobState.STALE, JobState.FAILED)
@@ -116,7 +117,7 @@ class Drops(JobTables):
             row = session.scalars(query.with_for_update()).one_or_none()
             if row is None:
                 return
-            self._change(session, row, DropState.SEEN, {"job": row.job_id})
+            _change(session, row, DropState.SEEN, {"job": row.job_id})
             row.facts = {AGAIN: row.facts.get(AGAIN, 0) + 1}
             row.job_id, row.reason, row.fence = None, None, row.fence + 1
             row.first_seen_s = self._now_s(session)
@@ -173,13 +174,16 @@ class Drops(JobTables):
         to what is known of it. Raises ``LeaseLost``, or ``Conflict`` for a move that is not in the table of moves."""
         with self._database.writing() as session:
             row = self._held(session, drop)
-            self._change(session, row, state, detail | ({"reason": reason} if reason else {}))
+            _change(session, row, state, detail | ({"reason": reason} if reason else {}))
             row.reason, row.facts = reason or row.reason, {**row.facts, **(facts or {})}
 
-    def moved_source(self, job_id: str, request: dict[str, Any]) -> None:
-        """A job's source lies elsewhere now; ``request`` names it."""
+    def moved_source(self, job_id: str, request: dict[str, Any], root: str) -> None:
+        """A job's source lies elsewhere now, under ``root``, with what was dropped beside it; ``request`` names them."""
         with self._database.writing() as session:
-            self._job_row(session, job_id).request = request
+            job = self._job_row(session, job_id)
+            job.request = request
+            if WITHIN in job.facts:
+                job.facts = {**job.facts, WITHIN: list(dict.fromkeys((*job.facts[WITHIN], root)))}
 
     def drops(self, place: str, *states: DropState) -> list[Drop]:
         """Rows of a place, in the order they were first seen; of some states, or all."""
@@ -247,7 +251,7 @@ class Drops(JobTables):
         )
         statement = insert.on_conflict_do_nothing(index_elements=["place", "key", "etag"]).returning(DropRow.id)
         for drop_id in session.scalars(statement):
-            self._note(session, drop_id, {"from": None, "to": DropState.SEEN})
+            _note(session, drop_id, {"from": None, "to": DropState.SEEN})
 
     def _accept(self, wanted: Sequence[Wanted]) -> list[str]:
         now, ids = datetime.now(UTC), []
@@ -296,7 +300,7 @@ class Drops(JobTables):
                     )
                 )
                 row.job_id, row.facts = job_id, {**row.facts, **each.facts}
-                self._change(session, row, DropState.ACCEPTED, {"job": job_id})
+                _change(session, row, DropState.ACCEPTED, {"job": job_id})
         return ids
 
     def _held(self, session: Session, drop: Drop) -> DropRow:
@@ -309,17 +313,26 @@ class Drops(JobTables):
             raise LeaseLost(f"{drop.key} is no longer ours", hint="another sweeper has it; nothing was written")
         return row
 
-    def _change(self, session: Session, row: DropRow, state: DropState, detail: dict[str, Any]) -> None:
-        """The only way a drop changes its state; the event is written with it or not at all."""
-        old = DropState(row.state)
-        if state not in DROP_MOVES[old]:
-            possible = ", ".join(sorted(DROP_MOVES[old])) or "nothing else"
-            raise Conflict(f"{row.key} is {old} and cannot become {state}", hint=f"it can become {possible}")
-        row.state, row.owner, row.lease_until_s = state, None, None
-        self._note(session, row.id, {"from": old, "to": state, **detail})
 
-    def _note(self, session: Session, drop_id: int, detail: dict[str, Any]) -> None:
-        session.add(DropEventRow(drop_id=drop_id, at=datetime.now(UTC), kind="state", detail=detail))
+def publish_again(session: Session, job_id: str) -> None:
+    """A job has made again what a drop folder has of it: its drop is as it was before that was published."""
+    row = session.scalars(sa.select(DropRow).where(DropRow.job_id == job_id).with_for_update()).one_or_none()
+    if row is not None and row.state == DropState.DONE and "://" in str(row.facts.get(PUBLISHED_IN, row.place)):
+        _change(session, row, DropState.ACCEPTED, {"job": job_id, "reason": "it was made again"})
+
+
+def _change(session: Session, row: DropRow, state: DropState, detail: dict[str, Any]) -> None:
+    """The only way a drop changes its state; the event is written with it or not at all."""
+    old = DropState(row.state)
+    if state not in DROP_MOVES[old]:
+        possible = ", ".join(sorted(DROP_MOVES[old])) or "nothing else"
+        raise Conflict(f"{row.key} is {old} and cannot become {state}", hint=f"it can become {possible}")
+    row.state, row.owner, row.lease_until_s = state, None, None
+    _note(session, row.id, {"from": old, "to": state, **detail})
+
+
+def _note(session: Session, drop_id: int, detail: dict[str, Any]) -> None:
+    session.add(DropEventRow(drop_id=drop_id, at=datetime.now(UTC), kind="state", detail=detail))
 
 
 def _parts(whole: Sequence[Any]) -> list[Sequence[Any]]:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from speechmill.errors import Conflict, LeaseLost
 from speechmill.recipes import Json
 from storage.catalog.database import now_s
+from storage.catalog.drops import publish_again
 from storage.catalog.jobs import RUN, Job, JobTables, as_job
 from storage.catalog.models import JobRow, OutboxRow, RunRow
 from storage.catalog.states import CANCELLABLE, JobState
@@ -83,6 +84,8 @@ class Runs(JobTables):
             self._run_row(session, hold)
             if job.state != state:
                 self._move(session, job, state, **detail)
+                if state.is_completed:
+                    publish_again(session, job.id)
 
     def leave_run(self, hold: Hold) -> None:
         """Let go of a job; where somebody else holds it by now nothing changes."""

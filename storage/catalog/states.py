@@ -72,8 +72,9 @@ DROP_MOVES: dict[DropState, frozenset[DropState]] = {
     DropState.SEEN: frozenset({DropState.ACCEPTED, DropState.REJECTED}),
     DropState.ACCEPTED: frozenset({DropState.DONE, DropState.REJECTED, DropState.GONE}),
     DropState.REJECTED: frozenset({DropState.QUARANTINED, DropState.GONE}),
-    # It lies there again: somebody dropped it once more, or took it back out of quarantine.
-    DropState.DONE: frozenset({DropState.SEEN}),
+    # It lies there again: somebody dropped it once more, or took it back out of quarantine. What was made again is
+    # published again.
+    DropState.DONE: frozenset({DropState.SEEN, DropState.ACCEPTED}),
     DropState.QUARANTINED: frozenset({DropState.SEEN}),
     DropState.GONE: frozenset({DropState.SEEN}),
 }
