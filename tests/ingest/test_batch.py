@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from flows.batch import Batch, BatchReport
 from flows.batch_runs import Told, batch_of, run_batch
@@ -157,19 +155,6 @@ def test_rows_that_a_person_cancelled_are_gone_on_with_when_the_batch_is_run_aga
         assert studio.catalog.attempts(job) == 2
         assert studio.catalog.claim_errand("relay", 60, batch.place) is not None
     assert studio.catalog.claim_errand("relay", 60, batch.place) is None
-
-
-@pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """What is asked of any database."""
-    asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    yield asked
-    sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def test_a_look_at_a_batch_costs_the_same_however_many_rows_it_has(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
-import sqlalchemy as sa
 
 from model_worker import broker as module
 from model_worker.app import Sender, make_app
@@ -21,19 +19,6 @@ from tests.queueing.test_twice import ORDER, ROUND, here, message
 
 __all__ = ["here"]
 OF_A_LINE = ["lease, and look for the artifact", "finish, with the artifact, its use, and the take"]
-
-
-@pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """What is asked of any database."""
-    asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    yield asked
-    sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def test_a_line_asks_postgres_two_things(studio: Studio, here: Any, statements: list[str]) -> None:
