@@ -178,7 +178,7 @@ class Drops(JobTables):
             row.reason, row.facts = reason or row.reason, {**row.facts, **(facts or {})}
 
     def moved_source(self, job_id: str, request: dict[str, Any], root: str) -> None:
-        """A job's source lies elsewhere now, under ``root``, with what was dropped beside it: ``request`` says where."""
+        """A job's source lies elsewhere now, under ``root``, with what was dropped beside it; ``request`` has it."""
         with self._database.writing() as session:
             job = self._job_row(session, job_id)
             job.request = request

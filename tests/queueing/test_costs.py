@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from model_worker import broker as module
 from model_worker.app import Sender, make_app
 from model_worker.broker import Broker, Waker
+from model_worker.engines import registry
 from model_worker.messages import Message, Priority, Queue
 from model_worker.worker import unanswered
 from speechmill.abilities import Ability
+from storage.catalog import OrderState
 from tasks.queue import OPERATIONS, work
+from tasks.speaking import Speaking
+from tests.queueing import engine as test_engine
 from tests.queueing.conftest import Studio
 from tests.queueing.test_twice import ORDER, ROUND, here, message
 
@@ -27,6 +32,30 @@ def test_a_line_asks_postgres_two_things(studio: Studio, here: Any, statements: 
     statements.clear()
     work(here, Ability.SPEAK, OPERATIONS[Ability.SPEAK], message(order))
     assert len(statements) == len(OF_A_LINE), "\n\n".join(statements)
+
+
+def test_a_line_has_nothing_compiled_that_was_compiled_for_another(
+    studio: Studio, here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLAlchemy compiles an INSERT … ON CONFLICT each time, unless it is given one that is compiled."""
+    chosen = registry.engine(test_engine.NAME, studio.settings)
+    speaking = Speaking(studio.place(), "es", chosen, None)
+    orders = [speaking.order(given) for given in studio.assignments(["Buenos días.", "Buenas noches."])]
+    studio.catalog.order(ROUND, studio.job.id, Ability.SPEAK, "es", orders)
+    compiled: list[object] = []
+    compile_ = SQLCompiler.__init__
+
+    def counting(self: SQLCompiler, dialect: Any, statement: Any, *given: Any, **named: Any) -> None:
+        compiled.append(statement)
+        compile_(self, dialect, statement, *given, **named)
+
+    monkeypatch.setattr(SQLCompiler, "__init__", counting)
+    work(here, Ability.SPEAK, OPERATIONS[Ability.SPEAK], message(orders[0]))
+    assert compiled
+    compiled.clear()
+    work(here, Ability.SPEAK, OPERATIONS[Ability.SPEAK], message(orders[1]))
+    assert compiled == []
+    assert studio.catalog.counts(ROUND)[OrderState.DONE] == 2
 
 
 def test_lines_that_end_in_one_moment_wake_the_flow_once(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
