@@ -17,6 +17,9 @@ from typing import Any
 
 from tests.soak.stand import Stand
 
+HELD = "SELECT job_id FROM runs WHERE owner IS NOT NULL AND lease_until_s > extract(epoch FROM clock_timestamp())"
+"""A hold of somebody who was killed runs out."""
+
 
 @dataclass
 class Dropped:
@@ -98,7 +101,7 @@ class Soak:
         until = time.monotonic() + self.stand.settle_s
         while time.monotonic() < until:
             self.stand.revive()
-            if self.stand.settled():
+            if self.stand.settled() and not self.stand.rows(HELD):
                 return True
             time.sleep(1)
         return False
@@ -154,7 +157,7 @@ def check_facts(stand: Stand, dropped: Dropped) -> list[str]:
         ("orders open", "SELECT job_id, item FROM orders WHERE state IN ('ordered', 'leased')"),
         ("drops not settled", "SELECT key, state FROM drops WHERE state NOT IN ('done', 'quarantined', 'gone')"),
         ("errands open", "SELECT job_id FROM outbox WHERE handed_at_s IS NULL"),
-        ("jobs held", "SELECT job_id FROM runs WHERE owner IS NOT NULL"),
+        ("jobs held", HELD),
         ("drops twice", "SELECT key FROM drops GROUP BY key, etag HAVING count(*) > 1"),
         (
             "lines without a take",
