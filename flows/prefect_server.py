@@ -20,6 +20,8 @@ def environment(chosen: Settings, port: int) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite has one writer; on a busy machine others wait
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+        # Who has taken a place of a deployment is known after a restart too: else nobody ever gets that place again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "DO_NOT_TRACK": "1",
     }
 

@@ -64,6 +64,7 @@ class ScheduledStudio(Stand):
             "PREFECT_API_URL": self.api.api,
             "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
             "DO_NOT_TRACK": "1",
         }
@@ -91,7 +92,11 @@ class ScheduledStudio(Stand):
                 self._retaken_s[job] = time.monotonic()
                 with suppress(*AWAY):
                     self.api.run("retake", request={"job": job})
-        return super().settled() and not self._runs()
+        if not super().settled() or self._runs():
+            return False
+        with suppress(*AWAY):
+            return not any(self._places_taken().values())
+        return False
 
     def troubles(self) -> list[str]:
         """Runs that still count as under way, and places that nobody has any more."""
@@ -100,12 +105,15 @@ class ScheduledStudio(Stand):
         under_way = {"flow_runs": {"state": {"type": {"any_": [*OPEN, "PAUSED", "CANCELLING"]}}}}
         found = self.api.ask("flow_runs/filter", under_way).body
         troubles = [f"run {each['name']} is {each['state']['name']}" for each in found]
-        for name in ("dub", "retake"):
-            limit = self.api.ask(f"deployments/name/{name}/{name}").body["global_concurrency_limit"]
-            if limit["active_slots"]:
-                troubles.append(f"{limit['active_slots']} places of {name} are taken by nobody")
+        taken = self._places_taken()
+        troubles += [f"{count} places of {name} are taken by nobody" for name, count in taken.items() if count]
         self.server.end()
         return troubles
+
+    def _places_taken(self) -> dict[str, int]:
+        """How many runs have a place, by deployment, as Prefect counts; those of the dead come back after minutes."""
+        asked = {name: self.api.ask(f"deployments/name/{name}/{name}") for name in ("dub", "retake")}
+        return {name: answer.body["global_concurrency_limit"]["active_slots"] for name, answer in asked.items()}
 
     def end_services(self) -> None:
         super().end_services()
