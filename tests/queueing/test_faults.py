@@ -68,7 +68,7 @@ def test_workers_that_die_at_any_point_of_their_work_lose_nothing(studio: Studio
     flow, ordered = {
         Ability.SPEAK: lambda: (studio.flow(texts), 8),
         Ability.TRANSCRIBE: lambda: (studio.hearing(8), 8),
-        Ability.TRANSLATE: lambda: (studio.translating(texts * 8), 4),
+        Ability.TRANSLATE: lambda: (studio.translating(texts * 16), 8),
         Ability.WRITE: lambda: (studio.asking(*texts), 8),
     }[Ability(kind)]()
     for worker in doomed:
@@ -78,7 +78,7 @@ def test_workers_that_die_at_any_point_of_their_work_lose_nothing(studio: Studio
     assert {state for state, _ in orders(studio)} == {OrderState.DONE}
     assert len(orders(studio)) == ordered
     if kind == Ability.TRANSLATE:
-        assert [line.text for line in result] == [f"(es) {text}" for text in texts * 8]
+        assert [line.text for line in result] == [f"(es) {text}" for text in texts * 16]
     if kind == Ability.WRITE:
         assert result == [f"{text} Yes, 1." for text in texts]
     if kind == Ability.SPEAK:
