@@ -16,6 +16,7 @@ from speechmill.abilities import Ability
 from speechmill.takes import Verdict
 from storage.catalog import OrderState
 from tasks.queue import OPERATIONS
+from tasks.translating import TOGETHER
 from tests.forge import Forge
 from tests.proxy import Proxy
 from tests.queueing import engine as test_engine
@@ -65,10 +66,11 @@ def test_workers_that_die_at_any_point_of_their_work_lose_nothing(studio: Studio
     """Half way through a take; when it is kept and nobody knows; when it is known and its message is not taken."""
     doomed = [studio.worker(threads=1, wait=False, DIES_AT=point) for point in test_engine.POINTS]
     texts = [f"frase {number}" for number in range(8)]
+    phrases = [f"frase {number}" for number in range(8 * TOGETHER)]  # none twice: what is known makes nobody die
     flow, ordered = {
         Ability.SPEAK: lambda: (studio.flow(texts), 8),
         Ability.TRANSCRIBE: lambda: (studio.hearing(8), 8),
-        Ability.TRANSLATE: lambda: (studio.translating(texts * 16), 8),
+        Ability.TRANSLATE: lambda: (studio.translating(phrases), 8),
         Ability.WRITE: lambda: (studio.asking(*texts), 8),
     }[Ability(kind)]()
     for worker in doomed:
@@ -78,7 +80,7 @@ def test_workers_that_die_at_any_point_of_their_work_lose_nothing(studio: Studio
     assert {state for state, _ in orders(studio)} == {OrderState.DONE}
     assert len(orders(studio)) == ordered
     if kind == Ability.TRANSLATE:
-        assert [line.text for line in result] == [f"(es) {text}" for text in texts * 16]
+        assert [line.text for line in result] == [f"(es) {text}" for text in phrases]
     if kind == Ability.WRITE:
         assert result == [f"{text} Yes, 1." for text in texts]
     if kind == Ability.SPEAK:
