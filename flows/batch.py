@@ -18,7 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from flows.batch_reports import write_report
+from flows.batch_reports import REPORTS, write_report
+from flows.deliveries import where
 from flows.examining import NAMES_FILES
 from flows.manifests import Manifest
 from flows.relay import Relay
@@ -33,6 +34,7 @@ from storage.catalog import (
     BATCH,
     BATCHES,
     PUBLISHED_IN,
+    PUBLISHED_TO,
     WITHIN,
     Catalog,
     Drop,
@@ -43,6 +45,7 @@ from storage.catalog import (
     Wanted,
 )
 from storage.places import Place, ledger_key
+from storage.s3 import S3Store
 from tasks.dropping import layout
 from tasks.dropping.layout import Role
 from tasks.dropping.manifests import Entry, Row, read_manifest
@@ -97,7 +100,7 @@ class BatchReport:
 
     def sentence(self) -> str:
         said = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
-        return f"{self.manifest}: {said}; see {Path(self.out) / 'batch.md'}"
+        return f"{self.manifest}: {said}; see {self.out}/batch.md"
 
 
 class Batch:
@@ -112,11 +115,14 @@ class Batch:
         catalog: Catalog,
         *,
         prefect: bool,
+        results: str = "",  # where they were asked for, if not in that folder: ``s3://bucket/folder``
         published_in: Place | None = None,  # where rows are delivered to, and whose sweepers start them
     ) -> None:
         self.id = batch_id
         self.manifest = manifest
         self.out = out
+        self.asked = results or str(out)
+        self._bucket = S3Store(results, chosen) if results else None
         self.place = ledger_of(batch_id)
         self._settings, self._catalog, self._prefect, self._published_in = chosen, catalog, prefect, published_in
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -152,6 +158,9 @@ class Batch:
         """Write what became of each row."""
         report = self.report()
         write_report(report.as_json(), self.out)
+        if self._bucket is not None:
+            for name in REPORTS:
+                self._bucket.put_file(name, self.out / name)
         return report
 
     def settle_rows(self) -> int:
@@ -166,7 +175,7 @@ class Batch:
     def report(self) -> BatchReport:
         rows, jobs = self._rows(), self._catalog.jobs_at(self.place)
         said = tuple(self._said(entry, rows.get((key, etag)), jobs) for entry, key, etag in self._entries)
-        return BatchReport(self.id, self.manifest.where, str(self.out), said)
+        return BatchReport(self.id, self.manifest.where, self.asked, said)
 
     def relay(self, at_once: int) -> Relay:
         return Relay(self._settings, self._catalog, self.place, prefect=self._prefect, at_once=at_once)
@@ -178,9 +187,7 @@ class Batch:
         good = {(key, etag): entry for entry, key, etag in self._entries if entry.row is not None}
         seen = self._catalog.see(self.place, [Sighting(key, etag, 0, MOVED) for key, etag in good])
         ids = [row.id for row in seen if row.state is DropState.SEEN]
-        jobs = [self._catalog.job(row.job_id) for row in self._rows().values() if row.job_id] if ids else []
-        self._taken = {Path(job.out).name for job in jobs}
-        self._taken |= {each.name for each in self.out.iterdir()} if self.out.is_dir() else set()
+        self._taken = self._names_there() if ids else set()
         lease_s = self._settings.drop_lease_s
         while claimed := self._catalog.claim_drops(ids, DropState.SEEN, self._owner, lease_s, TOGETHER):
             wanted = []
@@ -231,7 +238,16 @@ class Batch:
         url = self._published_in.url if self._published_in else ""
         facts = {PUBLISHED_IN: url} if url else {}
         called = "" if url else self._called(safe_stem(Path(row.source)))
+        if self._bucket is not None:
+            job_facts[PUBLISHED_TO] = f"{self.asked}/{called}"
         return Wanted(drop, job_kind, body, fingerprint, str(self.out), facts, job_facts, url, called)
+
+    def _names_there(self) -> set[str]:
+        """Names of folders that rows before have, or that others have put there."""
+        taken = {Path(job.out).name for job in self._catalog.jobs_at(self.place).values()}
+        if self._bucket is not None:
+            return taken | {each.key.partition("/")[0] for each in self._bucket.list()}
+        return taken | ({each.name for each in self.out.iterdir()} if self.out.is_dir() else set())
 
     def _called(self, stem: str) -> str:
         """A folder for a row's results that nobody has: by its source, numbered where several have one name."""
@@ -276,7 +292,7 @@ class Batch:
         if not made:
             return RowReport(*given, state, job.id, reason=drop.reason)
         if self._published_in is None:
-            return RowReport(*given, state, job.id, job.out, str(Path(job.out) / "report.html"))
+            return RowReport(*given, state, job.id, where(job), f"{where(job)}/report.html")
         out = self._published_in.source(delivery_folder(job))
         return RowReport(*given, state, job.id, out, f"{out}/report.html")
 

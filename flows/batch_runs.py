@@ -9,10 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from flows.batch import Batch, BatchReport
+from flows.deliveries import placed, try_place
 from flows.manifests import manifest_at
 from flows.progress import Logged
 from flows.running import by_a_person
-from speechmill.errors import BadInput, SpeechmillError, Unavailable
+from flows.start import whole
+from speechmill.errors import SpeechmillError, Unavailable
 from speechmill.recipes import digest_of_json
 from speechmill.settings import Settings
 from storage.catalog import Catalog
@@ -21,20 +23,21 @@ POLL_S = 1.0
 
 
 def batch_of(
-    manifest: str, out: str | None, outs: Path, chosen: Settings, catalog: Catalog, *, prefect: bool, outside: bool
+    manifest: str, out: str | None, outs: str, chosen: Settings, catalog: Catalog, *, prefect: bool, outside: bool
 ) -> Batch:
-    """The batch of a manifest whose results go to a folder: the same two are the same batch. Where no folder is named,
-    it is one of the manifest's name in ``outs``. Raises ``BadInput`` for one that is not of this machine."""
+    """The batch of a manifest whose results go to a folder, or to ``s3://bucket/folder``: the same two are the same
+    batch. Where none is named, it is one of the manifest's name in ``outs``. Raises ``BadInput`` for a place that
+    nothing can be put into."""
     found = manifest_at(manifest, chosen, outside=outside)
-    if out is not None and "://" in out:
-        raise BadInput(f"the results of a batch cannot go to {out}", hint="name a folder of this machine")
-    folder = Path(out or outs / found.name.partition(".")[0]).expanduser().absolute()
-    batch_id = f"batch-{digest_of_json([found.where, str(folder)])[:12]}"
-    return Batch(batch_id, found, folder, chosen, catalog, prefect=prefect)
+    asked = whole(out or f"{outs}/{found.name.partition('.')[0]}").rstrip("/")
+    try_place(asked, chosen)
+    batch_id = f"batch-{digest_of_json([found.where, asked])[:12]}"
+    folder, results = placed(asked, batch_id, chosen)
+    return Batch(batch_id, found, Path(folder), chosen, catalog, prefect=prefect, results=results or "")
 
 
 def run_batch(
-    manifest: str, out: str | None, outs: Path, chosen: Settings, catalog: Catalog, say: Callable[[str], None],
+    manifest: str, out: str | None, outs: str, chosen: Settings, catalog: Catalog, say: Callable[[str], None],
     *, prefect: bool = True, at_once: int = 0, outside: bool = False, anew: bool = True,
     interrupted: Callable[[], bool] = by_a_person,
 ) -> BatchReport:  # fmt: skip

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from flows.steps import Step
 from speechmill.episodes import PodcastRequest
-from speechmill.errors import BadInput, MissingObject
+from speechmill.errors import BadInput
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from storage.catalog import PUBLISHED_TO, Job
-from storage.places import DELIVERY, MOST_LISTED_BYTES, listed, marked
+from storage.places import DELIVERY, BucketPlace
 from storage.s3 import S3Store
-from storage.scratch import Scratch
 from tasks.foresight import look_at_out
 from tasks.media.publishing import try_out
 from tasks.sources import S3
@@ -51,25 +50,10 @@ def where(job: Job) -> str:
 def publish(step: Step, job: Job, chosen: Settings) -> None:
     """Have the results of a job appear where they were asked for, if that is not the folder where they are."""
     if PUBLISHED_TO in job.facts:
-        step("publish", _publish, Path(job.out), S3Store(str(job.facts[PUBLISHED_TO]), chosen), job.id, chosen)
+        step("publish", _publish, Path(job.out), str(job.facts[PUBLISHED_TO]), job.id, chosen)
 
 
-def _publish(out: Path, store: S3Store, job_id: str, chosen: Settings) -> None:
+def _publish(out: Path, to: str, job_id: str, chosen: Settings) -> None:
     files = {path.name: path for path in sorted(out.iterdir()) if not path.name.startswith(".") and path.is_file()}
-    before = _listed(store)
-    store.delete(DELIVERY)
-    for name, path in files.items():
-        store.put_file(name, path)
-    for name in before - files.keys():
-        store.delete(name)
-    with Scratch(chosen.scratch).folder() as workshop:
-        store.put_file(DELIVERY, marked(DELIVERY, {"job": job_id}, files, workshop))
-
-
-def _listed(store: S3Store) -> set[str]:
-    """The files of the delivery that is there."""
-    try:
-        with store.open_range(DELIVERY, 0, MOST_LISTED_BYTES) as reader:
-            return listed(reader.read())
-    except MissingObject:
-        return set()
+    above, _, folder = to.rpartition("/")
+    BucketPlace(above, chosen).settle(folder, files, {}, DELIVERY, {"job": job_id})

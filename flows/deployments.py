@@ -137,7 +137,7 @@ def batch(request: BatchForm) -> State[Any]:
         for named in filter(None, (request.manifest, request.out)):
             admit_place(named, chosen)
         report = run_batch(
-            request.manifest, request.out, chosen.home / "out", chosen, catalog, _told,
+            request.manifest, request.out, chosen.results, chosen, catalog, _told,
             at_once=request.at_once or 0, outside=True, anew=not stopping.was_put_back(),
             interrupted=stopping.by_a_person,
         )  # fmt: skip

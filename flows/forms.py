@@ -190,7 +190,8 @@ class BatchForm(BaseModel):
     out: str | None = Field(
         default=None,
         title="Out",
-        description="Folder for the results and the batch's report. Empty: one of the manifest's name in the home",
+        description="Folder, or s3://bucket/folder, for the results and the batch's report. Empty: one that is called "
+        "as the manifest is, where the settings say",
         min_length=1,
         max_length=2_000,
         json_schema_extra={"position": 2},

@@ -170,15 +170,13 @@ def ingest(where: str, once: bool, no_prefect: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("manifest", metavar="FILE")
-@click.option("--out", metavar="DIR", help="Folder for the results; default ./out/<name of the manifest>.")
+@click.option("--out", metavar="DIR", help="Folder, or s3://…, for the results; default ./out/<name of the manifest>.")
 @click.option("--at-once", type=click.IntRange(1, 256), metavar="N", help="Jobs under way at a time.")
 @click.option("--no-prefect", is_flag=True, help="Run jobs here, without any Prefect server.")
 @click.option("--strict", is_flag=True, help="Exit 5 also when lines of a row need a person.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool, strict: bool, as_json: bool) -> int:
     """Make one job of every row of a manifest: CSV or JSON lines of source, languages, options."""
-    from pathlib import Path
-
     from flows.batch_runs import run_batch
     from speechmill.settings import settings
     from tasks.workplace import open_catalog
@@ -186,9 +184,7 @@ def batch(manifest: str, out: str | None, at_once: int | None, no_prefect: bool,
     chosen = settings()
     catalog = open_catalog(chosen)
     try:
-        report = run_batch(
-            manifest, out, Path("out"), chosen, catalog, _say, prefect=not no_prefect, at_once=at_once or 0
-        )
+        report = run_batch(manifest, out, "out", chosen, catalog, _say, prefect=not no_prefect, at_once=at_once or 0)
     finally:
         catalog.close()
     for row in report.rows:

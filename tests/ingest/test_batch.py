@@ -40,7 +40,7 @@ def folder(tmp_path: Path, tone: bytes) -> Path:
 
 def begun(studio: Studio, folder: Path) -> Batch:
     batch = batch_of(
-        str(folder / "films.csv"), str(folder / "results"), folder, studio.settings, studio.catalog,
+        str(folder / "films.csv"), str(folder / "results"), str(folder), studio.settings, studio.catalog,
         prefect=False, outside=False,
     )  # fmt: skip
     batch.go_on()
@@ -188,7 +188,7 @@ def test_a_batch_that_two_schedules_start_at_the_same_moment_makes_each_row_once
             return run_batch(
                 str(folder / "films.csv"),
                 str(folder / "results"),
-                folder,
+                str(folder),
                 studio.settings,
                 catalog,
                 list,
