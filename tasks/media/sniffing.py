@@ -207,6 +207,8 @@ def _matroska(file: BinaryIO, size: int) -> int:
     """The EBML head, then the segment, whose size (RFC 8794, section 6) is open in a live recording."""
     head_size, length = _ebml_size(file, 4)
     place = 4 + length + head_size
+    if place + 4 > size:
+        return size  # the head is damaged, or all that there is
     file.seek(place)
     if file.read(4) != b"\x18\x53\x80\x67":
         return size

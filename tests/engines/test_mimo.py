@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from model_worker.engines.mimo.voices import DESCRIBED, instruction, voice_for
 from model_worker.engines.mimo.weights import Weights
 from model_worker.engines.mimo.writing import question
 from model_worker.engines.waves import write_mono
-from model_worker.mimo import Failure, Request, Sound
+from model_worker.mimo import Codec, Failure, Request, Sound
 from speechmill.abilities import Converses, Engine, Message, Phrase, ServesMany, Understands, Utterance, Writes
 from speechmill.errors import EngineRefused, MissingWeights
 from speechmill.lines import RATE_HZ, Doubt
@@ -86,14 +87,31 @@ def test_many_lines_are_asked_for_at_once(engine: Engine) -> None:
         assert able.at_once == 4
 
 
-def test_batches_may_be_allowed_to_change_takes(tmp_path: Path, speech: Path) -> None:
+def test_batches_may_be_allowed_to_change_takes(tmp_path: Path, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recordings are encoded, and waves decoded, together then."""
+    together: dict[str, list[int]] = {"encode": [], "decode": []}
+
+    def counted(part: str) -> None:
+        work = getattr(Codec, part)
+
+        def counting(self: Codec, items: Sequence[object], *given: object, **named: object) -> object:
+            together[part].append(len(items))
+            return work(self, items, *given, **named)
+
+        monkeypatch.setattr(Codec, part, counting)
+
+    for part in together:
+        counted(part)
     settings = tiny_settings(tmp_path).model_copy(update={"mimo_steady": False})
     loose = Service(Weights.of(settings), settings)
     assert loose._engine(next(iter(loose.weights.folders))).settings.steady is False
-    requests = [Request("converse", {"speech": recording(speech)}, seed=seed, max_new=20) for seed in range(3)]
+    sound = recording(speech)
+    others = [Sound(sound.samples * (1 - seed / 10), sound.rate_hz) for seed in range(3)]  # the same is encoded once
+    requests = [Request("converse", {"speech": other}, seed=seed, max_new=20) for seed, other in enumerate(others)]
     with closing(loose):
         assert all(not isinstance(take, EngineRefused) and take.groups.text.numel() for take in loose.run_all(requests))
+    assert max(together["encode"]) > 1
+    assert max(together["decode"]) > 1
 
 
 def test_thirty_speakers_have_thirty_voices() -> None:

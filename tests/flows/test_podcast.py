@@ -132,8 +132,10 @@ def test_what_is_heard_before_an_edited_line_is_not_rendered_again(speechmill: S
     last = first.report["episode"]["lines"][-1]
     speechmill("edit", first.result["job"], last["id"], "--text", "Then it was night, and we went home.")
     again = speechmill("retake", first.result["job"], "--json", "--no-prefect")
+    assert again.code == 0, again.err
     mastered = next(stage for stage in again.report["stages"] if stage["name"].startswith("master"))
     parts_before = int(last["placed_start_s"] // 6.4) - 1  # of the first units, and one whose meter looks ahead
+    assert parts_before > 0
     assert mastered["reused"] >= 3 * parts_before, mastered  # measured, rendered, encoded
 
 

@@ -95,10 +95,10 @@ def test_a_request_has_no_path_that_nobody_judges() -> None:
     """A field that is added to a request is either judged by admission, or named here as no path."""
     judged = {
         "source", "script", "glossary", "bed", "out", "cast", "show", "lexicon", "intro", "outro", "translations",
-        "collected",
+        "collected", "profile",
     }  # fmt: skip
     harmless = {
-        "targets", "language", "engines", "audio_track", "speakers", "background", "profile", "format", "minutes",
+        "targets", "language", "engines", "audio_track", "speakers", "background", "format", "minutes",
         "seats", "stems", "disclosure", "approve", "mp4", "again",
     }  # fmt: skip
     for request in (DubbingRequest, PodcastRequest):

@@ -156,6 +156,8 @@ def test_a_database_that_restarts_is_waited_for(studio: Studio, postgres: str) -
     studio.until(lambda: len(studio.spoken()) > 2)
     with without_postgres(postgres):
         time.sleep(1)
+        assert flow.is_alive()
+        assert len(studio.spoken()) < len(texts)
     check(studio, texts, flow.result())
 
 

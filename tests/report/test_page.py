@@ -129,6 +129,7 @@ def test_everything_can_be_done_from_the_keyboard(browser: Browser, written: Pat
 def test_nothing_is_wider_than_a_phone(browser: Browser, programme: Any, tmp_path: Path, scheme: str) -> None:
     write_page(_with_text(programme.report, NASTY), SILENCE, tmp_path / "report.html")
     with Visit(browser, tmp_path / "report.html", width=375, scheme=scheme) as visit:
+        visit.wait("document.querySelectorAll('.row').length === 6")
         visit.assert_fits_a_phone()
 
 

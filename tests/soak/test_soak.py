@@ -55,3 +55,5 @@ def test_nothing_is_lost_doubled_or_half_there(
         for trouble in troubles:
             sys.stderr.write(f"  {trouble}\n")
     assert troubles == []
+    assert soak.dropped.films
+    assert soak.blows

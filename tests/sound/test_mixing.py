@@ -141,6 +141,8 @@ def test_dropped_means_nothing_of_the_original_is_left(store, keep, take, make_m
     mix = mix_of(200_000, [clip(take, 100_000)], keep(make_music(5)), Background.DROP)
     found = Renderer(mix, store).mixed(0, 200_000)
     np.testing.assert_array_equal(found[: 100_000 - FADE_SAMPLES], 0)
+    np.testing.assert_array_equal(found[180_000 + FADE_SAMPLES :], 0)
+    assert found[100_000:180_000].any()
 
 
 def test_a_short_bed_is_followed_by_silence_and_a_long_one_is_cut(store, keep, make_music):
