@@ -9,6 +9,7 @@ from .graphs import Graphs
 log = logging.getLogger(__name__)
 
 GOOD_STEPS = 64  # before it dares more again; doubled by every failure, else too wide a batch would start for ever
+MOST_GOOD_STEPS = 1 << 14  # minutes; what was wrong once may be long over
 
 
 class Caution:
@@ -23,7 +24,7 @@ class Caution:
     def step_back(self, running: int, *, out_of_memory: bool) -> bool:
         """After a failure of so many requests together; False where nothing is left that could be given up."""
         self._good_steps = 0
-        self._needed *= 2
+        self._needed = min(2 * self._needed, MOST_GOOD_STEPS)
         if out_of_memory and self._graphs.on:
             log.warning("out of memory: steps run without CUDA graphs for a while, more slowly")
             self._graphs.rest()
@@ -43,5 +44,5 @@ class Caution:
         self._good_steps = 0
         if self.width < self._most:
             self.width = min(self._most, 2 * self.width)
-        else:
-            self._graphs.resume()
+        elif not self._graphs.resume():
+            self._needed = GOOD_STEPS  # all is as it was at first, and went well for as long

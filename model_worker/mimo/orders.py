@@ -168,6 +168,8 @@ def _check_ids(groups: Groups, config: LmConfig) -> None:
     shape = (len(groups), config.group_size, config.channels)
     if groups.codes.shape != shape or groups.text.shape != shape[:1]:
         raise PromptError(f"the prompt has codes of {list(groups.codes.shape)}, where the model takes {list(shape)}")
+    if not groups.codes.dtype == groups.text.dtype == torch.long:
+        raise PromptError(f"the prompt has ids of {groups.text.dtype} and {groups.codes.dtype}, where int64 is taken")
     limits = torch.tensor(config.speech_vocab)
     for ids, most, what in ((groups.text, torch.tensor(config.vocab_size), "text"), (groups.codes, limits, "audio")):
         outside = (ids < 0) | (ids >= most)

@@ -20,7 +20,6 @@ class PrefixCache:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
-        self.hits = 0
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
@@ -34,7 +33,6 @@ class PrefixCache:
         kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)
-            self.hits += 1
         return kept
 
     def keep(self, prefix: Groups, kept: Tensor) -> None:

@@ -232,7 +232,7 @@ class PromptBuilder:
                     raise PromptError(f"'{name}' must be a list, each entry with names and values")
                 for number, entry in enumerate(entries):
                     role = entry.get("role", "")
-                    if role not in by_role:
+                    if not isinstance(role, str) or role not in by_role:
                         raise PromptError(f"a turn has the role '{role}'", hint=f"roles: {', '.join(by_role)}")
                     groups += self._pieces(by_role[role], {**given, **entry}, first=number == 0)
                 return groups

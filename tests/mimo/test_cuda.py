@@ -122,6 +122,8 @@ def test_each_engine_records_with_a_pool_and_a_stream_of_its_own_device(monkeypa
 
 def test_float32_is_float32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    matmul = torch.backends.cuda.matmul  # its fields are no attributes that could be patched
+    coarse, matmul.allow_tf32 = matmul.allow_tf32, True
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     exact(torch.device("cpu"))
     assert torch.backends.cudnn.allow_tf32
@@ -129,8 +131,10 @@ def test_float32_is_float32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     exact(torch.device("cuda", 0))
     assert not torch.backends.cudnn.allow_tf32
     assert torch.backends.cudnn.deterministic
-    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not matmul.allow_tf32
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
     torch.backends.cuda.enable_cudnn_sdp(attention)
+    matmul.allow_tf32 = coarse
 
 
 def test_a_device_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:

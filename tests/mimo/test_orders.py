@@ -35,7 +35,9 @@ from .asking import requests
         (Request("transcribe", {"speech": torch.zeros(8, 12)}), "'speech' must have whole numbers"),
         (Request("transcribe", {"speech": torch.full((8, 12), 1025)}), "audio id 1025"),
         (Request("chat-turns", {"turns": "hello"}), "'turns' must be a list"),
-        (Request("chat", prompt=Prompt(Groups(torch.tensor([1040]), torch.zeros(1, 4, 8)), 0)), "text id 1040"),
+        (Request("chat", prompt=Prompt(Groups(torch.tensor([1040]), torch.zeros(1, 4, 8).long()), 0)), "text id 1040"),
+        (Request("chat", prompt=Prompt(Groups(torch.tensor([3]), torch.zeros(1, 4, 8)), 0)), "int64 is taken"),
+        (Request("chat-turns", {"turns": [{"role": ["user"], "content": "boo"}]}), "a turn has the role"),
         (Request("chat", prompt=Prompt(Groups(torch.tensor([3]), torch.zeros(1, 4, 7)), 0)), r"\[1, 4, 8\]"),
     ],
 )

@@ -67,7 +67,7 @@ class Service:
         """What each loaded engine is at, by its model, for whoever watches."""
         return {
             str(repository): {
-                "slots": engine.settings.slots,
+                "slots": engine.caution.width,
                 "running": len(engine.batch.running),
                 "waiting": engine.waiting,
                 "stalled": engine.stalled_s(),
@@ -210,7 +210,10 @@ class Service:
                 model = self._engines[INSTRUCT].model.with_language_model(self.weights.folder(BASE))
             else:
                 model = Model.load(self.weights.folder(INSTRUCT), self.weights.folder(TOKENIZER), device, dtype)
-            left = self._left_bytes(model) if repository is INSTRUCT else 0
+            if repository is INSTRUCT:
+                left = self._left_bytes(model)
+            else:
+                left = self._engines[INSTRUCT].settings.reserved_bytes  # which it may not have filled yet
             steady = None if self._settings.mimo_steady else False
             return Engine(model, EngineSettings(self._settings.mimo_slots, self.groups, left_bytes=left, steady=steady))
         except (CheckpointError, ConfigError) as error:
@@ -225,7 +228,8 @@ class Service:
 
     def _left_bytes(self, model: Model) -> int:
         """What the instruct model leaves free for a base model that may come: its weights, and as much to work in."""
-        if self.weights.folders[BASE] is None:
+        folder = self.weights.folders[BASE]
+        if folder is None or not folder.is_dir():  # containers name one that need not be there
             return 0
         from model_worker.mimo.device import device_for
 
