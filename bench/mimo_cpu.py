@@ -81,15 +81,24 @@ def random_weights(module: torch.nn.Module) -> None:
             parameter.data.fill_(1.0 if "norm" in name and "bias" not in name else 0.0)
 
 
-def build(lm_shape: LmConfig, codec_shape: CodecConfig, device: str, dtype: torch.dtype) -> Model:
-    """A random model whose every answer is audio."""
-    lm = SpeechLm.empty(lm_shape, device, dtype)
+def build(
+    lm_shape: LmConfig, codec_shape: CodecConfig, device: str | torch.device, dtype: torch.dtype,
+    kind: type[SpeechLm] = SpeechLm,
+) -> Model:  # fmt: skip
+    """A random model."""
+    lm = kind.empty(lm_shape, device, dtype)
     codec = Codec.empty(codec_shape, device, dtype)
     random_weights(lm)
     random_weights(codec)
-    lm.lm_head.weight.data.zero_()
     lm.mask_empty()
     return Model(lm, codec, NoText(), PromptBuilder(lm_shape, NoText()), "random")
+
+
+def speaking() -> Model:
+    """A random model of the middle size whose every answer is audio."""
+    model = build(LM, CODEC, "cpu", torch.float32)
+    model.lm.lm_head.weight.data.zero_()
+    return model
 
 
 def prompt(seed: int, shape: LmConfig = LM) -> Groups:
@@ -222,10 +231,10 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 32])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model = build(LM, CODEC, "cpu", torch.float32)
+    model = speaking()
     say(f"MiMo-Audio, mid-size random model, float32, {options.threads} threads, torch {torch.__version__}\n")
     # the plain loop's weights stay as they were loaded
-    kept = language_model(build(LM, CODEC, "cpu", torch.float32), model, options.sizes, options.groups, options.repeats)
+    kept = language_model(speaking(), model, options.sizes, options.groups, options.repeats)
     ceiling(model)
     tokenizer(model, options.repeats)
     return 0 if kept else 1

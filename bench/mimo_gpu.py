@@ -13,6 +13,7 @@ have, and the others go on. With a golden folder the parity table is run on the 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -20,19 +21,20 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from mimo_cpu import CODEC, EMPTY, GROUP_S, LM, PROMPT_GROUPS, NoText, prompt, random_weights, say
+from mimo_cpu import CODEC, EMPTY, GROUP_S, LM, PROMPT_GROUPS, build, prompt, say
 from torch import Tensor
 
-from model_worker.mimo import Codec, Engine, EngineSettings, Model, Prompt, Request, SpeechLm, Take
+from model_worker.mimo import Engine, EngineSettings, Model, Prompt, Request, SpeechLm, Take
 from model_worker.mimo.device import settled
 from model_worker.mimo.gate import GATE
-from model_worker.mimo.graphs import graphs_for
+from model_worker.mimo.graphs import SWITCH, graphs_for
 from model_worker.mimo.parity import main as parity
-from model_worker.mimo.prompts import AUDIO_SAMPLING, SPEAK_SAMPLING, PromptBuilder
+from model_worker.mimo.prompts import AUDIO_SAMPLING, SPEAK_SAMPLING
 from model_worker.mimo.sampler import Uses
 from model_worker.mimo.slots import Settings, Slots, StepMemory
 from model_worker.mimo.step import Plan, Stepper
@@ -49,6 +51,7 @@ LEAN = 50.0  # of the text head to sound: more than noise ever is, at the temper
 TEXT_IDS_PER_S = 3.5  # of speech; each is a step as well
 LENGTH = 512  # keys that the timed parts of a step see
 WAVE_S = 10.0
+EQUAL_GROUPS = 24
 
 
 class Speaking(SpeechLm):
@@ -156,6 +159,28 @@ class Bench:
             f"{_spread(first)}{_spread(whole)}"
         )
 
+    def equal(self, size: int) -> str:
+        """Whether a seed gives the same codes alone, in company, and without graphs, as steady engines promise."""
+        asked = [replace(request, max_new=EQUAL_GROUPS) for request in self.requests(size, 0, decode=False)]
+
+        def codes(engine: Engine, requests: list[Request]) -> list[Tensor]:
+            return [ticket.result().groups.codes for ticket in [engine.submit(request) for request in requests]]
+
+        with self.engine(size, steady=True) as engine:
+            found = codes(engine, asked)
+            others = {
+                "alone": codes(engine, asked[:1]),
+                "in half the company": codes(engine, asked[: 1 + size // 2]),
+                "in another order": codes(engine, asked[::-1])[::-1],
+            }
+        with patch.dict(os.environ, {SWITCH: "0"}), self.engine(size, steady=True) as engine:
+            others["without graphs"] = codes(engine, asked)
+        told = {what: sum(map(torch.equal, made, found)) / len(made) for what, made in others.items()}
+        line = f"batch {size}: equal codes " + ", ".join(f"{what} {share:.0%}" for what, share in told.items())
+        if min(told.values()) < 1:
+            raise AssertionError(line)
+        return line
+
     def parts(self, size: int) -> str:
         """Milliseconds of the parts of one step, each recorded on its own, and what share of the step each is."""
         lm = self.model.lm
@@ -242,17 +267,6 @@ def _spread(values: list[float]) -> str:
     return f"{statistics.median(ordered):12.0f}{ordered[int(0.95 * (len(ordered) - 1))]:8.0f}"
 
 
-def build(*, small: bool, device: torch.device) -> Model:
-    """A random model, its weights once and on the device."""
-    dtype = torch.float32 if small else torch.bfloat16
-    lm = Speaking.empty(LM if small else FULL_LM, device, dtype)
-    codec = Codec.empty(CODEC if small else FULL_CODEC, device, dtype)
-    random_weights(lm)
-    random_weights(codec)
-    lm.mask_empty()
-    return Model(lm, codec, NoText(), PromptBuilder(lm.config, NoText()), "random")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
@@ -268,7 +282,8 @@ def main() -> int:
     failed = []
     if options.goldens is not None and parity([str(options.goldens), "--device", str(device)]):
         failed.append("parity")
-    model = build(small=options.small, device=device)
+    shapes = (LM, CODEC, device, torch.float32) if options.small else (FULL_LM, FULL_CODEC, device, torch.bfloat16)
+    model = build(*shapes, kind=Speaking)
     bench = Bench(model, device, options.groups, options.repeats, ends_s, failed)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     say(f"\nMiMo-Audio on {name}, {model.lm.dtype}, torch {torch.__version__}")
@@ -286,6 +301,8 @@ def main() -> int:
         for steady in (True, False):
             bench.measure(f"one by one, {size}", lambda n=size, s=steady: bench.staggered(n, steady=s))
     say("")
+    for size in options.sizes[1:2]:
+        bench.measure(f"equal codes, {size}", lambda n=size: bench.equal(n))
     for size in options.sizes:
         bench.measure(f"parts of batch {size}", lambda n=size: bench.parts(n))
     bench.measure("prompts", lambda: bench.prompts(options.sizes[min(1, len(options.sizes) - 1)]))

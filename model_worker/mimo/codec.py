@@ -7,6 +7,7 @@ A batch gives each item what it would get alone. Long audio has two ways: ``Seam
 from __future__ import annotations
 
 import enum
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -30,6 +31,7 @@ CHUNK_FRAMES = 1500  # code frames (60 s) that the reference decodes at once
 OVERLAP_FRAMES = 250  # code frames (10 s) that smooth windows share: the context of the reference's streaming decoder
 FADE_FRAMES = 12  # code frames (0.48 s) over which two smooth windows are cross-faded
 BATCH_FRAMES = 24_000  # padded code frames in one batch of the encoder or decoder, about 16 minutes
+ALIKE_ITEMS, ALIKE_FRAMES = 4, 50  # batches of one shape: so many items, each padded to a multiple of so many frames
 
 
 class Seams(enum.Enum):
@@ -167,15 +169,18 @@ class Codec(nn.Module):
 
     # decoding
 
-    def decode_once(self, items: list[Tensor]) -> tuple[Tensor, Decoded]:
+    def decode_once(self, items: list[Tensor], *, alike: bool = False) -> tuple[Tensor, Decoded]:
         """Decode code ids [codebooks, frames] of each item, on the host, in one batch; also the summed code vectors.
 
-        All items must have the same number of codebooks.
+        All items must have the same number of codebooks. ``alike``: the batch is padded, by items too, to its shape.
         """
         lengths = [item.shape[1] for item in items]
         if min(lengths) < 1:
             raise AudioError("there are no code frames to decode")
-        codes = torch.zeros(items[0].shape[0], len(items), max(lengths), dtype=torch.long)
+        if alike:
+            lengths += [_padded(max(lengths))] * (ALIKE_ITEMS - len(items))
+        longest = _padded(max(lengths)) if alike else max(lengths)
+        codes = torch.zeros(items[0].shape[0], len(lengths), longest, dtype=torch.long)
         for row, item in enumerate(items):
             self._check_codes(item)
             codes[:, row, : item.shape[1]] = item
@@ -183,8 +188,12 @@ class Codec(nn.Module):
         return vectors, self.decoder(vectors, lengths)
 
     @torch.inference_mode()
-    def decode(self, items: list[Tensor], seams: Seams = Seams.REFERENCE) -> list[Tensor]:
-        """Waves [frames * samples_per_frame] float32 of code ids [codebooks, frames]."""
+    def decode(self, items: list[Tensor], seams: Seams = Seams.REFERENCE, *, alike: bool = False) -> list[Tensor]:
+        """Waves [frames * samples_per_frame] float32 of code ids [codebooks, frames].
+
+        ``alike``: in batches of so many items, padded as their own lengths say, so that kernels which depend on shapes
+        give an item the same bits in any company.
+        """
         smooth = seams is Seams.SMOOTH
         overlap = OVERLAP_FRAMES if smooth else 0
         parts: list[Tensor] = []
@@ -195,9 +204,10 @@ class Codec(nn.Module):
             counts.append(len(starts))
         order = sorted(range(len(parts)), key=lambda index: -parts[index].shape[1])
         waves: dict[int, Tensor] = {}
-        for batch in _batches(order, [part.shape[1] for part in parts]):
-            decoded = self.decode_once([parts[index] for index in batch])[1]
-            waves.update(zip(batch, decoded.waves, strict=True))
+        lengths = [part.shape[1] for part in parts]
+        for batch in _alike(order, lengths) if alike else _batches(order, lengths):
+            decoded = self.decode_once([parts[index] for index in batch], alike=alike)[1]
+            waves.update(zip(batch, decoded.waves, strict=False))  # without those of the padding
         results, first = [], 0
         for count in counts:
             own = [waves[index] for index in range(first, first + count)]
@@ -288,3 +298,13 @@ def _batches(order: list[int], lengths: list[int]) -> list[list[int]]:
         else:
             batches.append([index])
     return batches
+
+
+def _padded(frames: int) -> int:
+    return -(-frames // ALIKE_FRAMES) * ALIKE_FRAMES
+
+
+def _alike(order: list[int], lengths: list[int]) -> list[list[int]]:
+    """Those of one padded length, few at a time."""
+    groups = [list(group) for _, group in itertools.groupby(order, lambda index: _padded(lengths[index]))]
+    return [group[at : at + ALIKE_ITEMS] for group in groups for at in range(0, len(group), ALIKE_ITEMS)]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .crew import crew
@@ -38,8 +37,9 @@ class Cells:
 
     keys: Tensor
     values: Tensor
-    at: NDArray[np.int64]  # the position, which is also that of its rotation
-    seen: NDArray[np.int64]  # so many positions from the first
+    at: Tensor  # int64: the position, which is also that of its rotation
+    longest: int  # no position is beyond this many
+    seen: Tensor | None = None  # int64: so many positions from the first; None: up to the step itself
 
 
 def can_compile() -> bool:
@@ -71,6 +71,10 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class CompiledStack:
     """A stack whose weights stay where they are, row by row, as long as this is used."""
 
+    @staticmethod
+    def takes(rows: int, steps: int) -> bool:
+        return rows * steps <= FEW_ROWS
+
     def __init__(self, stack: QwenStack) -> None:
         self._first = stack.blocks[0]
         self._weights = [block.weights() for block in stack.blocks]
@@ -83,6 +87,7 @@ class CompiledStack:
         assert kernel is not None
         items, steps, width = x.shape
         first, rows = self._first, items * steps
+        at = np.ascontiguousarray(cells.at.numpy())
         out = x.clone(memory_format=torch.contiguous_format)
         room = [np.empty((rows, size), np.float32) for size in (
             first.qkv.outputs, first.o_proj.inputs, first.down_proj.inputs,
@@ -90,6 +95,6 @@ class CompiledStack:
         crew().run(
             kernel.run_stack, kernel.counters(), self._addresses, first.heads, first.kv_heads, first.eps,
             self._cos, self._sin, out.view(rows, width).numpy(), cells.keys.numpy(), cells.values.numpy(),
-            cells.at, cells.seen, steps, *room,
+            at, at + 1 if cells.seen is None else cells.seen.numpy(), steps, *room,
         )  # fmt: skip
         return out

@@ -67,6 +67,11 @@ class EngineSettings:
     seams: Seams = Seams.SMOOTH  # how recordings and waves longer than a minute are joined
     steady: bool | None = None
 
+    @property
+    def reserved_bytes(self) -> int:
+        """What an engine may come to hold beside weights and slots."""
+        return self.prefix_bytes + WORK_BYTES
+
 
 class Engine:
     """Serves requests to one loaded model. Safe to use from any thread; close it, or use it with ``with``."""
@@ -75,7 +80,8 @@ class Engine:
         self.model = model
         asked = settings or EngineSettings()
         self.device = device or device_for(model.lm.device)
-        model.lm.lay_out()
+        with self.device.at_work():
+            model.lm.lay_out()
         self.context = min(asked.groups, model.lm.config.context_groups)
         self.settings = asked if asked.slots else replace(asked, slots=self._as_many_as_fit(asked))
         steady = model.lm.dtype != torch.float32 if self.settings.steady is None else self.settings.steady
@@ -119,7 +125,7 @@ class Engine:
             free = self.device.free_bytes()
         if free is None:
             return SLOTS_CPU
-        room = free - asked.left_bytes - asked.prefix_bytes - WORK_BYTES
+        room = free - asked.left_bytes - asked.reserved_bytes
         return max(1, min(SLOTS_GPU, room // slot_bytes(self.model.lm, self.context)))
 
     def __enter__(self) -> Self:

@@ -127,8 +127,10 @@ class Graphs:
         self.forget()
         self._resting = True
 
-    def resume(self) -> None:
-        self._resting = False
+    def resume(self) -> bool:
+        """Record again; whether it had rested."""
+        rested, self._resting = self._resting, False
+        return rested
 
 
 def graphs_for(device: torch.device) -> Graphs:

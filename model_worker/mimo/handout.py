@@ -19,6 +19,8 @@ from .prompts import TASKS
 from .sounds import Sounds
 from .takes import Answer, Take, Timing, answer, judge
 
+PATIENCE = 4  # turns that a wave waits for company which costs nothing
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
@@ -35,10 +37,12 @@ class Handout:
     def __init__(self, model: Model, batch: Batch, sounds: Sounds) -> None:
         self._model, self._batch, self._sounds = model, batch, sounds
         self._landed: deque[Landed] = deque()
+        self._mute: list[tuple[Ended, Answer]] = []  # answers whose sound is to be decoded
+        self._turns = 0  # that the first of them has waited
         self._said: deque[Said] = deque()
 
     def __len__(self) -> int:
-        return len(self._landed) + len(self._said)
+        return len(self._landed) + len(self._mute) + len(self._said)
 
     def begin(self, landed: Landed) -> None:
         """Take over what has ended."""
@@ -47,21 +51,27 @@ class Handout:
     def ready(self, *, wait: bool) -> Iterator[tuple[Asked, Take | Failed]]:
         """What is finished, or never will be; with ``wait`` all of it."""
         while self._landed and (wait or self._landed[0].here):
-            yield from self._heard(self._batch.groups_of(self._landed.popleft()))
+            yield from self._answered(self._batch.groups_of(self._landed.popleft()))
+        self._turns += bool(self._mute)
+        if self._mute and (wait or len(self._mute) >= self._sounds.pays or self._turns >= PATIENCE):
+            yield from self._heard(self._mute)
+            self._mute, self._turns = [], 0
         while self._said and (wait or self._said[0].wave.here):
             said = self._said.popleft()
             yield said.ended.order.asked, attempt(partial(self._take, said))
 
-    def _heard(self, ended: list[Ended]) -> Iterator[tuple[Asked, Failed]]:
-        """Have the sound of answers decoded; those that failed."""
+    def _answered(self, ended: list[Ended]) -> Iterator[tuple[Asked, Failed]]:
+        """Tell what was answered; those that failed."""
         model = self._model
-        answers: list[tuple[Ended, Answer]] = []
         for one in ended:
             found = attempt(partial(answer, one.groups, model.text, model.lm.config, stopped=one.stopped))
             if isinstance(found, Failed):
                 yield one.order.asked, found
             else:
-                answers.append((one, found))
+                self._mute.append((one, found))
+
+    def _heard(self, answers: list[tuple[Ended, Answer]]) -> Iterator[tuple[Asked, Failed]]:
+        """Have the sound of answers decoded; those that failed."""
         waves = iter(self._sounds.waves([found.codes for one, found in answers if _is_heard(one, found)]))
         for one, found in answers:
             wave = next(waves) if _is_heard(one, found) else Coming(torch.zeros(0))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,6 +40,7 @@ class LocalMemory:
 
     def __init__(self, layers: int, rows: int, heads: int, steps: int, head_dim: int, like: Tensor) -> None:
         self.cache = like.new_empty(2, layers, rows, heads, steps, head_dim)  # keys, values
+        self.steps = torch.arange(steps, device=like.device)
         self.step = 0
 
     def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
@@ -50,9 +50,8 @@ class LocalMemory:
         return functional.scaled_dot_product_attention(q, *cache[:, :, :, :end])
 
     def cells(self, _stack: QwenStack, rows: int, _steps: int) -> Cells:
-        at = np.full(rows, self.step)
         keys, values = self.cache
-        return Cells(keys, values, at, at + 1)
+        return Cells(keys, values, self.steps[self.step].expand(rows), self.step + 1)
 
 
 class LocalDecoder(nn.Module):
@@ -147,11 +146,9 @@ class LocalDecoder(nn.Module):
         chosen: list[Tensor] = []
         for step, runs in enumerate(self.passes):
             memory.step = step
-            hidden = self.stack.normed(self.stack(x, slice(step, step + 1), memory)[:, 0])
-            # one product for all channels of the pass: they are neighbours in the joined heads
-            logits = (
-                self.heads.part(hidden, slice(runs[0].heads.start, runs[-1].heads.stop)).float() if runs else hidden
-            )
+            logits = hidden = self.stack(x, slice(step, step + 1), memory)[:, 0]
+            if runs:  # one product for all channels of the pass: they are neighbours in the joined heads
+                logits = self.stack.normed_part(hidden, self.heads, slice(runs[0].heads.start, runs[-1].heads.stop))
             ids: list[Tensor] = []
             cells: list[Tensor] = []
             for run in runs:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
-from .compiled import FEW_ROWS, Cells, CompiledStack
+from .compiled import Cells, CompiledStack
+from .fused import FusedStack
 from .progress import got_on
 from .projection import Projection, is_ordinary, lay_out
+from .rms import rms_norm
 from .rotary import inverse_frequencies, rotary_table, rotate
 
 
@@ -47,8 +48,8 @@ class Within:
     def cells(self, stack: QwenStack, rows: int, steps: int) -> Cells:
         blocks = stack.blocks
         keys, values = stack.norm.new_empty(2, len(blocks), rows, blocks[0].kv_heads, steps, blocks[0].head_dim)
-        at = np.tile(np.arange(steps), rows)
-        return Cells(keys, values, at, at + 1 if self.causal else np.full_like(at, steps))
+        at = torch.arange(steps).repeat(rows)
+        return Cells(keys, values, at, steps, None if self.causal else torch.full_like(at, steps))
 
 
 class QwenBlock(nn.Module):
@@ -105,15 +106,6 @@ class QwenBlock(nn.Module):
         return self.down_proj.onto(x, functional.silu(gate) * up)
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """``x`` [rows, width] over its root mean square, times ``weight``."""
-    width = x.shape[-1]
-    if len(x) == 1 and x.device.type == "cpu" and x.dtype == torch.float32:
-        flat = x.view(width)  # three small kernels instead of eight, where launching them is what costs
-        return (x * weight).mul_((float(flat.dot(flat)) / width + eps) ** -0.5)
-    return functional.rms_norm(x, (width,), weight, eps)
-
-
 class QwenStack(nn.Module):
     """Layers with the final norm and a rotary table of ``positions``."""
 
@@ -137,7 +129,7 @@ class QwenStack(nn.Module):
         self.norm = nn.Parameter(torch.empty(width), requires_grad=False)
         self.width, self.eps = width, eps
         self._head_dim, self._theta, self._positions = head_dim, theta, positions
-        self._compiled: CompiledStack | None = None
+        self._compiled: CompiledStack | FusedStack | None = None
 
     @property
     def blocks(self) -> list[QwenBlock]:
@@ -155,7 +147,7 @@ class QwenStack(nn.Module):
     def lay_out(self) -> None:
         """Bring the weights into the order that an engine needs; see :func:`.projection.lay_out`."""
         lay_out(self)
-        self._compiled = CompiledStack(self) if self.blocks[0].qkv.laid_out else None
+        self._compiled = CompiledStack(self) if self.blocks[0].qkv.laid_out else FusedStack.of(self)
 
     def forward(self, x: Tensor, positions: slice | Tensor, memory: Memory) -> Tensor:
         """Run all layers on [rows, steps, width], without the final norm.
@@ -163,7 +155,7 @@ class QwenStack(nn.Module):
         ``positions`` are a slice that holds for all rows, or [rows, steps].
         """
         rows, steps, width = x.shape
-        if self._compiled is not None and rows * steps <= FEW_ROWS and not is_ordinary():
+        if self._compiled is not None and self._compiled.takes(rows, steps) and not is_ordinary():
             cells = memory.cells(self, rows, steps)
             if cells is not None:
                 got_on()
@@ -176,6 +168,14 @@ class QwenStack(nn.Module):
             got_on()
             x = layer(x, steps, cos, sin, memory, number)
         return x.view(rows, steps, width)
+
+    def normed_part(self, x: Tensor, by: Projection, outputs: slice) -> Tensor:
+        """Some of a projection's outputs (it has no bias) of the normed ``x`` [rows, width], in float32."""
+        if isinstance(self._compiled, FusedStack) and not is_ordinary():
+            made = self._compiled.normed_product(x, by.weight[outputs])
+            if made is not None:
+                return made
+        return by.part(self.normed(x), outputs).float()
 
     def normed(self, x: Tensor) -> Tensor:
         """The final norm of [..., width]."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .fused import chosen
+
 GOLDEN = 0x9E3779B9 - (1 << 32)  # 2^32 / golden ratio, as int32: spreads consecutive counters
 
 
@@ -115,6 +117,11 @@ def choose(scores: Tensor, how: SamplingRows, noise: Tensor | None, forbidden: T
     allowed = scores if forbidden is None else scores.masked_fill(forbidden, lowest)
     if not how.uses.draws or noise is None:
         return allowed.argmax(-1)
+    if forbidden is not None and not how.uses.top_k:
+        top_p = how.top_p if how.uses.top_p else None
+        fused = chosen(scores, how.temperature, top_p, how.greedy, noise, forbidden)
+        if fused is not None:
+            return fused
     drawn = filtered(scores, how)
     if forbidden is not None:
         drawn = drawn.masked_fill(forbidden, lowest)

@@ -7,6 +7,7 @@ front of every tensor, and a captured graph can name its memory once and for all
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -149,9 +150,13 @@ class StepMemory:
         device = slots.cache.device
         self.index = torch.arange(rows, device=device)
         self.position = slots.state[:rows, POSITION].long().clamp_(max=slots.groups)
-        seen = torch.arange(length, device=device)[None] <= self.position[:, None]
-        blind = torch.zeros(seen.shape, dtype=slots.cache.dtype, device=device)
-        self.mask = blind.masked_fill_(~seen, float("-inf"))[:, None, None]
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """What is added to the scores: [rows, 1, 1, length]."""
+        seen = torch.arange(self.length, device=self.position.device) <= self.position[:, None]
+        blind = torch.zeros(seen.shape, dtype=self.slots.cache.dtype, device=seen.device)
+        return blind.masked_fill_(~seen, float("-inf"))[:, None, None]
 
     def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
         cache = self.slots.cache[:, layer]
@@ -163,9 +168,8 @@ class StepMemory:
         return functional.scaled_dot_product_attention(folded, keys, values, attn_mask=self.mask).reshape(q.shape)
 
     def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> Cells:
-        at = self.position.numpy()
         keys, values = self.slots.cache
-        return Cells(keys, values, at, at + 1)
+        return Cells(keys, values, self.position, self.length)
 
 
 class PromptMemory:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from .codec import Codec, Seams
+from .codec import ALIKE_ITEMS, Codec, Seams
 from .device import Coming, Device
 from .failures import Failed, attempt
 from .recording import Recording
@@ -33,9 +33,11 @@ class Sounds:
         together: bool,
         spare: Callable[[], None],
     ) -> None:
-        """``together``: many in one batch; else one after the other. ``spare`` gives back memory."""
+        """``together``: many in one batch; else one after the other, or, on a device with a queue, where starting
+        kernels is what takes time, waves in batches of one shape. ``spare`` gives back memory."""
         self._codec, self._device, self._channels, self._seams = codec, device, channels, seams
-        self._together, self._spare = together, spare
+        self._together, self._alike, self._spare = together, device.queues and not together, spare
+        self.pays = ALIKE_ITEMS if self._alike else 1  # waves that cost no more than one
         self._codes: OrderedDict[bytes, Coming] = OrderedDict()
 
     def codes(self, parts: list[Recording]) -> Mapping[bytes, Coming | Failed]:
@@ -45,7 +47,7 @@ class Sounds:
         found: dict[bytes, Coming | Failed] = {
             digest: self._codes[digest] for digest in wanted if digest in self._codes
         }
-        encoded = self._served(unknown, self._encode)
+        encoded = self._served(unknown, self._encode, together=self._together)
         found.update(zip((part.digest for part in unknown), encoded, strict=True))
         for digest, made in found.items():
             if not isinstance(made, Failed):
@@ -57,25 +59,27 @@ class Sounds:
 
     def waves(self, items: list[Tensor]) -> list[Coming | Failed]:
         """Waves of code frames [codebooks, frames]."""
-        return self._served(items, self._decode)
+        return self._served(items, self._decode, together=self._together or self._alike)
 
     def _encode(self, parts: list[Recording]) -> list[Coming]:
         codes = self._codec.encode([part.wave for part in parts], self._channels, self._seams)
         return [self._device.fetch(one) for one in codes]
 
     def _decode(self, items: list[Tensor]) -> list[Coming]:
-        return [self._device.fetch(wave) for wave in self._codec.decode(items, self._seams)]
+        return [self._device.fetch(wave) for wave in self._codec.decode(items, self._seams, alike=self._alike)]
 
-    def _served(self, items: list[Given], work: Callable[[list[Given]], list[Made]]) -> list[Made | Failed]:
+    def _served(
+        self, items: list[Given], work: Callable[[list[Given]], list[Made]], *, together: bool
+    ) -> list[Made | Failed]:
         """What ``work`` makes of all items in one call, where that may be and succeeds, else of one after the other.
 
         One alone that finds no memory is tried a second time, after what can be spared was given back.
         """
-        if not items or (len(items) > 1 and not self._together):
-            return [one for item in items for one in self._served([item], work)]
+        if not items or (len(items) > 1 and not together):
+            return [one for item in items for one in self._served([item], work, together=together)]
         made = attempt(partial(work, items))
         if isinstance(made, Failed) and len(items) > 1:
-            return [one for item in items for one in self._served([item], work)]
+            return [one for item in items for one in self._served([item], work, together=together)]
         if isinstance(made, Failed) and made.out_of_memory:
             self._spare()
             made = attempt(partial(work, items))

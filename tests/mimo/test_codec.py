@@ -83,7 +83,7 @@ def test_a_remainder_that_ends_up_alone_in_a_call_is_encoded_as_if_alone(
 def test_smooth_windows_neither_lose_nor_add_a_sample(
     codec: Codec, frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec, "decode_once", lambda items: (None, _Ramp(items)))
+    monkeypatch.setattr(codec, "decode_once", lambda items, **_: (None, _Ramp(items)))
     item = torch.arange(frames).expand(8, -1)
     wave = codec.decode([item], Seams.SMOOTH)[0]
     assert torch.allclose(wave, torch.arange(frames).repeat_interleave(960).float(), rtol=1e-5, atol=1e-3)

@@ -173,6 +173,23 @@ def test_as_many_requests_run_at_once_as_there_is_room_for(model: Model, rows: f
         assert engine.settings.slots == engine.batch.slots.count == slots
 
 
+def test_waves_that_end_together_are_decoded_four_at_a_time(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as their shape is one: with a steady engine too."""
+    once, sizes = Codec.decode_once, list[int]()
+
+    def counted(self: Codec, items: list[torch.Tensor], **how: bool) -> object:
+        sizes.append(len(items))
+        return once(self, items, **how)
+
+    monkeypatch.setattr(Codec, "decode_once", counted)
+    together = [Request("speak", {"text": SENTENCES[0]}, seed=1, stops=(), max_new=12) for _ in range(5)]
+    with queued(model, Queueing(), slots=5, steady=True) as engine:
+        made = takes(engine, together)
+        assert sizes == [4, 1]
+        assert torch.equal(torch.from_numpy(made[0].wave), torch.from_numpy(engine.run(together[0]).wave))
+    assert made[0].wave.any()
+
+
 def limited(monkeypatch: pytest.MonkeyPatch, rows: int) -> list[Plan]:
     """Steps of more rows find no memory; the plans of those that do."""
     step, went = Stepper.step, list[Plan]()

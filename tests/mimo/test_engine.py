@@ -227,7 +227,9 @@ def test_a_recording_is_transcribed_understood_and_answered(engine: Engine, fold
             }),
         )
     ]  # fmt: skip
-    assert all(isinstance(ticket.result(60).text, str) for ticket in tickets)
+    takes = [ticket.result(60) for ticket in tickets]
+    assert [len(take.groups) for take in takes] == [8] * 5
+    assert [len(take.wave) > 0 for take in takes] == [False, False, False, True, True]
 
 
 def test_many_threads_may_submit(engine: Engine) -> None:

@@ -131,11 +131,11 @@ def test_the_audio_tokenizer_tries_again_when_memory_is_short(
     """Once: what was spared meanwhile may be enough. What does not fit then fails alone."""
     work, left = getattr(Codec, part), [fails]
 
-    def short(self: Codec, *given: object) -> object:
+    def short(self: Codec, *given: object, **how: object) -> object:
         if left[0]:
             left[0] -= 1
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return work(self, *given)
+        return work(self, *given, **how)
 
     monkeypatch.setattr(Codec, part, short)
     speech = read_wav(folder / "wavs" / "weather_22k.wav")
@@ -153,16 +153,18 @@ def test_the_audio_tokenizer_tries_again_when_memory_is_short(
 def test_prompts_that_do_not_fit_together_are_read_a_few_at_a_time(
     strict: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Stepper.read
+    read, refused = Stepper.read, []
 
     def limited(self: Stepper, first: int, prompts: list, starts: list[int]) -> None:
         if len(prompts) > 1:
+            refused.append(len(prompts))
             raise torch.OutOfMemoryError("CUDA out of memory")
         read(self, first, prompts, starts)
 
     wanted = [engine.run(request) for request in requests(4)]
     monkeypatch.setattr(Stepper, "read", limited)
     assert all(map(equal, [ticket.result(60) for ticket in [strict.submit(one) for one in requests(4)]], wanted))
+    assert refused
 
 
 @pytest.mark.parametrize("part", ["read", "step", "histories"])
