@@ -12,6 +12,7 @@ from speechmill.errors import LimitExceeded, UnreadableMedia, UnsupportedLanguag
 from speechmill.lines import RATE_HZ
 from speechmill.settings import Settings
 from tasks.media.sniffing import name
+from tasks.sound.layouts import MOST_CHANNELS
 
 Stream = Mapping[str, Any]  # as ffprobe describes it
 
@@ -103,6 +104,12 @@ def refuse_unusable(path: Path, streams: Sequence[Stream], wanted: int, settings
         raise UnreadableMedia(
             f"audio track {wanted} of {name(path)} is in a format that cannot be decoded",
             hint="convert it to AAC or WAV first",
+        )
+    if int(track["channels"]) > MOST_CHANNELS:
+        raise UnreadableMedia(
+            f"audio track {wanted} of {name(path)} has {track['channels']} channels, and nobody knows where more than "
+            f"{MOST_CHANNELS} are heard",
+            hint="choose another with --audio-track, or mix it to stereo or 5.1 first",
         )
     if int(track["channels"]) > settings.max_channels:
         raise LimitExceeded(
