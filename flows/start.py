@@ -18,7 +18,7 @@ from speechmill.errors import Unaskable
 from speechmill.profiles import profile
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
-from speechmill.roots import Roots
+from speechmill.roots import Roots, path_of
 from speechmill.settings import Settings, settings
 from storage.catalog import PUBLISHED_TO, WITHIN, Catalog, Job, JobState, new_job_id
 from tasks.stages import Progress
@@ -177,7 +177,7 @@ def absolute(request: Request) -> Request:
 
 def whole(path: str) -> str:
     """A path made absolute; an address as it is."""
-    return path if "://" in path else str(Path(path).expanduser().absolute())
+    return path if "://" in path else str(path_of(path).absolute())
 
 
 def run_job(

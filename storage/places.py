@@ -16,7 +16,7 @@ from typing import Protocol
 
 from speechmill.errors import BadInput, MissingObject, Unavailable
 from speechmill.recipes import digest_of_file
-from speechmill.roots import opened
+from speechmill.roots import opened, path_of
 from speechmill.settings import Settings
 from storage.objects import FolderStore, StoredObject, copy_file, link_or_copy, safe_key
 from storage.s3 import S3Store
@@ -72,7 +72,7 @@ def place_at(where: str, settings: Settings) -> Place:
         return BucketPlace(where, settings)
     if separator and scheme != "file":
         raise BadInput(f"“{where}” is no drop folder", hint="name a folder, or s3://bucket/prefix")
-    root = Path(where.removeprefix("file://")).expanduser().absolute()
+    root = path_of(where.removeprefix("file://")).absolute()
     if not root.is_dir():
         raise BadInput(f"there is no folder {root}", hint="make it first, or correct the name")
     return FolderPlace(root)
