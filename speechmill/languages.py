@@ -48,6 +48,13 @@ def macro(tag: str) -> str:
     return langcodes.get(tag).prefer_macrolanguage().language or "und"
 
 
+def is_one(tag: str) -> bool:
+    """Whether a tag means one language to everybody: ``mis`` is every one without a code, and ``qaa`` to ``qtz`` mean
+    what those who use them agree upon, as broadcasters do who mark the original sound by ``qaa``."""
+    known = base(tag)
+    return known not in ("und", "mis") and not "qaa" <= known <= "qtz"
+
+
 def writing(tag: str) -> str:
     """The script of a language, by ISO 15924; Chinese, Japanese and Korean are all ``HAN``, which they share."""
     script = langcodes.get(tag).maximize().script or ""

@@ -143,12 +143,12 @@ def _in_words(stream: Stream) -> str:
 
 
 def language_of(stream: Stream) -> str | None:
-    """The language that a stream is marked as."""
-    tag = stream.get("tags", {}).get("language", "")
+    """The language that a stream is marked as, if that is one."""
     try:
-        return languages.canonical(tag) if tag else None
+        marked = languages.canonical(stream.get("tags", {}).get("language", ""))
     except UnsupportedLanguage:
         return None
+    return marked if languages.is_one(marked) else None
 
 
 def _same(marked: str, language: str) -> bool:
