@@ -19,18 +19,18 @@ from tasks import originals, sources
 from tasks.casts import read_cast
 from tasks.documents import reading
 from tasks.episode.shows import read_show
-from tasks.media import publishing
+from tasks.media import publishing, tracks
 from tasks.media.naming import Names
-from tasks.media.sniffing import sniff
+from tasks.media.probing import glance
 from tasks.text.glossaries import EVERY, read_glossary
 from tasks.text.lexicons import read_lexicon
 from tasks.text.texts import read_text
 
 
 def look_at_film(request: DubbingRequest, settings: Settings, within: Roots | None = None) -> None:
-    """Refuse a dub whose source is no film or recording, whose texts cannot be read, or that has a translation into a
-    language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but for the source.
-    Texts must lie under the roots ``within``, if any. Raises ``BadInput``."""
+    """Refuse a dub whose source is no film or recording, whose bed has no sound, whose texts cannot be read, or that
+    has a translation into a language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but
+    for the source. Texts must lie under the roots ``within``, if any. Raises ``BadInput``."""
     if request.language in request.targets:
         spoken = languages.name(request.language)
         raise BadInput(
@@ -42,7 +42,8 @@ def look_at_film(request: DubbingRequest, settings: Settings, within: Roots | No
         originals.track_of(Path(request.source), request, settings)
     if _is_here(request.bed):
         with _called("--bed"):
-            sniff(Path(request.bed), most_bytes=settings.max_source_bytes)
+            bed = Path(request.bed)
+            tracks.refuse_unusable(bed, glance(bed, settings).audio, 0, settings)
     for language, file in request.translations.items():
         if language not in request.targets:
             named = " ".join(f"--to {tag}" for tag in (*request.targets, language))
