@@ -225,11 +225,12 @@ def _folder(path: Path, root: Path) -> Iterator[Path]:
 
 
 class BucketPlace:
-    """A prefix of a bucket."""
+    """A prefix of a bucket. What is put there is marked with ``marks``."""
 
     whole = True
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: Settings, marks: Mapping[str, str] | None = None) -> None:
+        self._marks = marks
         self._store = S3Store(url, settings)
         self.url = f"s3://{self._store.bucket}/{self._store.prefix}".rstrip("/")
         self._scratch = Scratch(settings.scratch)
@@ -260,12 +261,12 @@ class BucketPlace:
             for gone in () if before is None else (marker, *(listed(before) - made.keys())):
                 self._store.delete(f"{folder}/{gone}")
             for name, path in made.items():
-                self._store.put_file(f"{folder}/{name}", path)
+                self._store.put_file(f"{folder}/{name}", path, marks=self._marks)
             for key, name in taken.items():
                 found = self.head(key)
                 if found is not None:
                     self._copy(found, f"{folder}/{name}")
-            self._store.put_file(f"{folder}/{marker}", new)
+            self._store.put_file(f"{folder}/{marker}", new, marks=self._marks)
 
     def _marker(self, key: str) -> bytes | None:
         with suppress(MissingObject):

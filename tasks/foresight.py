@@ -22,6 +22,7 @@ from tasks.episode.shows import read_show
 from tasks.media import publishing, tracks
 from tasks.media.naming import Names
 from tasks.media.probing import glance
+from tasks.media.shelf import Claim
 from tasks.text.glossaries import EVERY, read_glossary
 from tasks.text.lexicons import read_lexicon
 from tasks.text.texts import read_text
@@ -91,19 +92,21 @@ def look_at_document(request: PodcastRequest, settings: Settings) -> None:
 def look_at_out(request: DubbingRequest | PodcastRequest, out: Path, job: str = "") -> None:
     """Refuse a folder that the delivery cannot be put into, or that has files of the user's, or of another delivery,
     under the names that it is to have. Raises ``BadInput`` or ``Conflict``."""
+    read: tuple[str | None, ...] = (request.source,)
+    if isinstance(request, DubbingRequest):
+        read += (request.script, request.glossary, request.bed, *request.translations.values())
+    publishing.try_out(out, *claimed(request, job), [Path(file) for file in filter(_is_here, read)])
+
+
+def claimed(request: DubbingRequest | PodcastRequest, job: str = "") -> tuple[Claim, frozenset[str]]:
+    """What the delivery of a request is of, and the names of its files, but those of its report."""
     if isinstance(request, DubbingRequest):
         names = Names.of_dubbing(request)
-        read = (request.source, request.script, request.glossary, request.bed, *request.translations.values())
-        publishing.try_out(
-            out, names.claim(request.source, job), names.all(), [Path(file) for file in filter(_is_here, read)]
-        )
-        return
+        return names.claim(request.source, job), names.all()
     from tasks.releasing import MP4_NAMES, NAMES, claim_of
 
-    wanted = [*asdict(NAMES).values(), *([MP4_NAMES[request.mp4]] if request.mp4 else [])]
-    publishing.try_out(
-        out, claim_of(request.source, job), wanted, [Path(request.source)] if _is_here(request.source) else []
-    )
+    more = [MP4_NAMES[request.mp4]] if request.mp4 else []
+    return claim_of(request.source, job), frozenset([*asdict(NAMES).values(), *more])
 
 
 @contextmanager
