@@ -186,7 +186,7 @@ def _check_picture(
     with store.scratch() as folder:
         listed = folder / "packets"
         naked = pictures.naked(media) and packed.picture_copied
-        pictures.list_packets(packed.path, "v:0", packed.streams[0].codec, listed, naked=naked)
+        pictures.list_packets(ffmpeg.source(packed.path), "v:0", packed.streams[0].codec, listed, naked=naked)
         shown, source = pictures.read(listed), pictures.read(store.path(packets))
     length = _near("picture-length", shown.duration_s, source.duration_s, picture.frame_s, "Length of the picture")
     if not packed.picture_copied:

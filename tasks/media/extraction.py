@@ -140,7 +140,7 @@ def _decode(media: Media, track: AudioTrack, layout: layouts.Layout, out: Path, 
 
 
 def _plan(media: Media, track: AudioTrack, layout: layouts.Layout, packets: Path) -> ffmpeg.Node:
-    source = ffmpeg.source(media.path)
+    source = pictures.source(media)
     # async=1 puts silence where time stamps leave a gap and trims overlaps, but never stretches. A first_pts implies
     # it; it is written so that nobody has to know.
     brought = {"ochl": into} if (into := _brought_into(track, layout)) else {}
@@ -189,6 +189,8 @@ def _packets(media: Media, picture: Picture, listed: Path, store: ArtifactStore)
         if listed.exists():
             shutil.move(listed, out)
         else:
-            pictures.list_packets(media.path, str(picture.index), picture.codec, out, naked=pictures.naked(media))
+            pictures.list_packets(
+                pictures.source(media), str(picture.index), picture.codec, out, naked=pictures.naked(media)
+            )
 
     return store.get_or_make(pictures.recipe(media), make).sha256

@@ -14,15 +14,16 @@ from speechmill import languages
 from speechmill.errors import DiskFull, ToolFailed
 from speechmill.programs import Limits
 from tasks.disclosing import OF_A_DUB
-from tasks.media import boxes, ffmpeg
+from tasks.media import boxes, ffmpeg, pictures
 from tasks.media.probing import Media, Picture
 from tasks.media.tracks import AudioTrack
 
 PICTURES_IN_MP4 = frozenset({
     "h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "png", "jpeg2000", "vc1",
 })  # fmt: skip
-SOUNDS_IN_MP4 = frozenset({"aac", "alac", "ac3", "eac3", "mp3", "mp2", "dts", "flac", "opus"})
-"""Codecs with a registered place in MP4 (mp4ra.org) that ffmpeg's muxer writes."""
+SOUNDS_IN_MP4 = frozenset({"aac", "alac", "ac3", "eac3", "mp3", "dts", "flac", "opus"})
+"""Codecs with a registered place in MP4 (mp4ra.org) that ffmpeg's muxer writes. MPEG-1 layer II is none: MP4 has one
+mark for all layers, which players take for MP3."""
 
 CRF = 18  # of libx264: hardly told from the source by eye
 KBPS_PER_CHANNEL = 96
@@ -119,9 +120,7 @@ def plan(
 ) -> Plan:
     """Streams in the order players offer them: the picture, the dubs (the first is what is heard), the original, the
     subtitles. Chapters and metadata are the source's. The programme's zero is the file's."""
-    # Old AVI files say when a frame is decoded and not when it is shown.
-    timing = {"fflags": "+genpts"} if media.container == "avi" else {}
-    source = ffmpeg.source(media.path, itsoffset=f"{-media.lead_s:.6f}", **timing)
+    source = pictures.source(media, itsoffset=f"{-media.lead_s:.6f}")
     copy_sound = original is None or original.codec in SOUNDS_IN_MP4
     kept = [sub for sub in subtitles if sub.file.stat().st_size > 0]
 

@@ -17,7 +17,7 @@ from speechmill.lines import RATE_HZ
 from speechmill.recipes import digest_of_bytes
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
-from tasks.media import extraction, pictures
+from tasks.media import extraction, ffmpeg, pictures
 from tasks.media.extraction import Sound, extract
 from tasks.media.probing import Media, probe
 from tasks.sound import layouts
@@ -198,7 +198,7 @@ def test_the_pass_that_decodes_lists_the_picture(
     media = probe(film, settings)
     sound = extract(media, 0, store)
     assert sound.packets is not None
-    pictures.list_packets(film, "v:0", "h264", tmp_path / "again", naked=False)
+    pictures.list_packets(ffmpeg.source(film), "v:0", "h264", tmp_path / "again", naked=False)
     assert store.path(sound.packets).read_text() == (tmp_path / "again").read_text()
     listed = pictures.read(store.path(sound.packets))
     assert (listed.count, round(listed.duration_s, 6)) == (100, 4.0)
