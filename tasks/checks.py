@@ -164,6 +164,7 @@ def check_film(media: Media, packed: Packed, packets: Digest | None, store: Arti
         _same("dispositions", [_roles(s) for s in streams], [_wanted_roles(w) for w in wanted], "What is on at first"),
         _same("chapters", len(found["chapters"]), len(media.chapters), "Chapters"),
         _check_disclosure("disclosure", found),
+        *(_check_copied("sound-copied", w, "original sound") for w in wanted if w.was and w.kind == "audio"),
     ]
     if [s["codec_type"] for s in streams] != [w.kind for w in wanted]:
         return checks  # what follows would compare other streams than it says
@@ -190,14 +191,7 @@ def _check_picture(
         shown, source = pictures.read(listed), pictures.read(store.path(packets))
     length = _near("picture-length", shown.duration_s, source.duration_s, picture.frame_s, "Length of the picture")
     if not packed.picture_copied:
-        copied = Check(
-            id="picture-copied",
-            passed=False,
-            measured=packed.streams[0].codec,
-            required=picture.codec,
-            about="The picture had to be encoded anew: MP4 cannot hold the source's codec",
-            advisory=True,
-        )
+        copied = _check_copied("picture-copied", packed.streams[0], "picture")
         return [length, _same("picture-frames", shown.count, source.count, "Frames of the picture"), copied]
     identical = Check(
         id="picture",
@@ -207,6 +201,11 @@ def _check_picture(
         about="Picture as in the source, packet by packet and at the same times",
     )
     return [length, identical]
+
+
+def _check_copied(name: str, stream: Stream, what: str) -> Check:
+    about = f"The {what} had to be encoded anew: MP4 cannot hold the source's codec"
+    return Check(id=name, passed=False, measured=stream.codec, required=stream.was, about=about, advisory=True)
 
 
 def _check_disclosure(name: str, found: dict[str, Any]) -> Check:

@@ -7,7 +7,7 @@ has no place for is encoded anew, and the delivery says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechmill import languages
@@ -57,6 +57,7 @@ class Stream:
     title: str = ""
     default: bool = False
     dub: bool = False
+    was: str = ""  # the source's codec, where that could not be copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,6 @@ class Plan:
 
     node: ffmpeg.Node
     streams: tuple[Stream, ...]
-    notes: tuple[str, ...]  # what a person should know: what could not be copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,10 @@ class Packed:
 
     path: Path
     streams: tuple[Stream, ...]
-    picture_copied: bool
-    notes: tuple[str, ...]
+
+    @property
+    def picture_copied(self) -> bool:
+        return not self.streams[0].was
 
 
 def pack(
@@ -99,12 +101,11 @@ def pack(
     except ToolFailed:
         if not copied:
             raise
-        copied = False
         made = plan(media, media.picture, original, language, dubs, subtitles, out, copy_picture=False)
         ffmpeg.execute(made.node, limits=LIMITS)
     boxes.write_languages(out, [stream.language for stream in made.streams])
     boxes.switch_off(out, [i for i, stream in enumerate(made.streams) if stream.kind == "subtitle"])
-    return Packed(out, made.streams, copied, made.notes)
+    return Packed(out, made.streams)
 
 
 def plan(
@@ -124,14 +125,15 @@ def plan(
     copy_sound = original is None or original.codec in SOUNDS_IN_MP4
     kept = [sub for sub in subtitles if sub.file.stat().st_size > 0]
 
-    streams = [Stream("video", picture.codec if copy_picture else "h264", default=True)]
+    shown = Stream("video", picture.codec, default=True)
+    streams = [shown if copy_picture else replace(shown, codec="h264", was=picture.codec)]
     streams += [
         Stream("audio", "aac", dub.language, title(dub.language, "dub"), default=i == 0, dub=True)
         for i, dub in enumerate(dubs)
     ]
     if original is not None:
-        codec = original.codec if copy_sound else "aac"
-        streams.append(Stream("audio", codec, language, title(language, "original")))
+        heard = Stream("audio", original.codec, language, title(language, "original"))
+        streams.append(heard if copy_sound else replace(heard, codec="aac", was=original.codec))
     streams += [Stream("subtitle", "mov_text", sub.language, title(sub.language)) for sub in kept]
 
     inputs = [source[str(picture.index)]]
@@ -156,12 +158,7 @@ def plan(
         kbps = min(MOST_KBPS, KBPS_PER_CHANNEL * original.channels)
         options |= {f"c:a:{last}": "aac", f"b:a:{last}": f"{kbps}k"}
     options |= _labels(streams)
-    notes = []
-    if not copy_picture:
-        notes.append(f"MP4 cannot hold the picture's codec ({picture.codec}); it was encoded anew as H.264.")
-    if original is not None and not copy_sound:
-        notes.append(f"MP4 cannot hold the original sound's codec ({original.codec}); it was encoded anew as AAC.")
-    return Plan(ffmpeg.joined(inputs, out, **options), tuple(streams), tuple(notes))
+    return Plan(ffmpeg.joined(inputs, out, **options), tuple(streams))
 
 
 def commented(media: Media) -> str:
