@@ -140,6 +140,7 @@ def test_results_go_to_a_bucket_whole_and_an_edit_replaces_them(studio: Studio, 
     assert sorted(tmp_path.iterdir()) == [studio.speechmill.home]  # and nothing where the command was typed
     said = json.loads(studio.speechmill("job", ran.result["job"], "--json").out)
     assert said["out"] == out
+    assert json.loads(studio.speechmill("jobs", "--json").out)["jobs"][0]["out"] == out
 
     studio.s3.client().put_object(Bucket=studio.bucket, Key="out/talk/mine.txt", Body=b"a person's")
     studio.speechmill("edit", ran.result["job"], "0001", "--text", "Adiós.", "--lang", "es")
