@@ -71,13 +71,6 @@ def is_unspaced(tag: str) -> bool:
     return base(tag) in UNSPACED
 
 
-def shares_script(one: str, other: str) -> bool:
-    """Whether two languages are written in the same letters. Chinese, Japanese and Korean are not held apart from what
-    they were once written in: Han characters are read in all."""
-    scripts = {langcodes.get(tag).maximize().script for tag in (one, other)}
-    return len(scripts) == 1 or scripts <= {"Hans", "Hant", "Jpan", "Kore", "Hani"}
-
-
 def usual_characters_per_s(tag: str) -> float:
     """About how many characters of a language, as it is written, an unhurried speaker says in a second."""
     return USUAL_OF_SCRIPT.get(base(tag), USUAL_CHARACTERS_PER_S)

@@ -124,11 +124,12 @@ def check_loudness(encoded: Encoded, profile: Profile) -> list[Check]:
 
 def check_speech(lines: Iterable[SpokenLine]) -> Check:
     """Whether anything is said at all. A film without speech has no dub to be content with."""
-    spoken = sum(line.placed_start_s is not None for line in lines)
+    heard = [line.placed_start_s is not None for line in lines]
+    spoken = sum(heard)
     return Check(
         id="speech",
         passed=spoken > 0,
-        measured=f"{spoken} lines" if spoken else "nobody was heard to speak",
+        measured=f"{spoken} of {len(heard)}" if heard else "nobody was heard to speak",
         required="a line or more",
         about="Lines that are spoken",
     )

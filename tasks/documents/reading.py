@@ -128,7 +128,7 @@ def _language_notes(source: _Source, own: str | None, text: str) -> list[str]:
         same = languages.base(own) == languages.base(asked)
         return [] if same else [f"{source.name} says that it is in {languages.name(own)}, and is read as that."]
     written = script_language_of(text)
-    if written is not None and not languages.shares_script(written, asked):
+    if written is not None and languages.writing(written) != languages.writing(asked):
         raise BadInput(
             f"{source.name} is written in {languages.name(written)}, and {languages.name(asked)} is asked for",
             hint="leave --language out, or translate the document first",

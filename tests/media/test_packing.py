@@ -16,10 +16,11 @@ import pytest
 
 from speechmill.errors import DiskFull, NotPublishable
 from speechmill.profiles import profile
-from speechmill.reports import Check, Loudness
+from speechmill.reports import Check, Loudness, SpokenLine
 from speechmill.settings import Settings
+from speechmill.takes import Verdict
 from storage.artifacts import ArtifactStore
-from tasks.checks import Encoded, check_audio, check_film, raise_if_broken
+from tasks.checks import Encoded, check_audio, check_film, check_speech, raise_if_broken
 from tasks.disclosing import OF_A_DUB
 from tasks.media import ffmpeg as tool
 from tasks.media import packing
@@ -329,6 +330,14 @@ def test_every_layout_of_a_dub_passes(make: Make, beeps: Inputs, film: Path, set
     channels = {"stereo": 2, "3.1": 4, "5.1(side)": 6, "6.1": 7, "7.1": 8}[layout]
     quiet = Encoded("es", dub, channels, layout, Loudness(integrated_lufs=-14.0, true_peak_dbtp=-2.0))
     assert failed(check_audio(probe(film, settings), quiet, profile("youtube"))) == set()
+
+
+def test_a_dub_that_says_nothing_says_why() -> None:
+    kept = SpokenLine(
+        id="0001", speaker="S1", text="La la.", placed_start_s=None, placed_end_s=None, verdict=Verdict.PASSED
+    )
+    assert [check_speech(lines).measured for lines in ([], [kept])] == ["nobody was heard to speak", "0 of 1"]
+    assert not check_speech([kept]).passed
 
 
 def test_a_value_outside_the_profile_is_for_a_person_and_published(film: Path, dub: Path, settings: Settings) -> None:
