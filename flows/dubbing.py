@@ -31,10 +31,10 @@ def run_dubbing(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     request, out = DubbingRequest.model_validate(job.request), Path(job.out)
     place = workplace(chosen, catalog, job_id, progress)
     place.refuse_out(request.out)
-    foresight.look_at_out(request, out, job_id)
+    deliveries.refuse_taken(job, request, chosen)
     with sources.at_hand(request, place) as given:
         state = dub(place, given, out, step)
-    deliveries.publish(step, job, chosen)
+    deliveries.publish(step, job, request, chosen)
     place.store.settle()
     return state
 

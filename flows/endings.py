@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,13 +38,19 @@ def misused(error: click.ClickException, arguments: Sequence[str], *, as_json: b
         return error.exit_code
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "speechmill"
     message, hint = error.format_message().rstrip("."), f"see `{command} --help`"
-    file = next((given for given in arguments if given.startswith("-") and Path(given).exists()), None)
+    file = next((given for given in arguments if given.startswith("-") and _is_there(given)), None)
     if isinstance(error, click.exceptions.NoSuchOption) and file is not None:
         hint = f"if you mean the file, call it ./{file}"
     click.echo(f"speechmill: error[usage]: {message}; {hint}", err=True)
     if as_json:
         _say_json("usage", message, hint)
     return error.exit_code
+
+
+def _is_there(name: str) -> bool:
+    with suppress(OSError, ValueError):  # a name that no file can have
+        return Path(name).exists()
+    return False
 
 
 def interrupted(*, as_json: bool = False) -> int:

@@ -51,7 +51,7 @@ def job_facts(job_id: str) -> dict[str, Any]:
         ]
         deliveries = {d.language: {"state": d.state, "outputs": d.outputs} for d in catalog.deliveries(job.id)}
         known = {name: job.facts[name] for name in FACTS if name in job.facts}
-        return {**_row(job), "out": where(job), **known, "deliveries": deliveries, "events": events}
+        return {**_row(job), **known, "deliveries": deliveries, "events": events}
 
 
 def line_rows(job_id: str, language: str | None) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ def _row(job: Job) -> dict[str, Any]:
         "created": job.created_at.isoformat(timespec="seconds"),
         "source": job.request.get("source", ""),
         "targets": list(job.request.get("targets", [])),
-        "out": job.out,
+        "out": where(job),
     }
 
 

@@ -44,7 +44,7 @@ def _delivers(command: Callable[..., Any]) -> Callable[..., Any]:
     "--audio-track",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Which audio track is dubbed, from 0; else the first that is marked as the language of --from.",
+    help="Which audio track is dubbed, from 0; else the first, or the one that is marked as --from where it is not.",
 )
 @click.option("--speakers", type=click.IntRange(min=1), metavar="N", help="How many people speak, if you know.")
 @click.option("--script", metavar="FILE", help="Transcript (SRT/VTT): nothing is transcribed.")

@@ -14,7 +14,7 @@ from flows.examining import NAMES_FILES, Listing
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import BadInput, MissingObject, UnreadableManifest
 from speechmill.requests import DubbingRequest
-from speechmill.roots import Roots
+from speechmill.roots import Roots, path_of
 from speechmill.settings import Settings
 from storage.catalog import Drop, DropState
 from storage.places import Place
@@ -69,7 +69,7 @@ class FileManifest:
             raise UnreadableManifest(f"{self.path} cannot be read: {error.strerror}", hint="check its name") from None
 
     def whole(self, name: str) -> str:
-        return name if "://" in name else str((self.path.parent / Path(name).expanduser()).absolute())
+        return name if "://" in name else str((self.path.parent / path_of(name)).absolute())
 
     def admit(self, request: DubbingRequest | PodcastRequest) -> Roots | None:
         return admission.admit(request, self.settings) if self.outside else None
@@ -113,7 +113,7 @@ def manifest_at(where: str, chosen: Settings, *, outside: bool) -> FileManifest 
     """The manifest that somebody names: a path, or ``s3://bucket/key``."""
     if where.startswith(S3):
         return BucketManifest(where, chosen, outside)
-    return FileManifest(Path(where).expanduser().absolute(), chosen, outside)
+    return FileManifest(path_of(where).absolute(), chosen, outside)
 
 
 @dataclass(frozen=True, slots=True)

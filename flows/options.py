@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
 from speechmill.errors import BadInput, UnreadableMedia, UnreadableScript
+from speechmill.roots import path_of
 
 CALLED = {"source": "SOURCE", "targets": "--to", "translations": "--translation", "engines": "--engine"}
 """Fields of requests that are not called as their options are."""
@@ -58,10 +58,10 @@ def refuse_missing(asked: Mapping[str, Any], **kinds: type[BadInput]) -> None:
     wanted = [(name, asked[name]) for name in (KINDS | kinds) if asked.get(name)]
     wanted += [("translation", file) for file in asked.get("translations", {}).values()]
     for name, file in wanted:
-        if "://" not in file and not Path(file).expanduser().exists():
+        if "://" not in file and not path_of(file).exists():
             option = "" if name == "source" else f"--{name}: "
             raise (KINDS | kinds).get(name, UnreadableScript)(
-                f"{option}there is no file {Path(file).expanduser().absolute()}", hint="check the name"
+                f"{option}there is no file {path_of(file).absolute()}", hint="check the name"
             )
 
 

@@ -12,7 +12,7 @@ from speechmill.episodes import PodcastRequest
 from speechmill.profiles import profile
 from speechmill.settings import Settings
 from storage.catalog import Catalog, JobState
-from tasks import casting, foresight, manuscripts, recording, releasing, sources, studios
+from tasks import casting, manuscripts, recording, releasing, sources, studios
 from tasks.stages import Progress
 from tasks.workplace import Workplace, workplace
 
@@ -24,10 +24,10 @@ def run_podcast(job_id: str, chosen: Settings, catalog: Catalog, progress: Progr
     out = Path(job.out)
     place = workplace(chosen, catalog, job_id, progress)
     place.refuse_out(request.out)
-    foresight.look_at_out(request, out, job_id)
+    deliveries.refuse_taken(job, request, chosen)
     with sources.at_hand(request, place) as given:
         state = make_episode(place, given, out, step)
-    deliveries.publish(step, job, chosen)
+    deliveries.publish(step, job, request, chosen)
     place.store.settle()
     return state
 

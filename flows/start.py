@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows.deliveries import placed, try_place
+from flows.deliveries import placed, refuse_taken, try_place
 from flows.kinds import runner
 from flows.outcomes import Outcome
 from flows.progress import StreamProgress
@@ -18,7 +18,7 @@ from speechmill.errors import Unaskable
 from speechmill.profiles import profile
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
-from speechmill.roots import Roots
+from speechmill.roots import Roots, path_of
 from speechmill.settings import Settings, settings
 from storage.catalog import PUBLISHED_TO, WITHIN, Catalog, Job, JobState, new_job_id
 from tasks.stages import Progress
@@ -140,8 +140,6 @@ def refuse_unaskable(approve: Sequence[str], chosen: Settings, *, prefect: bool)
 
 def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outcome:
     """Render again what is stale, or the named lines, and everything that follows from them."""
-    from tasks.foresight import look_at_out
-
     chosen, progress = settings(), StreamProgress()
     catalog = open_catalog(chosen)
     try:
@@ -151,7 +149,7 @@ def start_retake(job_id: str, line_ids: Sequence[str], *, prefect: bool) -> Outc
             return Outcome.of(job)
         request = asked_for(job)
         foresee(request, chosen)
-        look_at_out(request, Path(job.out), job.id)
+        refuse_taken(job, request, chosen)
         if line_ids:
             targets = job.request.get("targets", [])
             catalog.ask_retake(job.id, line_ids, targets[0] if len(targets) == 1 else None)
@@ -177,7 +175,7 @@ def absolute(request: Request) -> Request:
 
 def whole(path: str) -> str:
     """A path made absolute; an address as it is."""
-    return path if "://" in path else str(Path(path).expanduser().absolute())
+    return path if "://" in path else str(path_of(path).absolute())
 
 
 def run_job(

@@ -169,12 +169,14 @@ class Cancelled(SpeechmillError):
 
 
 def from_os_error(error: OSError) -> SpeechmillError:
-    """Name what the operating system refused: a full disk is the one a user can mend, so it gets its own word."""
+    """Name what the operating system refused: what a user can mend, a full disk above all, gets its own word."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         where = f" while writing {error.filename}" if error.filename else ""
         return DiskFull(
             f"the disk is full{where}", hint="free some space and run the same command again; finished work is kept"
         )
+    if error.errno == errno.ENAMETOOLONG:
+        return BadInput(f"a name is too long for this system: {str(error.filename)[:80]}…", hint="shorten it")
     return Unavailable(f"the system refused: {error}", hint="see `speechmill doctor`, then run the same command again")
 
 

@@ -48,6 +48,13 @@ def macro(tag: str) -> str:
     return langcodes.get(tag).prefer_macrolanguage().language or "und"
 
 
+def is_one(tag: str) -> bool:
+    """Whether a tag means one language to everybody: ``mis`` is every one without a code, and ``qaa`` to ``qtz`` mean
+    what those who use them agree upon, as broadcasters do who mark the original sound by ``qaa``."""
+    known = base(tag)
+    return known not in ("und", "mis") and not "qaa" <= known <= "qtz"
+
+
 def writing(tag: str) -> str:
     """The script of a language, by ISO 15924; Chinese, Japanese and Korean are all ``HAN``, which they share."""
     script = langcodes.get(tag).maximize().script or ""
@@ -62,13 +69,6 @@ def name(tag: str) -> str:
 def is_unspaced(tag: str) -> bool:
     """Whether a language is written without spaces between words."""
     return base(tag) in UNSPACED
-
-
-def shares_script(one: str, other: str) -> bool:
-    """Whether two languages are written in the same letters. Chinese, Japanese and Korean are not held apart from what
-    they were once written in: Han characters are read in all."""
-    scripts = {langcodes.get(tag).maximize().script for tag in (one, other)}
-    return len(scripts) == 1 or scripts <= {"Hans", "Hant", "Jpan", "Kore", "Hani"}
 
 
 def usual_characters_per_s(tag: str) -> float:

@@ -35,7 +35,7 @@ class DubbingRequest(BaseModel):
         default=None,
         ge=0,
         title="Audio track",
-        description="Which audio track is dubbed, from 0; else the first that is marked as the source's language",
+        description="Which audio track is dubbed, from 0; else the first, or the one in the source's language",
     )
     speakers: int | None = Field(
         default=None, ge=1, le=MOST_SPEAKERS, title="Speakers", description="How many people speak, if you know"

@@ -20,6 +20,14 @@ Roots = tuple[str, ...]
 """Folders, and ``s3://bucket/prefix``."""
 
 
+def path_of(name: str) -> Path:
+    """The path that somebody has typed. ``~`` is a folder of whoever it names; else a file may well begin with it."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def refuse_outside(named: Sequence[str], roots: Sequence[str], *, allow_https: bool = False) -> None:
     """Raise ``ForbiddenSource`` for a path or address under none of the roots.
 
@@ -59,12 +67,12 @@ def _inside(name: str, roots: Sequence[str], *, allow_https: bool) -> bool:
         return any(_key_inside(name, root) for root in roots if root.startswith("s3://"))
     if scheme or "\0" in name:
         return False
-    return _under(Path(name).expanduser().resolve(), roots)
+    return _under(path_of(name).resolve(), roots)
 
 
 def _under(path: Path, roots: Sequence[str]) -> bool:
     """Whether a path without links is under a root of this machine."""
-    return any(path.is_relative_to(Path(root).expanduser().resolve()) for root in roots if "://" not in root)
+    return any(path.is_relative_to(path_of(root).resolve()) for root in roots if "://" not in root)
 
 
 def _key_inside(name: str, root: str) -> bool:

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     shutdown_s: float = Field(default=45, ge=0, description="what a worker may finish in when it is told to stop")
     allow_https: bool = Field(default=False, description="whether documents and films may be fetched by https://")
     max_duration_s: float = Field(default=6 * 3600, gt=0, description="longest source")
-    max_channels: int = Field(default=16, ge=1, description="most channels in one audio track")
+    max_channels: int = Field(default=8, ge=1, description="most channels in one audio track")
     max_source_bytes: int = Field(default=200 * 2**30, gt=0, description="largest source file")
     tool_timeout_s: float = Field(default=4 * 3600, gt=0, description="wall clock for one run of an external program")
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from speechmill.errors import BadInput, MissingObject, Unavailable
 from speechmill.recipes import digest_of_file
-from speechmill.roots import opened
+from speechmill.roots import opened, path_of
 from speechmill.settings import Settings
 from storage.objects import FolderStore, StoredObject, copy_file, link_or_copy, safe_key
 from storage.s3 import S3Store
@@ -72,7 +72,7 @@ def place_at(where: str, settings: Settings) -> Place:
         return BucketPlace(where, settings)
     if separator and scheme != "file":
         raise BadInput(f"“{where}” is no drop folder", hint="name a folder, or s3://bucket/prefix")
-    root = Path(where.removeprefix("file://")).expanduser().absolute()
+    root = path_of(where.removeprefix("file://")).absolute()
     if not root.is_dir():
         raise BadInput(f"there is no folder {root}", hint="make it first, or correct the name")
     return FolderPlace(root)
@@ -225,11 +225,12 @@ def _folder(path: Path, root: Path) -> Iterator[Path]:
 
 
 class BucketPlace:
-    """A prefix of a bucket."""
+    """A prefix of a bucket. What is put there is marked with ``marks``."""
 
     whole = True
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: Settings, marks: Mapping[str, str] | None = None) -> None:
+        self._marks = marks
         self._store = S3Store(url, settings)
         self.url = f"s3://{self._store.bucket}/{self._store.prefix}".rstrip("/")
         self._scratch = Scratch(settings.scratch)
@@ -260,12 +261,12 @@ class BucketPlace:
             for gone in () if before is None else (marker, *(listed(before) - made.keys())):
                 self._store.delete(f"{folder}/{gone}")
             for name, path in made.items():
-                self._store.put_file(f"{folder}/{name}", path)
+                self._store.put_file(f"{folder}/{name}", path, marks=self._marks)
             for key, name in taken.items():
                 found = self.head(key)
                 if found is not None:
                     self._copy(found, f"{folder}/{name}")
-            self._store.put_file(f"{folder}/{marker}", new)
+            self._store.put_file(f"{folder}/{marker}", new, marks=self._marks)
 
     def _marker(self, key: str) -> bytes | None:
         with suppress(MissingObject):

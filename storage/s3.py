@@ -14,7 +14,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -60,9 +60,18 @@ class S3Store:
         self._settings = settings
         self._bucket_seen = False
 
-    def put_file(self, key: str, path: Path, *, give: bool = False, durable: bool = True) -> None:  # noqa: ARG002
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        give: bool = False,
+        durable: bool = True,  # noqa: ARG002
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
+        """``marks`` go with the object as long as nobody writes over it."""
         full = self._full(key)
-        how = self._written(key)
+        how = self._written(key) | ({"Metadata": dict(marks)} if marks else {})
         with system_errors(), self.named(key):
             if path.stat().st_size < PART_BYTES:
                 with path.open("rb") as body:
@@ -125,14 +134,22 @@ class S3Store:
                         yield self._stored(found["Key"], found["Size"], found)
 
     def head(self, key: str) -> StoredObject | None:
+        found = self._headed(key)
+        return None if found is None else self._stored(self._full(key), found["ContentLength"], found)
+
+    def marks(self, key: str) -> Mapping[str, str] | None:
+        """What an object was marked with when it was put; ``None`` where there is none."""
+        found = self._headed(key)
+        return None if found is None else cast(Mapping[str, str], found["Metadata"])
+
+    def _headed(self, key: str) -> dict[str, Any] | None:
         full = self._full(key)
         try:
             with self.named(key):
-                found = self.s3.head_object(Bucket=self.bucket, Key=full)
+                return cast(dict[str, Any], self.s3.head_object(Bucket=self.bucket, Key=full))
         except MissingObject:
             self._raise_without_bucket()
             return None
-        return self._stored(full, found["ContentLength"], found)
 
     def copy(self, source: str, target: str) -> None:
         given, full = {"Bucket": self.bucket, "Key": self._full(source)}, self._full(target)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from speechmill.episodes import MOST_SPEAKERS, EpisodeScript, ScriptSpeaker
 from speechmill.errors import UnreadableScript
-from speechmill.roots import Roots
+from speechmill.roots import Roots, path_of
 from tasks.text.texts import read_text
 
 Members = dict[str, ScriptSpeaker]
@@ -75,7 +75,7 @@ def with_whole_reference(member: ScriptSpeaker, folder: Path) -> ScriptSpeaker:
     """The path of a reference, from the folder of the file that names it."""
     if not member.reference:
         return member
-    return member.model_copy(update={"reference": str((folder / Path(member.reference).expanduser()).absolute())})
+    return member.model_copy(update={"reference": str((folder / path_of(member.reference)).absolute())})
 
 
 def joined(*casts: Mapping[str, ScriptSpeaker]) -> Members:

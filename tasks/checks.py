@@ -124,11 +124,12 @@ def check_loudness(encoded: Encoded, profile: Profile) -> list[Check]:
 
 def check_speech(lines: Iterable[SpokenLine]) -> Check:
     """Whether anything is said at all. A film without speech has no dub to be content with."""
-    spoken = sum(line.placed_start_s is not None for line in lines)
+    heard = [line.placed_start_s is not None for line in lines]
+    spoken = sum(heard)
     return Check(
         id="speech",
         passed=spoken > 0,
-        measured=f"{spoken} lines" if spoken else "nobody was heard to speak",
+        measured=f"{spoken} of {len(heard)}" if heard else "nobody was heard to speak",
         required="a line or more",
         about="Lines that are spoken",
     )
@@ -164,6 +165,7 @@ def check_film(media: Media, packed: Packed, packets: Digest | None, store: Arti
         _same("dispositions", [_roles(s) for s in streams], [_wanted_roles(w) for w in wanted], "What is on at first"),
         _same("chapters", len(found["chapters"]), len(media.chapters), "Chapters"),
         _check_disclosure("disclosure", found),
+        *(_check_copied("sound-copied", w, "original sound") for w in wanted if w.was and w.kind == "audio"),
     ]
     if [s["codec_type"] for s in streams] != [w.kind for w in wanted]:
         return checks  # what follows would compare other streams than it says
@@ -186,18 +188,11 @@ def _check_picture(
     with store.scratch() as folder:
         listed = folder / "packets"
         naked = pictures.naked(media) and packed.picture_copied
-        pictures.list_packets(packed.path, "v:0", packed.streams[0].codec, listed, naked=naked)
+        pictures.list_packets(ffmpeg.source(packed.path), "v:0", packed.streams[0].codec, listed, naked=naked)
         shown, source = pictures.read(listed), pictures.read(store.path(packets))
     length = _near("picture-length", shown.duration_s, source.duration_s, picture.frame_s, "Length of the picture")
     if not packed.picture_copied:
-        copied = Check(
-            id="picture-copied",
-            passed=False,
-            measured=packed.streams[0].codec,
-            required=picture.codec,
-            about="The picture had to be encoded anew: MP4 cannot hold the source's codec",
-            advisory=True,
-        )
+        copied = _check_copied("picture-copied", packed.streams[0], "picture")
         return [length, _same("picture-frames", shown.count, source.count, "Frames of the picture"), copied]
     identical = Check(
         id="picture",
@@ -207,6 +202,11 @@ def _check_picture(
         about="Picture as in the source, packet by packet and at the same times",
     )
     return [length, identical]
+
+
+def _check_copied(name: str, stream: Stream, what: str) -> Check:
+    about = f"The {what} had to be encoded anew: MP4 cannot hold the source's codec"
+    return Check(id=name, passed=False, measured=stream.codec, required=stream.was, about=about, advisory=True)
 
 
 def _check_disclosure(name: str, found: dict[str, Any]) -> Check:

@@ -19,18 +19,19 @@ from tasks import originals, sources
 from tasks.casts import read_cast
 from tasks.documents import reading
 from tasks.episode.shows import read_show
-from tasks.media import publishing
+from tasks.media import publishing, tracks
 from tasks.media.naming import Names
-from tasks.media.sniffing import sniff
+from tasks.media.probing import glance
+from tasks.media.shelf import Claim
 from tasks.text.glossaries import EVERY, read_glossary
 from tasks.text.lexicons import read_lexicon
 from tasks.text.texts import read_text
 
 
 def look_at_film(request: DubbingRequest, settings: Settings, within: Roots | None = None) -> None:
-    """Refuse a dub whose source is no film or recording, whose texts cannot be read, or that has a translation into a
-    language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but for the source.
-    Texts must lie under the roots ``within``, if any. Raises ``BadInput``."""
+    """Refuse a dub whose source is no film or recording, whose bed has no sound, whose texts cannot be read, or that
+    has a translation into a language that it is not dubbed into. What lies in S3 is looked at when it is fetched, but
+    for the source. Texts must lie under the roots ``within``, if any. Raises ``BadInput``."""
     if request.language in request.targets:
         spoken = languages.name(request.language)
         raise BadInput(
@@ -42,7 +43,8 @@ def look_at_film(request: DubbingRequest, settings: Settings, within: Roots | No
         originals.track_of(Path(request.source), request, settings)
     if _is_here(request.bed):
         with _called("--bed"):
-            sniff(Path(request.bed), most_bytes=settings.max_source_bytes)
+            bed = Path(request.bed)
+            tracks.refuse_unusable(bed, glance(bed, settings).audio, 0, settings)
     for language, file in request.translations.items():
         if language not in request.targets:
             named = " ".join(f"--to {tag}" for tag in (*request.targets, language))
@@ -90,19 +92,21 @@ def look_at_document(request: PodcastRequest, settings: Settings) -> None:
 def look_at_out(request: DubbingRequest | PodcastRequest, out: Path, job: str = "") -> None:
     """Refuse a folder that the delivery cannot be put into, or that has files of the user's, or of another delivery,
     under the names that it is to have. Raises ``BadInput`` or ``Conflict``."""
+    read: tuple[str | None, ...] = (request.source,)
+    if isinstance(request, DubbingRequest):
+        read += (request.script, request.glossary, request.bed, *request.translations.values())
+    publishing.try_out(out, *claimed(request, job), [Path(file) for file in filter(_is_here, read)])
+
+
+def claimed(request: DubbingRequest | PodcastRequest, job: str = "") -> tuple[Claim, frozenset[str]]:
+    """What the delivery of a request is of, and the names of its files, but those of its report."""
     if isinstance(request, DubbingRequest):
         names = Names.of_dubbing(request)
-        read = (request.source, request.script, request.glossary, request.bed, *request.translations.values())
-        publishing.try_out(
-            out, names.claim(request.source, job), names.all(), [Path(file) for file in filter(_is_here, read)]
-        )
-        return
+        return names.claim(request.source, job), names.all()
     from tasks.releasing import MP4_NAMES, NAMES, claim_of
 
-    wanted = [*asdict(NAMES).values(), *([MP4_NAMES[request.mp4]] if request.mp4 else [])]
-    publishing.try_out(
-        out, claim_of(request.source, job), wanted, [Path(request.source)] if _is_here(request.source) else []
-    )
+    more = [MP4_NAMES[request.mp4]] if request.mp4 else []
+    return claim_of(request.source, job), frozenset([*asdict(NAMES).values(), *more])
 
 
 @contextmanager

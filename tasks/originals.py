@@ -14,7 +14,7 @@ from speechmill.settings import Settings
 from speechmill.voices import Speaker
 from tasks import sources
 from tasks.media import tracks
-from tasks.media.extraction import Sound, extract
+from tasks.media.extraction import Sound, extract, layout_of
 from tasks.media.probing import Media, glance, probe
 from tasks.sound import layouts
 from tasks.speech.activity import chunks, speech_spans
@@ -64,7 +64,7 @@ def take_in(place: Workplace, request: DubbingRequest) -> Original:
         return Original(source.name, media, chosen.number, sound, beneath=sound)
     with place.stages("bed"):
         given = probe(Path(request.bed), place.settings)
-        layout = layouts.of_name(sound.layout) if sound.channels > given.audio[0].channels else None
+        layout = layouts.of_name(sound.layout) if sound.channels > layout_of(given.audio[0]).channels else None
         bed = extract(replace(given, duration_s=media.duration_s), 0, place.here, layout)
         beneath = None if chosen.number is None else sound
         if beneath is not None and bed.channels > sound.channels:

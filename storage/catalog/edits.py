@@ -8,6 +8,9 @@ from typing import Any
 
 from speechmill.lines import Doubt
 
+WAYS = ((True, True, True), (True, True, False), (True, False, True), (True, False, False), (False, True, True))
+"""In which a line may be the one that an edit was made of, the surest first: by its source, its time, its number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -38,22 +41,27 @@ class Edit:
 def belonging(edits: Iterable[Edit], lines: Sequence[Mapping[str, Any]]) -> dict[str, Edit]:
     """The edit of each line that has one, by line id; lines as the values of their rows.
 
-    An edit goes with its source: lines get other numbers where one comes or goes before them. One whose source is
-    nowhere any more stays with its line, if that is still said at the same time; else it has nothing to belong to.
+    An edit goes with its source: lines get other numbers where one comes or goes before them. Of lines that say the
+    same it goes to the one at its time, else to the one of its number, else to the first. One whose source is nowhere
+    any more stays with its line, if that is still said at the same time; else it has nothing to belong to.
     """
     free = {edit.line_id: edit for edit in edits}
+    of_source: dict[str, list[Edit]] = {}
+    for edit in free.values():
+        of_source.setdefault(edit.source, []).append(edit)
     found: dict[str, Edit] = {}
-    for values in lines:
-        own = free.get(values["line_id"])
-        if own is not None and own.source == values["source"]:
-            found[own.line_id] = free.pop(own.line_id)
-    moved = {edit.source: edit for edit in reversed(free.values())}
-    for values in lines:
-        if values["line_id"] not in found and values["source"] in moved:
-            edit = found[values["line_id"]] = moved.pop(values["source"])
-            del free[edit.line_id]
-    for values in lines:
-        own = free.get(values["line_id"])
-        if own is not None and values["line_id"] not in found and own.is_at_the_time_of(values):
-            found[own.line_id] = own
+    for source, time, number in WAYS:
+        for values in lines:
+            own = free.get(values["line_id"])
+            near = of_source.get(values["source"], []) if source else [own]
+            fitting = [
+                edit
+                for edit in near
+                if edit is not None
+                and edit.line_id in free
+                and (edit is own or not number)
+                and (not time or edit.is_at_the_time_of(values))
+            ]
+            if fitting and values["line_id"] not in found:
+                found[values["line_id"]] = free.pop(fitting[0].line_id)
     return found

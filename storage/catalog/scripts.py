@@ -88,21 +88,23 @@ class Scripts(JobTables):
             row.revision, row.edited = row.revision + 1, True
             origin = job.request.get("language")
             if job.kind == "dub" and origin != language:
-                original = session.get(LineRow, {"job_id": job_id, "language": origin, "line_id": line_id})
+                original = session.get(LineRow, {"job_id": job_id, "language": origin, "line_id": row.line_id})
                 if original is not None:
                     row.source = _digest(original.text)
             what = {"kept": "the original"} if text is None else {"text": text}
-            self._happened(session, job_id, "edited", {"language": language, "line": line_id, **what})
+            self._happened(session, job_id, "edited", {"language": language, "line": row.line_id, **what})
             return _stored(row)
 
     def ask_retake(self, job_id: str, line_ids: Sequence[str], language: str | None = None) -> None:
         """Have lines spoken otherwise, with the same words: each gets its next seed, the job becomes stale."""
         with self._database.writing() as session:
             job = self._job_row(session, job_id)
-            for row in self._line_rows(session, job_id, line_ids, language):
+            rows = self._line_rows(session, job_id, line_ids, language)
+            for row in rows:
                 row.seed += 1
             self._outdate(session, job)
-            self._happened(session, job_id, "retake", {"language": language, "lines": list(line_ids)})
+            asked = sorted({row.line_id for row in rows})
+            self._happened(session, job_id, "retake", {"language": language, "lines": asked})
 
     def seeds(self, job_id: str, language: str) -> dict[str, int]:
         """The seed of each line, by line id."""

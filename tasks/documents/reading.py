@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from speechmill import languages
 from speechmill.errors import BadInput, LimitExceeded, UnreadableDocument, UnreadableScript, UnsupportedLanguage
+from speechmill.roots import path_of
 from speechmill.settings import Settings
 from storage.scratch import Scratch
 from tasks import sources
@@ -63,7 +64,7 @@ def read_document(source: str | Path, settings: Settings, *, language: str | Non
     """
     text = str(source)
     if "://" not in text:
-        return _read(_Source(Path(text).expanduser(), Path(text).name, language))
+        return _read(_Source(path_of(text), Path(text).name, language))
     if text.startswith(sources.S3):
         found = sources.find(text, settings)
         with found.called():
@@ -82,7 +83,7 @@ def read_document(source: str | Path, settings: Settings, *, language: str | Non
 def look(source: str, settings: Settings) -> None:
     """Raise ``BadInput`` for what is no document, as far as its first bytes or its address tell."""
     if "://" not in source:
-        path = Path(source).expanduser()
+        path = path_of(source)
         _kind(_Source(path, path.name, None))
     elif source.startswith(sources.S3):
         sources.look(source, settings)
@@ -127,7 +128,7 @@ def _language_notes(source: _Source, own: str | None, text: str) -> list[str]:
         same = languages.base(own) == languages.base(asked)
         return [] if same else [f"{source.name} says that it is in {languages.name(own)}, and is read as that."]
     written = script_language_of(text)
-    if written is not None and not languages.shares_script(written, asked):
+    if written is not None and languages.writing(written) != languages.writing(asked):
         raise BadInput(
             f"{source.name} is written in {languages.name(written)}, and {languages.name(asked)} is asked for",
             hint="leave --language out, or translate the document first",

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from speechmill import languages
 from speechmill.episodes import SIMPLE
 from speechmill.errors import BadInput, UnsupportedLanguage, from_os_error
-from speechmill.roots import Roots, opened, refuse_outside
+from speechmill.roots import Roots, opened, path_of, refuse_outside
 from tasks.episode.categories import CATEGORIES, is_known
 from tasks.episode.channel import FEED, Channel
 from tasks.episode.earlier import numbers, published
@@ -162,7 +162,7 @@ def read_show(path: Path, within: Roots | None = None) -> Show:
 def _file(show: Path, what: str, given: Path) -> Path:
     if what in MUSIC and str(given) == SIMPLE:
         return given
-    path = (show.parent / given.expanduser()).absolute()
+    path = (show.parent / path_of(str(given))).absolute()
     if not path.is_file():
         raise BadInput(f"{show.name} names the {what} {given}, which is not there", hint="correct the path")
     return path

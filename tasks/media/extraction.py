@@ -1,4 +1,5 @@
-"""The sound of a source, decoded once: 48 kHz float WAV in the source's own layout, timed to the programme.
+"""The sound of a source, decoded once: 48 kHz float WAV, timed to the programme, in the source's own layout or the next
+that a dub can have.
 
 One pass of ffmpeg reads the file. It writes the samples, first of the programme first and exactly as many as the
 programme has, and lists the packets of the picture, so that the delivery can be compared with the source later.
@@ -44,8 +45,8 @@ class Sound:
 
 
 def extract(media: Media, track: int | None, store: ArtifactStore, layout: layouts.Layout | None = None) -> Sound:
-    """Decode one audio track, or find it decoded; in its own layout, or placed in the channels of a wider one. A film
-    without sound (``None``) is silent in stereo.
+    """Decode one audio track, or find it decoded; where it is heard by ``layout_of``, or in the channels of a wider
+    ``layout``. A film without sound (``None``) is silent in stereo.
 
     Sample 0 is the programme's zero: a track that starts late has silence before it, one that starts early loses what
     lies before the picture. The length is ``media.length_samples`` in every case.
@@ -56,6 +57,8 @@ def extract(media: Media, track: int | None, store: ArtifactStore, layout: layou
     if track is None:
         return _silence(media, store)
     chosen = media.audio[track]
+    placed = layout or layout_of(chosen)
+    into = _brought_into(chosen, placed)
     recipe = Recipe(
         "extract",
         VERSION,
@@ -63,9 +66,8 @@ def extract(media: Media, track: int | None, store: ArtifactStore, layout: layou
         track=track,
         length=media.length_samples,
         lead=samples(media.lead_s),
-        **({} if layout is None else {"layout": layout.name}),
+        **({} if into is None else {"layout": into}),
     )
-    placed = layout or layout_of(chosen)
     with store.scratch() as folder:
         listed = folder / "packets"
         sound = store.get_or_make(recipe, lambda out: _decode(media, chosen, placed, out, listed), suffix=".wav")
@@ -88,10 +90,16 @@ def _silence(media: Media, store: ArtifactStore) -> Sound:
 
 
 def layout_of(track: AudioTrack) -> layouts.Layout:
-    """Where the track's channels are heard; by their number where the source does not say."""
-    known = {layout: positions for positions, layout in layouts.NAMES.items()}
-    positions = known.get(track.layout)
-    return layouts.Layout(positions) if positions is not None else layouts.of_count(track.channels)
+    """Where the track's channels are heard in a dub; by their number where the source does not say, or says what
+    nobody here knows."""
+    known = track.layout in layouts.NAMES.values()
+    return layouts.carried(layouts.of_name(track.layout) if known else layouts.of_count(track.channels))
+
+
+def _brought_into(track: AudioTrack, layout: layouts.Layout) -> str | None:
+    """The layout that ffmpeg has to bring the track's channels into; ``None`` where they are taken as they come."""
+    as_they_come = track.layout == layout.name if track.layout else track.channels == layout.channels
+    return None if as_they_come else layout.name
 
 
 def header(layout: layouts.Layout, length_samples: int) -> bytes:
@@ -132,12 +140,12 @@ def _decode(media: Media, track: AudioTrack, layout: layouts.Layout, out: Path, 
 
 
 def _plan(media: Media, track: AudioTrack, layout: layouts.Layout, packets: Path) -> ffmpeg.Node:
-    source = ffmpeg.source(media.path)
+    source = pictures.source(media)
     # async=1 puts silence where time stamps leave a gap and trims overlaps, but never stretches. A first_pts implies
     # it; it is written so that nobody has to know.
-    wider = {"ochl": layout.name} if layout.channels > track.channels else {}
+    brought = {"ochl": into} if (into := _brought_into(track, layout)) else {}
     timed = source[str(track.index)].filter(
-        "aresample", RATE_HZ, **{"async": 1, "first_pts": samples(media.lead_s), "osf": "flt", **wider}
+        "aresample", RATE_HZ, **{"async": 1, "first_pts": samples(media.lead_s), "osf": "flt", **brought}
     )
     decoded = timed.output("pipe:1", f="f32le", acodec="pcm_f32le", t=f"{seconds(media.length_samples):.6f}")
     outputs = [decoded]
@@ -181,6 +189,8 @@ def _packets(media: Media, picture: Picture, listed: Path, store: ArtifactStore)
         if listed.exists():
             shutil.move(listed, out)
         else:
-            pictures.list_packets(media.path, str(picture.index), picture.codec, out, naked=pictures.naked(media))
+            pictures.list_packets(
+                pictures.source(media), str(picture.index), picture.codec, out, naked=pictures.naked(media)
+            )
 
     return store.get_or_make(pictures.recipe(media), make).sha256

@@ -7,22 +7,23 @@ has no place for is encoded anew, and the delivery says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechmill import languages
 from speechmill.errors import DiskFull, ToolFailed
 from speechmill.programs import Limits
 from tasks.disclosing import OF_A_DUB
-from tasks.media import boxes, ffmpeg
+from tasks.media import boxes, ffmpeg, pictures
 from tasks.media.probing import Media, Picture
 from tasks.media.tracks import AudioTrack
 
 PICTURES_IN_MP4 = frozenset({
     "h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "png", "jpeg2000", "vc1",
 })  # fmt: skip
-SOUNDS_IN_MP4 = frozenset({"aac", "alac", "ac3", "eac3", "mp3", "mp2", "dts", "flac", "opus"})
-"""Codecs with a registered place in MP4 (mp4ra.org) that ffmpeg's muxer writes."""
+SOUNDS_IN_MP4 = frozenset({"aac", "alac", "ac3", "eac3", "mp3", "dts", "flac", "opus"})
+"""Codecs with a registered place in MP4 (mp4ra.org) that ffmpeg's muxer writes. MPEG-1 layer II is none: MP4 has one
+mark for all layers, which players take for MP3."""
 
 CRF = 18  # of libx264: hardly told from the source by eye
 KBPS_PER_CHANNEL = 96
@@ -56,6 +57,7 @@ class Stream:
     title: str = ""
     default: bool = False
     dub: bool = False
+    was: str = ""  # the source's codec, where that could not be copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,6 @@ class Plan:
 
     node: ffmpeg.Node
     streams: tuple[Stream, ...]
-    notes: tuple[str, ...]  # what a person should know: what could not be copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,10 @@ class Packed:
 
     path: Path
     streams: tuple[Stream, ...]
-    picture_copied: bool
-    notes: tuple[str, ...]
+
+    @property
+    def picture_copied(self) -> bool:
+        return not self.streams[0].was
 
 
 def pack(
@@ -98,12 +101,11 @@ def pack(
     except ToolFailed:
         if not copied:
             raise
-        copied = False
         made = plan(media, media.picture, original, language, dubs, subtitles, out, copy_picture=False)
         ffmpeg.execute(made.node, limits=LIMITS)
     boxes.write_languages(out, [stream.language for stream in made.streams])
     boxes.switch_off(out, [i for i, stream in enumerate(made.streams) if stream.kind == "subtitle"])
-    return Packed(out, made.streams, copied, made.notes)
+    return Packed(out, made.streams)
 
 
 def plan(
@@ -119,20 +121,19 @@ def plan(
 ) -> Plan:
     """Streams in the order players offer them: the picture, the dubs (the first is what is heard), the original, the
     subtitles. Chapters and metadata are the source's. The programme's zero is the file's."""
-    # Old AVI files say when a frame is decoded and not when it is shown.
-    timing = {"fflags": "+genpts"} if media.container == "avi" else {}
-    source = ffmpeg.source(media.path, itsoffset=f"{-media.lead_s:.6f}", **timing)
+    source = pictures.source(media, itsoffset=f"{-media.lead_s:.6f}")
     copy_sound = original is None or original.codec in SOUNDS_IN_MP4
     kept = [sub for sub in subtitles if sub.file.stat().st_size > 0]
 
-    streams = [Stream("video", picture.codec if copy_picture else "h264", default=True)]
+    shown = Stream("video", picture.codec, default=True)
+    streams = [shown if copy_picture else replace(shown, codec="h264", was=picture.codec)]
     streams += [
         Stream("audio", "aac", dub.language, title(dub.language, "dub"), default=i == 0, dub=True)
         for i, dub in enumerate(dubs)
     ]
     if original is not None:
-        codec = original.codec if copy_sound else "aac"
-        streams.append(Stream("audio", codec, language, title(language, "original")))
+        heard = Stream("audio", original.codec, language, title(language, "original"))
+        streams.append(heard if copy_sound else replace(heard, codec="aac", was=original.codec))
     streams += [Stream("subtitle", "mov_text", sub.language, title(sub.language)) for sub in kept]
 
     inputs = [source[str(picture.index)]]
@@ -157,12 +158,7 @@ def plan(
         kbps = min(MOST_KBPS, KBPS_PER_CHANNEL * original.channels)
         options |= {f"c:a:{last}": "aac", f"b:a:{last}": f"{kbps}k"}
     options |= _labels(streams)
-    notes = []
-    if not copy_picture:
-        notes.append(f"MP4 cannot hold the picture's codec ({picture.codec}); it was encoded anew as H.264.")
-    if original is not None and not copy_sound:
-        notes.append(f"MP4 cannot hold the original sound's codec ({original.codec}); it was encoded anew as AAC.")
-    return Plan(ffmpeg.joined(inputs, out, **options), tuple(streams), tuple(notes))
+    return Plan(ffmpeg.joined(inputs, out, **options), tuple(streams))
 
 
 def commented(media: Media) -> str:

@@ -19,8 +19,10 @@ from speechmill.recipes import Recipe
 from tasks.media import ffmpeg
 from tasks.media.probing import Media, Picture
 
-VERSION = "1"
+VERSION = "2"
 ANNEX_B_CONTAINERS = frozenset({"mpegts", "mpeg", "avi"})
+UNTIMED = frozenset({"avi", "mpeg", "mpegts"})
+"""Containers that may say of a frame when it is decoded and not when it is shown: ffmpeg has to work that out."""
 NAKED = {
     # Parameter sets and access unit delimiters out (ITU-T H.264 table 7-1, H.265 table 7-1).
     "h264": "h264_mp4toannexb,filter_units=remove_types=7|8|9",
@@ -57,15 +59,21 @@ def naked(media: Media) -> bool:
     return media.container in ANNEX_B_CONTAINERS and media.picture is not None and media.picture.codec in NAKED
 
 
+def source(media: Media, **options: object) -> ffmpeg.Node:
+    """The film as an input whose frames all have a time."""
+    timing = {"fflags": "+genpts"} if media.container in UNTIMED else {}
+    return ffmpeg.source(media.path, **timing, **options)
+
+
 def listing(source: ffmpeg.Node, stream: str, codec: str, out: Path, *, naked: bool) -> ffmpeg.Node:
     """The output that lists a stream's packets into ``out``."""
     filters = {"bsf:v": NAKED[codec]} if naked else {}
     return source[stream].output(f"file:{out.absolute()}", c="copy", f="framehash", hash="murmur3", **filters)
 
 
-def list_packets(path: Path, stream: str, codec: str, out: Path, *, naked: bool) -> None:
+def list_packets(source: ffmpeg.Node, stream: str, codec: str, out: Path, *, naked: bool) -> None:
     """List the packets of one stream (``0`` or ``v:0``), reading the file once without decoding anything."""
-    ffmpeg.execute(listing(ffmpeg.source(path), stream, codec, out, naked=naked), limits=LIMITS)
+    ffmpeg.execute(listing(source, stream, codec, out, naked=naked), limits=LIMITS)
 
 
 def read(path: Path) -> Packets:

@@ -16,6 +16,7 @@ Any number of jobs may stage for one folder; they publish one after the other.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import secrets
@@ -101,11 +102,16 @@ def publish(staged: Path, out: Path, claim: Claim) -> None:
             names = {file.name for file in staged.iterdir()}
             earlier.raise_if_taken(out, claim, names)
             later = earlier.with_delivery(claim, staged)
-            alone = not earlier.beside(claim) and _holds_only(out, {*names, *earlier.left_over(out, later), MANIFEST})
+            ours = {*names, *earlier.left_over(out, later), MANIFEST}
+            alone = not earlier.beside(claim) and _holds_only(out, ours)
             (staged / MANIFEST).write_text(later.model_dump_json(indent=1) + "\n", "utf-8")
+            if out.exists():
+                _open_as(out, staged)
             if _is_free(out):
                 staged.rename(out)
             elif alone and staged.parent.parent == out.parent and _exchange(staged, out):
+                for late in [file for file in staged.iterdir() if file.name not in ours]:
+                    late.replace(out / late.name)  # somebody put it there since we looked
                 shutil.rmtree(staged)
             else:
                 committed = staged.parent / "committed"
@@ -142,6 +148,15 @@ def _is_free(out: Path) -> bool:
     return not out.exists() or not any(out.iterdir())
 
 
+def _open_as(out: Path, staged: Path) -> None:
+    """Let whoever may use a folder use the one that takes its place."""
+    there = out.stat()
+    for owner in ((-1, there.st_gid), (there.st_uid, -1)):
+        with suppress(PermissionError):
+            os.chown(staged, *owner)
+    shutil.copymode(out, staged)
+
+
 def _holds_only(out: Path, names: Collection[str]) -> bool:
     """Whether nothing else is in a folder, and nobody stands in it: a shell that does would find itself in a folder
     that is gone."""
@@ -172,6 +187,8 @@ def _turn(out: Path) -> Iterator[tuple[Path, str]]:
     base, beginning = inside if apart else beside
     path = base / f"{beginning}{TURN}"
     try:
+        if out.exists() and not os.access(out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         base.mkdir(parents=True, exist_ok=True)
         lock = path.open("w")
     except OSError as error:

@@ -38,6 +38,10 @@ class Claim:
     def origin(self) -> Digest:
         return digest_of_bytes(self.source.encode())
 
+    def replaces(self, job: str, source: str, targets: Collection[str]) -> bool:
+        """Whether it takes the place of the delivery of a job, of the origin ``source`` into ``targets``."""
+        return (source == self.origin and set(targets) <= set(self.targets)) or job == self.job != ""
+
 
 class Delivered(BaseModel):
     """One delivery as the list has it."""
@@ -85,10 +89,10 @@ class Shelf(BaseModel):
 
     def beside(self, claim: Claim) -> tuple[Delivered, ...]:
         """Those that stay when ``claim`` is delivered."""
-        return tuple(each for each in self.deliveries if not _replaces(claim, each))
+        return tuple(each for each in self.deliveries if each not in self.replaced(claim))
 
     def replaced(self, claim: Claim) -> tuple[Delivered, ...]:
-        return tuple(each for each in self.deliveries if _replaces(claim, each))
+        return tuple(each for each in self.deliveries if claim.replaces(each.job, each.source, each.targets))
 
     def report_name(self, claim: Claim) -> str:
         """``report.json``, or ``talk.es.report.json`` beside another delivery."""
@@ -139,11 +143,6 @@ class Shelf(BaseModel):
         kept = {name for each in later.deliveries for name in each.files}
         gone = [each for each in self.deliveries if each not in later.deliveries]
         return [name for each in gone for name in each.files if name not in kept and each.is_as_delivered(folder, name)]
-
-
-def _replaces(claim: Claim, earlier: Delivered) -> bool:
-    same = earlier.source == claim.origin and set(earlier.targets) <= set(claim.targets)
-    return same or (earlier.job == claim.job != "")
 
 
 def report_of(folder: Path, job: str) -> Path:

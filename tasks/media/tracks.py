@@ -12,6 +12,7 @@ from speechmill.errors import LimitExceeded, UnreadableMedia, UnsupportedLanguag
 from speechmill.lines import RATE_HZ
 from speechmill.settings import Settings
 from tasks.media.sniffing import name
+from tasks.sound.layouts import MOST_CHANNELS
 
 Stream = Mapping[str, Any]  # as ffprobe describes it
 
@@ -104,6 +105,12 @@ def refuse_unusable(path: Path, streams: Sequence[Stream], wanted: int, settings
             f"audio track {wanted} of {name(path)} is in a format that cannot be decoded",
             hint="convert it to AAC or WAV first",
         )
+    if int(track["channels"]) > MOST_CHANNELS:
+        raise UnreadableMedia(
+            f"audio track {wanted} of {name(path)} has {track['channels']} channels, and nobody knows where more than "
+            f"{MOST_CHANNELS} are heard",
+            hint="choose another with --audio-track, or mix it to stereo or 5.1 first",
+        )
     if int(track["channels"]) > settings.max_channels:
         raise LimitExceeded(
             f"audio track {wanted} of {name(path)} has {track['channels']} channels, "
@@ -136,12 +143,12 @@ def _in_words(stream: Stream) -> str:
 
 
 def language_of(stream: Stream) -> str | None:
-    """The language that a stream is marked as."""
-    tag = stream.get("tags", {}).get("language", "")
+    """The language that a stream is marked as, if that is one."""
     try:
-        return languages.canonical(tag) if tag else None
+        marked = languages.canonical(stream.get("tags", {}).get("language", ""))
     except UnsupportedLanguage:
         return None
+    return marked if languages.is_one(marked) else None
 
 
 def _same(marked: str, language: str) -> bool:

@@ -34,6 +34,7 @@ NAMES: dict[tuple[str, ...], str] = {
 
 BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """What a file that does not say is taken for: the order that WAV writers use for that many channels."""
+MOST_CHANNELS = max(BY_COUNT)  # of more nobody knows where they are heard
 
 AAC_AS = {
     "mono": "mono",
@@ -48,6 +49,9 @@ AAC_AS = {
 }
 """Layouts with a channel configuration of AAC's own (ISO/IEC 14496-3, table 1.19), and the name it is encoded under:
 AAC has one 5.1, whose surround channels ffmpeg calls back channels."""
+CARRIED_BY = {"2.1": "5.1", "3.1": "5.1", "quad": "5.0", "6.1": "7.1"}
+"""The other layouts, and those that carry them: AAC describes such sound in a way that players do not agree on, and of
+which ffmpeg's meter does not know which loudspeaker is which."""
 
 SURROUND_WEIGHT = 1.41  # ITU-R BS.1770-4, table 3: +1.5 dB for loudspeakers beside the listener
 _SURROUND = frozenset({"SL", "SR"})
@@ -112,6 +116,11 @@ STEREO = Layout(("FL", "FR"))
 def of_name(name: str) -> Layout:
     """The layout that ffmpeg calls ``name``; raises ``KeyError`` for one that is not known here."""
     return Layout({known: positions for positions, known in NAMES.items()}[name])
+
+
+def carried(layout: Layout) -> Layout:
+    """What sound of a layout is brought into to be dubbed: the same, or the next that AAC has a number for."""
+    return of_name(CARRIED_BY[layout.name]) if layout.name in CARRIED_BY else layout
 
 
 def of_count(channels: int) -> Layout:

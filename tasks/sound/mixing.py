@@ -111,15 +111,16 @@ class Mix:
             for c in self.clips(start, end)
         ]
         ducked = _near(self.ducked, start, end, RAMP_SAMPLES)
+        left = self._left_near(start, end)
         under = self.sound is not None and self.background is not Background.DROP
         return {
             "layout": self.layout.name,
             "clips": clips,
             "ducked": ducked,
-            "from": start if under else None,
+            "from": start if under or left else None,  # of the sounds that go on beneath it
             "length": end - start,
             **self._music_described(start, end),
-            **({"left": left} if (left := self._left_near(start, end)) else {}),
+            **({"left": left} if left else {}),
         }
 
     def _left_near(self, start: int, end: int) -> list[Json]:

@@ -52,7 +52,7 @@ def test_a_translation_by_a_person_outlives_a_correction_of_the_transcript(
     assert "source-changed" in second_line(ran)["reasons"]
     rows = json.loads(speechmill("lines", job, "--lang", "es", "--json").out)["lines"]
     assert rows[1]["reasons"] == second_line(ran)["reasons"]
-    assert speechmill("edit", job, "0002", "--text", "Gracias, señora mía.").code == 0
+    assert speechmill("edit", job, "2", "--text", "Gracias, señora mía.").code == 0
     assert "source-changed" not in second_line(speechmill("retake", job, "--no-prefect", "--json"))["reasons"]
 
 
@@ -78,9 +78,9 @@ def test_what_is_asked_of_a_job_is_found_as_people_write_it(speechmill: Speechmi
     assert "en, es" in none.err
     facts = json.loads(speechmill("job", job, "--json").out)
     assert not facts.keys() & {"gains_db", "coding_lu", "run", "approved"}
-    assert [event["what"] for event in facts["events"] if event["what"].startswith("retake")] == [
-        "retake: language es, lines 3"
-    ]
+    assert [event["what"] for event in facts["events"] if event["what"].startswith(("edit", "retake"))] == [
+        "edited: language es, line 0002, text Gracias.", "retake: language es, lines 0003",
+    ]  # fmt: skip
     assert json.loads(speechmill("jobs", "--json").out)["jobs"][0]["out"] == facts["out"]
 
 

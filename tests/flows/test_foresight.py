@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from speechmill.settings import settings
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Path]:
-    """A folder to work in, with a film, a document, a text that is called a film, and a home where nothing is."""
+    """A folder to work in, with a film, one without sound, a document, a text that is called a film, and a home where
+    nothing is."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "talk.mp4").symlink_to(folder / "talk.mp4")
+    silent = ["-an", "-c", "copy", "-t", "1", tmp_path / "silent.mp4"]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", folder / "talk.mp4", *silent], check=True)
     (tmp_path / "text.mp4").write_text("a text")
     (tmp_path / "note.md").write_text("# Note\n\nWords.\n")
     (tmp_path / "terms.csv").write_text("one column\n")
@@ -46,6 +50,7 @@ def refused(start: Callable[..., object], request: DubbingRequest | PodcastReque
         ({"source": "missing.mp4"}, "missing.mp4; check the name"),
         ({"source": "text.mp4"}, "text.mp4 is a text, not media"),
         ({"bed": "text.mp4"}, "--bed: text.mp4 is a text, not media"),
+        ({"bed": "silent.mp4"}, "--bed: silent.mp4 has no audio track"),
         ({"script": "missing.srt"}, "missing.srt"),
         ({"glossary": "missing.csv"}, "missing.csv"),
         ({"glossary": "terms.csv"}, "row 1 of terms.csv"),

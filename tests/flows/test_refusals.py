@@ -23,6 +23,11 @@ from tests.flows.conftest import Speechmill
         (["s3://bucket/talk.mp4", "--to", "es"], 4, ["AWS_ACCESS_KEY_ID"]),
         (["talk.mp4"], 2, ["--to"]),
         (["talk.mp4", "--to", "es", "--nonsense"], 2, ["--nonsense"]),
+        ([f"{'long' * 80}.mp4", "--to", "es"], 3, ["name is too long", "longlong"]),
+        (["talk.mp4", "--to", "es", "--script", f"{'long' * 80}.srt"], 3, ["name is too long"]),
+        (["talk.mp4", "--to", "es", f"-{'long' * 80}"], 2, ["No such option"]),
+        (["~$talk.mp4", "--to", "es"], 3, ["there is no file", "~$talk.mp4"]),  # a file of an office program
+        (["talk.mp4", "--to", "es", "--script", "~who-is-that/talk.srt"], 3, ["there is no file"]),
     ],
 )
 def test_a_request_that_cannot_be_met(

@@ -140,6 +140,7 @@ def test_results_go_to_a_bucket_whole_and_an_edit_replaces_them(studio: Studio, 
     assert sorted(tmp_path.iterdir()) == [studio.speechmill.home]  # and nothing where the command was typed
     said = json.loads(studio.speechmill("job", ran.result["job"], "--json").out)
     assert said["out"] == out
+    assert json.loads(studio.speechmill("jobs", "--json").out)["jobs"][0]["out"] == out
 
     studio.s3.client().put_object(Bucket=studio.bucket, Key="out/talk/mine.txt", Body=b"a person's")
     studio.speechmill("edit", ran.result["job"], "0001", "--text", "Adiós.", "--lang", "es")
@@ -148,6 +149,36 @@ def test_results_go_to_a_bucket_whole_and_an_edit_replaces_them(studio: Studio, 
     second = under(studio, "out/talk/")
     assert "Adiós." in second["talk.es.srt"].decode()
     assert set(second) == {*first, "mine.txt"}
+
+
+def test_nothing_of_others_is_written_over_in_a_bucket(studio: Studio, folder: Path, tmp_path: Path) -> None:
+    out = f"s3://{studio.bucket}/out/talk"
+    first = dub(studio.speechmill, folder, str(folder / "talk.mp4"), out)
+    assert first.code == 0, first.err
+    delivered = under(studio, "out/talk/")
+    shutil.copy(folder / "talk.mp4", tmp_path / "walk.mp4")
+    another = dub(studio.speechmill, folder, str(tmp_path / "walk.mp4"), out)
+    assert another.code == 3
+    assert f"{out}/delivery.json was delivered by job {first.result['job']}" in another.err
+    assert "probe" not in another.err  # before any work
+    assert under(studio, "out/talk/") == delivered
+    again = dub(studio.speechmill, folder, str(folder / "talk.mp4"), out)
+    assert again.code == 0, again.err  # the same film into the same language takes its place
+    delivered = under(studio, "out/talk/")
+    assert json.loads(delivered["delivery.json"])["job"] == again.result["job"]
+
+    corrected = {
+        "Bucket": studio.bucket,
+        "Key": "out/talk/talk.es.srt",
+        "Body": b"1\n00:00:00,000 --> 00:00:01,000\nHola.\n",
+    }
+    studio.s3.client().put_object(**corrected)
+    studio.speechmill("edit", again.result["job"], "0001", "--text", "Adiós.", "--lang", "es")
+    retaken = studio.speechmill("retake", again.result["job"], "--no-prefect", "--json")
+    assert retaken.code == 3
+    assert f"{out}/talk.es.srt would be written over" in retaken.err
+    assert "speak" not in retaken.err
+    assert under(studio, "out/talk/") == {**delivered, "talk.es.srt": corrected["Body"]}
 
 
 def test_a_bucket_for_results_that_is_not_there_is_said_before_any_work(studio: Studio, folder: Path) -> None:

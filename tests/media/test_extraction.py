@@ -17,7 +17,7 @@ from speechmill.lines import RATE_HZ
 from speechmill.recipes import digest_of_bytes
 from speechmill.settings import Settings
 from storage.artifacts import ArtifactStore
-from tasks.media import extraction, pictures
+from tasks.media import extraction, ffmpeg, pictures
 from tasks.media.extraction import Sound, extract
 from tasks.media.probing import Media, probe
 from tasks.sound import layouts
@@ -150,6 +150,30 @@ def test_channels_stay_apart(make: Make, settings: Settings, store: ArtifactStor
     assert np.abs(samples).max(axis=0) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], abs=0.001)
 
 
+@pytest.mark.parametrize(
+    ("given", "carried", "where"),  # where each channel is heard, in the order that it comes in
+    [
+        ("3.1", "5.1", [(0,), (1,), (2,), (3,)]),
+        ("quad", "5.0", [(0,), (1,), (3,), (4,)]),
+        ("6.1", "7.1", [(0,), (1,), (2,), (3,), (4, 5), (6,), (7,)]),
+        ("7.0", "7.1", [(0,), (1,), (2,), (4,), (5,), (6,), (7,)]),
+        ("hexagonal", "5.1", [(0,), (1,), (2,), (4,), (5,), (4, 5)]),
+    ],
+)
+def test_what_aac_has_no_number_for_is_heard_from_the_same_loudspeakers_of_a_wider_layout(
+    make: Make, settings: Settings, store: ArtifactStore, given: str, carried: str, where: list[tuple[int, ...]]
+) -> None:
+    """A player could not tell which loudspeaker is which, and ffmpeg's meter refuses to measure it."""
+    turns = "|".join(f"0.25*sin(2*PI*440*t)*between(t,{i},{i + 0.5})" for i in range(len(where)))
+    path = make("wide.wav", "-f", "lavfi", "-i", f"aevalsrc='{turns}':c={given}:s=48000:d={len(where)}",
+                "-c:a", "pcm_f32le")  # fmt: skip
+    _, sound, samples = extracted(path, settings, store)
+    assert sound.layout == carried
+    for second, expected in enumerate(where):
+        loudest = np.abs(samples[second * RATE_HZ : (second + 1) * RATE_HZ]).max(axis=0)
+        assert tuple(np.flatnonzero(loudest > 0.01)) == expected
+
+
 def test_the_track_that_was_chosen(
     make: Make, frames: Inputs, beeps: Inputs, settings: Settings, store: ArtifactStore
 ) -> None:
@@ -173,7 +197,7 @@ def test_the_pass_that_decodes_lists_the_picture(
     media = probe(film, settings)
     sound = extract(media, 0, store)
     assert sound.packets is not None
-    pictures.list_packets(film, "v:0", "h264", tmp_path / "again", naked=False)
+    pictures.list_packets(ffmpeg.source(film), "v:0", "h264", tmp_path / "again", naked=False)
     assert store.path(sound.packets).read_text() == (tmp_path / "again").read_text()
     listed = pictures.read(store.path(sound.packets))
     assert (listed.count, round(listed.duration_s, 6)) == (100, 4.0)

@@ -183,6 +183,15 @@ def test_limits_of_the_settings(make: Make, film: Path, beeps: Inputs, settings:
     refused(surround, settings.model_copy(update={"max_channels": 2}), LimitExceeded, "SPEECHMILL_MAX_CHANNELS")
 
 
+def test_more_channels_than_there_are_loudspeakers_are_refused_before_they_are_decoded(
+    make: Make, settings: Settings
+) -> None:
+    """A recorder's microphones: nobody says which is to be heard where."""
+    tones = "|".join(["0.1*sin(2*PI*440*t)"] * 10)
+    path = make("boom.wav", "-f", "lavfi", "-i", f"aevalsrc={tones}:d=1", "-c:a", "pcm_s16le")
+    refused(path, settings, UnreadableMedia, "boom.wav", "10 channels", "stereo or 5.1")
+
+
 def test_a_bomb_is_refused_before_it_is_decoded(make: Make, settings: Settings) -> None:
     """Ten hours of silence are a few MB of FLAC and 14 GB of sound."""
     bomb = make("bomb.flac", "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,33 @@ def test_the_folder_one_stands_in_stays_the_same(tmp_path: Path, monkeypatch: py
     assert inside(out) == NEW
 
 
+def test_a_folder_stays_open_to_whom_it_was_open(tmp_path: Path) -> None:
+    """A studio's folder, which everybody in a group may write to."""
+    out = tmp_path / "job"
+    out.mkdir()
+    out.chmod(0o2775)
+    for files in (OLD, NEW):
+        deliver(out, files)
+        assert inside(out) == files
+        assert out.stat().st_mode & 0o7777 == 0o2775
+
+
+def test_what_is_put_beside_a_delivery_in_the_moment_that_it_is_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "job"
+    deliver(out, OLD)
+    exchange = publishing._exchange
+
+    def a_moment_later(staged: Path, out: Path) -> bool:
+        (out / "notes.txt").write_text("mine")
+        return exchange(staged, out)
+
+    monkeypatch.setattr(publishing, "_exchange", a_moment_later)
+    deliver(out, NEW)
+    assert inside(out) == {**NEW, "notes.txt": "mine"}
+
+
 def test_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "job").symlink_to(tmp_path / "disk")
@@ -148,6 +176,17 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"talk\.es\.mp4 is a folder"):
         deliver(tmp_path / "job", NEW)
     assert [p.name for p in (tmp_path / "job").iterdir()] == ["talk.es.mp4"]
+
+
+def test_a_folder_that_is_locked_is_told_before_any_work(tmp_path: Path) -> None:
+    out = tmp_path / "job"
+    out.mkdir()
+    out.chmod(0o555)
+    bound = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []  # root writes anywhere
+    tried = "import pathlib, sys; from tasks.media import publishing; publishing.try_out(pathlib.Path(sys.argv[1]))"
+    ran = subprocess.run([*bound, sys.executable, "-c", tried, out], check=False, capture_output=True, text=True)
+    assert f"nothing can be written to {out} (Permission denied)" in ran.stderr
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_a_list_that_was_tampered_with_reaches_nowhere_else(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def streams(*languages: str) -> list[dict[str, object]]:
         (["eng"], "en", None, 0, ""),
         (["und"], "en", None, 0, ""),  # what says nothing contradicts nothing
         ([""], "en", None, 0, ""),
+        (["qaa", "deu"], "en", None, 0, ""),  # how broadcasters mark the original sound, in whatever language
+        (["mis", "eng"], "en", None, 0, ""),
         (["und", "eng"], "en", None, 0, ""),
         (["fra", "eng"], "en", None, 1, "audio track 1 is dubbed, the first that is marked as English"),
         (["fra", "eng", "eng"], "en-GB", None, 1, "audio track 1"),

@@ -118,6 +118,19 @@ def test_outside_speech_the_master_is_the_bed_at_its_one_gain(store, keep, clips
     assert decibels(np.abs(difference).max()) <= -120  # half a step of 24 bits, or less
 
 
+def test_a_song_that_is_kept_with_nothing_under_the_dub_is_heard_to_its_end(store, keep, make_music, decode):
+    song = make_music(SECONDS)
+    length = len(song)
+    # It is longer than several parts, in which nothing else is heard.
+    mix = Mix(Timeline.of(length, []), layouts.STEREO, Background.DROP, left=((0, length),), original=keep(song))
+    found = make(mix, with_target(-23.0), store)
+    master, _ = soundfile.read(store.path(found.flac.sha256), dtype="float32")
+    assert decibels(np.abs(master - song * amplitude(found.gain_db)).max()) <= -110
+    heard = decode(store.path(found.encoded["m4a"].sha256))[:length]
+    off = [np.abs(heard[at : at + RATE_HZ] - master[at : at + RATE_HZ]).max() for at in range(0, length, RATE_HZ)]
+    assert max(off) < 0.25 * np.abs(master).max()
+
+
 @pytest.mark.parametrize(("layout", "heard_in"), [("mono", [0]), ("stereo", [0, 1]), ("5.1", [2])])
 def test_the_stem_is_what_dialogue_adds_to_the_channels_that_it_is_heard_in(
     layout, heard_in, store, keep, clips, make_music

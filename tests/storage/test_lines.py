@@ -94,6 +94,20 @@ def test_an_edit_goes_with_what_it_was_made_of(catalog: Catalog, job: Job) -> No
     assert [s.line.text for s in catalog.lines(job.id, "es")] == ["buenas", line(2).text]
 
 
+def test_edits_of_lines_that_say_the_same_go_each_with_its_own(catalog: Catalog, job: Job) -> None:
+    """“Yes.” is said again and again in a film, and a person hears each."""
+    said = {"L0001": "yes", "L0002": "yes", "L0003": "no", "L0004": "yes"}
+    catalog.put_lines(job.id, "es", [line(at) for at in (1, 2, 3, 4)], sources=said)
+    for number, words in ((1, "ya"), (2, "vale"), (4, "sí, sí")):
+        catalog.edit_line(job.id, "es", f"L000{number}", words)
+    later = [line(1), *(replace(line(at + 1), anchor=line(at).anchor) for at in (1, 2, 3, 4))]
+    moved = {"L0001": "hm", **{f"L000{at + 1}": said[f"L000{at}"] for at in (1, 2, 3, 4)}}
+    catalog.put_lines(job.id, "es", [replace(later[0], anchor=None), *later[1:]], sources=moved)
+    assert [s.line.text for s in catalog.lines(job.id, "es")] == [
+        line(1).text, "ya", "vale", line(4).text, "sí, sí",
+    ]  # fmt: skip
+
+
 def test_an_edit_does_not_stay_on_a_line_that_is_another(catalog: Catalog, job: Job) -> None:
     catalog.put_lines(job.id, "es", [line(1)], sources={"L0001": "hello"})
     catalog.edit_line(job.id, "es", "L0001", "buenas")
