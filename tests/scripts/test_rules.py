@@ -177,6 +177,7 @@ def test_what_people_do_is_told_and_not_said(offline: Settings) -> None:
     script = write_script(document, Format.READING, offline)
     assert [line.said for line in script.lines] == ["Talk", "We never stop in the dark, she says."]
     assert [(part.what, part.text) for part in script.writing.left_out] == [("direction", "[laughter]")]
+    assert [(told.line_id, told.what) for told in script.writing.repairs] == [("0002", "“[laughs]” is not said.")]
 
 
 def test_lines_keep_the_links_of_their_sentences_and_notes_are_sources(offline: Settings) -> None:

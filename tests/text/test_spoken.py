@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.text.spoken import spoken_form
+from tasks.text.spoken import directions, spoken_form
 
 ENGLISH = [
     ("It leaves at 21:30 on 3 May 2024.", "It leaves at twenty-one thirty on the third of May, twenty twenty-four."),
@@ -129,6 +131,35 @@ def test_a_lexicon_goes_before_everything() -> None:
 def test_what_is_said_as_it_is_written_stays() -> None:
     for text in ("Nobody remembers who asked for it.", "“We never stop,” she said — and laughed."):
         assert spoken_form(text, "en") == text
+
+
+@pytest.mark.parametrize(
+    ("language", "shown", "said"),
+    [
+        ("en", "He played *the music* loudly.", "He played the music loudly."),
+        ("en", "She loves dancing (and music) more than the silence (or music) that comes after.", ""),
+        ("en", "There was music (music) and *silence*, (Music) is one.", "There was music (music) and silence, (Music) is one."),
+        ("en", "He said [the music] made him cry. [The silence] did not.", "He said the music made him cry. The silence did not."),
+        ("en", "It works. (Laughter) And then [pause] it did not. [soft music]", "It works. And then it did not."),
+        ("de", "Die Pause (Musik) war (lacht) lang. (Beifall)", "Die Pause (Musik) war lang."),
+        ("es", "Una *pausa* [risas fuertes] larga (suspira).", "Una pausa risas fuertes larga."),
+        ("zh", "我喜欢（音乐和）书。（掌声）谢谢（笑）。", "我喜欢（音乐和）书。谢谢。"),
+    ],
+)  # fmt: skip
+def test_words_of_a_text_are_no_directions(language: str, shown: str, said: str) -> None:
+    assert spoken_form(shown, language) == (said or shown)
+
+
+ASIDES = st.sampled_from(["{}", "({})", "[{}]", "*{}*", "{}.", "{},"])
+ASIDE_WORDS = st.sampled_from(["the", "music", "laughs", "sighs", "silence", "Then", "and", "he", "Soft", "pause"])
+
+
+@given(st.lists(st.tuples(ASIDES, st.lists(ASIDE_WORDS, min_size=1, max_size=3)), max_size=12))
+def test_no_word_is_left_out_untold(parts: list[tuple[str, list[str]]]) -> None:
+    text = " ".join(form.format(" ".join(words)) for form, words in parts)
+    told = " ".join(directions(text, "en"))
+    heard = spoken_form(text, "en")
+    assert sorted(re.findall(r"\w+", text)) == sorted(re.findall(r"\w+", f"{heard} {told}"))
 
 
 @given(st.text(max_size=300), st.sampled_from(["en", "es", "de", "fr", "it", "pt", "nl", "zh", "ru", "eu", "xx"]))

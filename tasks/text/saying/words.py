@@ -1,4 +1,4 @@
-"""Abbreviations, signs, and what is not said at all: directions, tags, citations, pictograms, marks of Markdown."""
+"""Abbreviations, signs, and what is not said at all: tags, citations, pictograms, marks of Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ PICTOGRAMS = re.compile("[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0
 TAG = re.compile(r"</?[A-Za-z][\w-]{0,20}(?:\s[^<>]{0,200})?/?>")
 BREAK = re.compile(r"</?(?:br|p|div|li)\b", re.IGNORECASE)
 CITATION = re.compile(r"\s?\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|sic|…|\.\.\.|citation needed)\]", re.IGNORECASE)
-DIRECTION = re.compile(r"\s?[\[(*（【]([^\[\]()*（）【】]{1,60})[\])*）】]")
 TOGETHER = re.compile(rf"(?<=[^\W\d_])/(?=[^\W\d_]|[\d{DONE[0]}])")
 DOT = re.compile(r"\s*(?:\s[·•|]\s|•)\s*")
 """Marks between things that stand side by side: a breath."""
@@ -22,22 +21,9 @@ ENDING = frozenset({"etc.", "usw.", "ecc.", "enz.", "Jh.", "a.C.", "d.C.", "v. C
 """Abbreviations that often end a sentence: before a capital their full stop ends it too."""
 
 
-def unsaid(text: str, tongue: Tongue) -> str:
-    """Without tags, numbers of citations, and what says how something is said (“[laughs]”)."""
-    text = CITATION.sub("", TAG.sub(" ", text))
-    return DIRECTION.sub(lambda m: "" if _is_direction(m[1], tongue) else m[0], text)
-
-
-def directions(text: str, tongue: Tongue) -> list[str]:
-    """What of a text says how it is said, as written."""
-    return [found[0].strip() for found in DIRECTION.finditer(text) if _is_direction(found[1], tongue)]
-
-
-def _is_direction(words: str, tongue: Tongue) -> bool:
-    """Whether most of it is laughing, sighing and the like."""
-    known = tongue.word("directions").split()
-    found = re.findall(r"\w+", words.casefold())
-    return bool(found) and 2 * sum(word in known for word in found) >= len(found)
+def unmarked(text: str) -> str:
+    """Without tags and the numbers of citations."""
+    return CITATION.sub("", TAG.sub(" ", text))
 
 
 def abbreviations(text: str, tongue: Tongue) -> str:
