@@ -136,6 +136,22 @@ def test_what_is_said_as_it_is_written_stays() -> None:
 @pytest.mark.parametrize(
     ("language", "shown", "said"),
     [
+        ("en", "Venus orbits the Sun. It was hot.", ""),
+        ("en", "They rose. Sat. Rose again.", ""),
+        ("en", "On Sun. Ana left, on Sat. at 9am she came.", "On Sunday. Ana left, on Saturday at nine A M she came."),
+        ("en", "Sun., 3 May, and every Sat. It rains.", "Sunday, the third of May, and every Saturday. It rains."),
+        ("en", "Mon. 3 May, Sat. 9–5. See you Tue. Then we talk.", "Monday the third of May, Saturday nine to five. See you Tuesday. Then we talk."),
+        ("es", "Ven el lun. Luego el dom. a las 9:00.", "Ven el lunes. Luego el domingo a las nueve."),
+        ("de", "Am Mo. Abend und Di. um 9 Uhr.", "Am Montag Abend und Dienstag um neun Uhr."),
+    ],
+)  # fmt: skip
+def test_a_day_is_one_where_a_time_stands(language: str, shown: str, said: str) -> None:
+    assert spoken_form(shown, language) == (said or shown)
+
+
+@pytest.mark.parametrize(
+    ("language", "shown", "said"),
+    [
         ("en", "He played *the music* loudly.", "He played the music loudly."),
         ("en", "She loves dancing (and music) more than the silence (or music) that comes after.", ""),
         ("en", "There was music (music) and *silence*, (Music) is one.", "There was music (music) and silence, (Music) is one."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 from tasks.text.saying.tongue import DONE, Tongue
@@ -17,8 +18,8 @@ DOT = re.compile(r"\s*(?:\s[·•|]\s|•)\s*")
 """Marks between things that stand side by side: a breath."""
 GREATER = re.compile(rf"(?<=[\w{DONE[1]}])\s*([<>])\s*(?=[\w{DONE[0]}])")
 BEFORE = re.compile(r"(?<![^\s(（，、：:])([<>])(?=[\d$€£~])")
-ENDING = frozenset({"etc.", "usw.", "ecc.", "enz.", "Jh.", "a.C.", "d.C.", "v. Chr.", "n. Chr."})
-"""Abbreviations that often end a sentence: before a capital their full stop ends it too."""
+GOES_ON = rf"\s*[,;:–-]|\s+[\da-zß-öø-ÿ{DONE[0]}]"
+"""What follows a full stop that ends no sentence."""
 
 
 def unmarked(text: str) -> str:
@@ -35,19 +36,32 @@ def abbreviations(text: str, tongue: Tongue) -> str:
 
 @cache
 def _short(tongue: Tongue) -> tuple[tuple[re.Pattern[str], str, str], ...]:
-    """Pattern, abbreviation and words, the longest first. What must follow is in the table: ``#`` a number, ``^`` a
-    capital."""
-    return tuple(_entry(*row) for row in sorted(tongue.part("words").items(), key=lambda row: -len(row[0])))
+    """Pattern, abbreviation and words, the longest first. What must stand beside it is in the table: ``#`` a number
+    after it, ``^`` a capital, ``@`` what tells a time (“on Sun.”, “Sun. at nine”, but “the Sun.”)."""
+    words = sorted(tongue.part("words").items(), key=lambda row: -len(row[0]))
+    return tuple(_entry(written, said, tongue) for written, said in words)
 
 
-def _entry(written: str, words: str) -> tuple[re.Pattern[str], str, str]:
-    needs = written[-1] if written[-2:] in (" #", " ^") else ""
+def _entry(written: str, words: str, tongue: Tongue) -> tuple[re.Pattern[str], str, str]:
+    needs = written[-1] if written[-2:] in (" #", " ^", " @") else ""
     short, said = (part.removesuffix(f" {needs}") if needs else part for part in (written, words))
-    follows = {"#": rf"(?=\s*\(?[\d{DONE[0]}])", "^": r"(?=\s+[^\W\d_a-zß-öø-ÿ])", "": ""}[needs]
-    ends = r"(?=\s*$)|(?=\s+[A-ZÀ-Þ])" if short in ENDING else r"(?=\s*$)" if short.endswith(".") else "(?!)"
     first = f"[{short[0].lower()}{short[0].upper()}]" if short[0].islower() else re.escape(short[0])
-    pattern = rf"(?<![\w.]){first}{re.escape(short[1:])}(?!\w){follows}(?P<end>{ends})?"
-    return re.compile(pattern), short, said
+    plain = rf"{first}{re.escape(short[1:])}"
+    beside = {
+        "#": rf"{plain}(?=\s*\(?[\d{DONE[0]}])",
+        "^": rf"{plain}(?=\s+[^\W\d_a-zß-öø-ÿ])",
+        "@": rf"(?:{_after_any(tongue.word('when').split())}{plain}|{plain}(?={GOES_ON}))",
+        "": plain,
+    }[needs]
+    # Before a capital the full stop of an abbreviation that often ends a sentence ends it too.
+    often = short.replace(" ", "_") in tongue.word("ending").split()
+    ends = r"(?=\s*$)|(?=\s+[A-ZÀ-Þ])" if often else r"(?=\s*$)" if short.endswith(".") else "(?!)"
+    return re.compile(rf"(?<![\w.]){beside}(?!\w)(?P<end>{ends})?"), short, said
+
+
+def _after_any(words: Iterable[str]) -> str:
+    behind = (rf"(?<=\b(?i:{word}) )" for word in words)
+    return f"(?:{'|'.join(behind)})"
 
 
 def _written_out(found: re.Match[str], short: str, words: str) -> str:
