@@ -211,3 +211,12 @@ def test_any_text_has_a_spoken_form(text: str, language: str) -> None:
 @given(st.integers(0, 10**12), st.sampled_from(["en", "es", "de", "fr", "it", "pt", "nl"]))
 def test_no_digit_is_left(number: int, language: str) -> None:
     assert not any(c.isdigit() for c in spoken_form(f"a {number} b", language))
+
+
+@given(
+    st.integers(10**4, 10**12),
+    st.sampled_from(" \u00a0\u202f\u2009"),
+    st.sampled_from(["en", "es", "de", "fr", "it", "pt", "nl"]),
+)
+def test_groups_of_three_digits_are_one_number(number: int, space: str, language: str) -> None:
+    assert spoken_form(f"a {number:,} b".replace(",", space), language) == spoken_form(f"a {number} b", language)
