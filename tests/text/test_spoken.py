@@ -23,7 +23,7 @@ ENGLISH = [
     ("The $64,000 question, a 5 km run, $5 a head", "The sixty-four thousand dollar question, a five kilometer run, five dollars a head"),
     ("2.2 bn people, 10k users, at 221B Baker Street", "two point two billion people, ten thousand users, at 221B Baker Street"),
     ("Call (555) 010-9999, +44 20 7946 0958 or 911.", "Call five five five, zero one zero, nine nine nine nine, plus four four, two zero, seven nine four six, zero nine five eight or nine hundred eleven."),
-    ("Tel. 0800 123 456; ISBN 978-3-16-148410-0", "Tel. zero eight zero zero, one two three, four five six; ISBN nine seven eight, three, one six, one four eight four one zero, zero"),
+    ("Tel. 0800 123 456; ISBN 978-3-16-148410-0", "Telephone zero eight zero zero, one two three, four five six; ISBN nine seven eight, three, one six, one four eight four one zero, zero"),
     ("45% of 1,234 people, 10–20 km away, -5 °C", "forty-five percent of one thousand two hundred thirty-four people, ten to twenty kilometers away, minus five degrees Celsius"),
     ("5 GB/s, 60 m² per m², 5'10\", 100 000 kWh", "five gigabytes per second, sixty square meters per square meter, five foot ten, one hundred thousand kilowatt-hours"),
     ("In 1984, in the 1990s, the '80s, 1500 lines", "In nineteen eighty-four, in the nineteen nineties, the eighties, one thousand five hundred lines"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from tasks.text.saying.tongue import DONE, Tongue
+from tasks.text.saying.tongue import DONE, NEAR, Tongue
 
 MARKUP = re.compile(r"[*_`~|<>{}\[\]\\^]+")
 PICTOGRAMS = re.compile("[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff™®©†‡]")
@@ -18,6 +18,7 @@ DOT = re.compile(r"\s*(?:\s[·•|]\s|•)\s*")
 """Marks between things that stand side by side: a breath."""
 GREATER = re.compile(rf"(?<=[\w{DONE[1]}])\s*([<>])\s*(?=[\w{DONE[0]}])")
 BEFORE = re.compile(r"(?<![^\s(（，、：:])([<>])(?=[\d$€£~])")
+WORD = re.compile(r"\w+$")
 GOES_ON = rf"\s*[,;:–-]|\s+[\da-zß-öø-ÿ{DONE[0]}]"
 """What follows a full stop that ends no sentence."""
 
@@ -32,6 +33,27 @@ def abbreviations(text: str, tongue: Tongue) -> str:
         if short in text or short.capitalize() in text:
             text = pattern.sub(lambda m, short=short, words=words: _written_out(m, short, words), text)  # type: ignore[misc]
     return text
+
+
+def is_abbreviation(text: str, at: int, tongue: Tongue) -> bool:
+    """Whether the full stop at a place belongs to an abbreviation, and ends no sentence."""
+    word = WORD.search(text, max(0, at - NEAR), at)
+    for pattern, stop, last in _stops(tongue).get(word[0].lower() if word else "", ()):
+        found = pattern.match(text, at - stop) if at >= stop else None
+        if found is not None and (found["end"] is None or not last):
+            return True
+    return False
+
+
+@cache
+def _stops(tongue: Tongue) -> dict[str, list[tuple[re.Pattern[str], int, bool]]]:
+    """Full stops of abbreviations by the word before each: its pattern, its place in it, whether it is the last."""
+    found: dict[str, list[tuple[re.Pattern[str], int, bool]]] = {}
+    for pattern, short, _ in _short(tongue):
+        for stop in (at for at, sign in enumerate(short) if sign == "."):
+            word = WORD.search(short, 0, stop)
+            found.setdefault(word[0].lower() if word else "", []).append((pattern, stop, stop == len(short) - 1))
+    return found
 
 
 @cache
