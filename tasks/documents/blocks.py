@@ -104,7 +104,8 @@ class Block:
     def links_in(self, start: int = 0, end: int | None = None) -> tuple[Link, ...]:
         """Links that stand in some of its characters."""
         last = len(self.text) if end is None else end
-        return tuple(link for link in self.links if start <= self.text.find(link.text) < last)
+        places = _places(self.text, self.links)
+        return tuple(link for link, at in zip(self.links, places, strict=True) if start <= at < last)
 
     def span(self, start: int = 0, end: int | None = None) -> Span:
         """Characters of the document for characters of this block."""
@@ -215,6 +216,18 @@ def _bare(text: str, links: Sequence[Link]) -> Iterator[Link]:
     """Addresses that stand in a text as they are, and are no link yet."""
     known = {link.text for link in links} | {link.address for link in links}
     yield from (Link(found[0], found[0]) for found in ADDRESS.finditer(text) if found[0] not in known)
+
+
+def _places(text: str, links: Sequence[Link]) -> Iterator[int]:
+    """Where links stand in a text: one after the other, as whole words where there are such; -1 for one that is not
+    there."""
+    at = 0
+    for link in links:
+        words = re.compile(rf"(?<!\w){re.escape(link.text)}(?!\w)")
+        found = words.search(text, at) or words.search(text)
+        place = found.start() if found else text.find(link.text)
+        at = place + len(link.text) if place >= 0 else at
+        yield place
 
 
 def _title(blocks: Sequence[Block]) -> str:

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urldefrag, urljoin
 
 from tasks.documents.archives import parse_html
 from tasks.documents.blocks import Dropped, Kind, Piece, clean
@@ -54,10 +54,13 @@ def read(data: bytes, name: str, address: str = "", charset: str = "") -> tuple[
 
 
 def _make_whole(root: Any, address: str) -> None:
-    """Have links lead on from where the page was."""
+    """Have links lead on from where the page was, but for those that lead into the page itself."""
+    here = urldefrag(address).url
     for element in root.iter():
         if local(element) == "a" and attribute(element, "href"):
-            element.set("href", urljoin(address, attribute(element, "href")))
+            whole = urldefrag(urljoin(address, attribute(element, "href")))
+            within = whole.url == here and whole.fragment
+            element.set("href", f"#{whole.fragment}" if within else urljoin(address, attribute(element, "href")))
 
 
 def _apart(whole: Sequence[Piece | Dropped], article: str, title: str) -> Iterator[Piece | Dropped]:

@@ -8,7 +8,8 @@ import pytest
 
 from speechmill.episodes import Format
 from speechmill.settings import Settings
-from tasks.documents.blocks import Document
+from tasks.documents.blocks import Document, Piece
+from tasks.documents.pages import read as read_page
 from tasks.documents.pages import standing
 from tasks.scriptwriting.writing import write_script
 
@@ -128,3 +129,16 @@ def test_links_and_raised_letters_are_no_notes(read: Read) -> None:
     document = read("a.html", f"<html lang='en'><body><p>{text}</p><h2 id='part2'>Part</h2><p>Two.</p></body></html>")
     assert document.spoken_blocks[0].text == "The 1st of part 2 is 3 m², as 1 says."
     assert [block.kind for block in document.blocks] == ["body", "heading", "body"]
+
+
+def test_links_of_a_page_lead_on_from_it_and_not_to_itself() -> None:
+    html = (
+        b"<p>See <a href='#s2'>part two</a>, <a href='/t#x'>the tide</a>, "
+        b"<a href='https://a.org/p?q=1#s3'>part three</a> and the sea.<a href='#n1'>[1]</a></p>"
+        b"<p id='s2'>It rises.</p><p id='n1'>[1] Closed in 1990.</p>"
+    )
+    found, _ = read_page(html, "p", "https://a.org/p?q=1")
+    assert [piece.kind for piece in found if isinstance(piece, Piece)] == ["body", "body", "note"]
+    assert [(link.text, link.address) for piece in found if isinstance(piece, Piece) for link in piece.links] == [
+        ("the tide", "https://a.org/t#x")
+    ]

@@ -188,6 +188,20 @@ def test_what_people_do_is_told_and_not_said(offline: Settings) -> None:
     assert [(told.line_id, told.what) for told in script.writing.repairs] == [("0002", "“[laughs]” is not said.")]
 
 
+def test_a_link_is_with_the_words_it_is_under(offline: Settings) -> None:
+    text = (
+        "# Trains\n\nThere was a train to the sea in every season. Its history is [here](https://a.org/1), they say. "
+        "What became of it is [here](https://a.org/2) as well. [](https://a.org/3)[![A train](x.png)](https://a.org/4)\n"
+    )
+    script = write_script(assemble("x.md", pieces(text), language="en"), Format.READING, offline)
+    assert [[link.address for link in line.links] for line in script.lines] == [
+        [],
+        [],
+        ["https://a.org/1"],
+        ["https://a.org/2"],
+    ]
+
+
 def test_lines_keep_the_links_of_their_sentences_and_notes_are_sources(offline: Settings) -> None:
     text = (
         "# Trains\n\nIt leaves from [platform three](https://a.org/3) at nine.[^1] Nobody on it knows the reason why. "
