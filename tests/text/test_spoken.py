@@ -152,6 +152,20 @@ def test_a_day_is_one_where_a_time_stands(language: str, shown: str, said: str) 
 @pytest.mark.parametrize(
     ("language", "shown", "said"),
     [
+        ("en", "(2020) 15-20 percent", "(twenty twenty) fifteen to twenty percent"),
+        ("en", "Smith (1998) 12-18 kg, row (12) 150-200 people", "Smith (nineteen ninety-eight) twelve to eighteen kilograms, row (twelve) one hundred fifty to two hundred people"),
+        ("en", "(555) 010-9999, (01632) 960 001", "five five five, zero one zero, nine nine nine nine, zero one six three two, nine six zero, zero zero one"),
+        ("es", "(91) 330 28 00", "nueve uno, tres tres cero, dos ocho, cero cero"),
+        ("de", "(2021) 10-12 Tage", "(zweitausendeinundzwanzig) zehn bis zwölf Tage"),
+    ],
+)  # fmt: skip
+def test_a_year_in_brackets_begins_no_telephone_number(language: str, shown: str, said: str) -> None:
+    assert spoken_form(shown, language) == said
+
+
+@pytest.mark.parametrize(
+    ("language", "shown", "said"),
+    [
         ("en", "Flat 4B was let. 221B in London, a 4k video, a 10k run.", ""),
         ("en", "Room 12M needs paint, at gate 4B it rains.", ""),
         ("en", "5M downloads, 10k users, $5m, 3k people", "five million downloads, ten thousand users, five million dollars, three thousand people"),
