@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from speechmill.episodes import LeftOut, Span
 from speechmill.errors import LimitExceeded, UnreadableDocument
+from tasks.text.saying.formulas import DOWN, UP
 
 MOST_CHARACTERS = 1_500_000  # a day of speech at 15 to 17 characters a second
 MOST_BLOCKS = 100_000
@@ -28,8 +29,8 @@ ADDRESS = re.compile(r"https?://[^\s<>\"'”’»)\]]*[\w/]")
 
 LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)))
 """Letters that were set as one, which search and voices do not know."""
-RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
-LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
+RAISED = str.maketrans({sign: raised for raised, sign in UP.items()} | {"−": "⁻"})
+LOWERED = str.maketrans({sign: lowered for lowered, sign in DOWN.items()} | {"−": "₋"})
 
 
 class Kind(StrEnum):

@@ -110,6 +110,7 @@ def test_a_text_stands_in_an_article(text: str, stands: bool) -> None:
         ('<sup><a href="#n1">1</a></sup>', '<p id="n1">1. Closed in 1990.</p>'),
         ('<a href="#n1"><sup>1</sup></a>', '<div id="n1"><p>1. Closed in 1990.</p></div>'),
         ('<sup id="r1"><a href="#n1">[1]</a></sup>', '<ol><li id="n1"><a href="#r1">^</a> Closed in 1990.</li></ol>'),
+        ("<sup>(1)</sup>", "<aside>(1) Closed in 1990.</aside>"),
         ('<a id="r1" href="#n1">[1]</a>', '<p><a id="n1" href="#r1">[1]</a> Closed in 1990.</p>'),
         ('<a href="#n1" role="doc-noteref">*</a>', '<p><a name="n1"></a>* Closed in 1990.</p>'),
     ],
@@ -124,10 +125,11 @@ def test_notes_are_told_apart_however_they_are_marked(read: Read, mark: str, not
 
 def test_links_and_raised_letters_are_no_notes(read: Read) -> None:
     text = (
-        'The 1<sup>st</sup> of <a href="#part2">part 2</a> is 3 m<sup>2</sup>, as <a href="https://a.org/1">1</a> says.'
+        'The 1<sup>st</sup> of <a href="#part2">part 2</a> is 3 m<sup>2</sup>, by <a href="#part2">(2)</a>, '
+        'as <a href="https://a.org/1">1</a> says.'
     )
     document = read("a.html", f"<html lang='en'><body><p>{text}</p><h2 id='part2'>Part</h2><p>Two.</p></body></html>")
-    assert document.spoken_blocks[0].text == "The 1st of part 2 is 3 m², as 1 says."
+    assert document.spoken_blocks[0].text == "The 1st of part 2 is 3 m², by (2), as 1 says."
     assert [block.kind for block in document.blocks] == ["body", "heading", "body"]
 
 

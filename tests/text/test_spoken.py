@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.documents.blocks import lowered, raised
 from tasks.text.spoken import directions, spoken_form
 
 ENGLISH = [
@@ -147,6 +148,24 @@ def test_what_is_said_as_it_is_written_stays() -> None:
 )  # fmt: skip
 def test_a_day_is_one_where_a_time_stands(language: str, shown: str, said: str) -> None:
     assert spoken_form(shown, language) == (said or shown)
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ("10ⁿ, $x^n$", "ten to the power of n, x to the power of n"),
+        ("f⁽ⁿ⁾, word⁽²⁾ and more", "f to the power of n, word and more"),
+        ("a₍₁₎ and 10ⁿ⁻¹", "a one and ten to the power of n minus one"),
+    ],
+)
+def test_all_that_is_raised_or_lowered_is_said(shown: str, said: str) -> None:
+    assert spoken_form(shown, "en") == said
+
+
+@given(st.text("0123456789+-=()ni", min_size=1, max_size=6))
+def test_no_raised_or_lowered_sign_is_left(text: str) -> None:
+    shown = f"x{raised(text)} and x{lowered(text)} and 10{raised(text)}"
+    assert not set(spoken_form(shown, "en")) & set("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
 
 
 @pytest.mark.parametrize(
