@@ -153,6 +153,18 @@ def test_a_day_is_one_where_a_time_stands(language: str, shown: str, said: str) 
 @pytest.mark.parametrize(
     ("shown", "said"),
     [
+        ("if x<y then z>w", "if x is less than y then z is greater than w"),
+        ("Write <name> and <your address> here", "Write name and your address here"),
+        ('<b>bold</b><br/> <font color=red>red</font> <a href="x">it</a> <break time="1s"/> on', "bold red it on"),
+    ],
+)
+def test_words_between_signs_are_no_tags(shown: str, said: str) -> None:
+    assert spoken_form(shown, "en") == said
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
         ("10ⁿ, $x^n$", "ten to the power of n, x to the power of n"),
         ("f⁽ⁿ⁾, word⁽²⁾ and more", "f to the power of n, word and more"),
         ("a₍₁₎ and 10ⁿ⁻¹", "a one and ten to the power of n minus one"),

@@ -10,7 +10,16 @@ from tasks.text.saying.tongue import DONE, NEAR, Tongue
 
 MARKUP = re.compile(r"[*_`~|<>{}\[\]\\^]+")
 PICTOGRAMS = re.compile("[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff™®©†‡]")
-TAG = re.compile(r"</?[A-Za-z][\w-]{0,20}(?:\s[^<>]{0,200})?/?>")
+PLAIN_TAGS = """a abbr article aside b big blockquote body br center cite code dd del details div dl dt em figcaption
+    figure font footer h1 h2 h3 h4 h5 h6 head header hr html i ins kbd li main mark nav ol p pre q rp rt ruby s samp
+    section small span strike strong sub summary sup table tbody td tfoot th thead title tr tt u ul var wbr"""
+TAG = re.compile(
+    rf"</[A-Za-z][\w:-]{{0,20}}\s*>|<(?:{'|'.join(PLAIN_TAGS.split())})\s*/?>"
+    r"|<[A-Za-z][\w:-]{0,20}(?:\s+[\w:-]{1,40}\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+)){1,20}\s*/?>",
+    re.IGNORECASE,
+)
+"""Tags as HTML and SSML have them; what stands between two signs otherwise (“x<y then z>w”, “<name>”) is words."""
+PLACEHOLDER = re.compile(r"(?<!\S)<([^\W\d_][^<>]{0,60})(?<=\S)>(?!\w)")
 BREAK = re.compile(r"</?(?:br|p|div|li)\b", re.IGNORECASE)
 CITATION = re.compile(r"\s?\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|sic|…|\.\.\.|citation needed)\]", re.IGNORECASE)
 TOGETHER = re.compile(rf"(?<=[^\W\d_])/(?=[^\W\d_]|[\d{DONE[0]}])")
@@ -25,7 +34,7 @@ GOES_ON = rf"\s*[,;:–-]|\s+[\da-zß-öø-ÿ{DONE[0]}]"
 
 def unmarked(text: str) -> str:
     """Without tags and the numbers of citations."""
-    return CITATION.sub("", TAG.sub(" ", text))
+    return CITATION.sub("", PLACEHOLDER.sub(r"\1", TAG.sub(" ", text)))
 
 
 def abbreviations(text: str, tongue: Tongue) -> str:
