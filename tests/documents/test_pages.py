@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -102,6 +103,15 @@ ARTICLE = (
 def test_a_text_stands_in_an_article(text: str, stands: bool) -> None:
     before = ["The train leaves the town at nine. Nobody knows why it does so every day."] if text == "Stops" else []
     assert standing([*before, text], ARTICLE)[-1] is stands
+
+
+def test_a_long_page_is_read_in_time() -> None:
+    article = [f"{n} " + " ".join(f"wave{n * k % 9973}" for k in range(50)) for n in range(1, 4_000)]
+    comments = [text.replace("wave", "boat") for text in article]
+    began = time.monotonic()
+    stands = standing([text for pair in zip(article, comments, strict=True) for text in pair], " ".join(article))
+    assert stands == [True, False] * len(article)
+    assert time.monotonic() - began < 10  # 34 s when each probe was looked for by itself
 
 
 @pytest.mark.parametrize(
