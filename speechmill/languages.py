@@ -9,7 +9,9 @@ from speechmill.errors import UnsupportedLanguage
 UNSPACED = frozenset({"zh", "yue", "cmn", "wuu", "ja", "th", "lo", "km", "my"})
 """Languages written without spaces between words."""
 
-HAN = "Hani"
+HAN = frozenset({"Hans", "Hant", "Jpan", "Kore"})
+"""Scripts that have Han characters."""
+
 USUAL_CHARACTERS_PER_S = 14.5  # of read English and Spanish, spaces and marks counted: about 150 words a minute
 SINITIC_CHARACTERS_PER_S = 4.5  # a character is a syllable: about 270 a minute, ordinary Mandarin
 USUAL_OF_SCRIPT = {
@@ -55,12 +57,6 @@ def is_one(tag: str) -> bool:
     return known not in ("und", "mis") and not "qaa" <= known <= "qtz"
 
 
-def writing(tag: str) -> str:
-    """The script of a language, by ISO 15924; Chinese, Japanese and Korean are all ``HAN``, which they share."""
-    script = langcodes.get(tag).maximize().script or ""
-    return HAN if script in ("Hans", "Hant", "Jpan", "Kore") else script
-
-
 def name(tag: str) -> str:
     """In English (``es`` → ``Spanish``)."""
     return langcodes.get(tag).display_name("en")
@@ -69,6 +65,18 @@ def name(tag: str) -> str:
 def is_unspaced(tag: str) -> bool:
     """Whether a language is written without spaces between words."""
     return base(tag) in UNSPACED
+
+
+def may_be_in(language: str, letters_of: str) -> bool:
+    """Whether a text in the letters of one language may be in another: a voice would spell it, or say nothing.
+
+    Many a language is written in Latin letters as well, but none that has Han characters; those are Chinese, and read
+    in Japanese and Korean too.
+    """
+    script, found = (langcodes.get(tag).maximize().script for tag in (language, letters_of))
+    if found == "Latn":
+        return script not in HAN
+    return script == found or (found in ("Hans", "Hant") and script in HAN)
 
 
 def usual_characters_per_s(tag: str) -> float:

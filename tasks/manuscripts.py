@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from model_worker.engines.registry import Needs, choose, engine_at_work
-from speechmill import languages
 from speechmill.abilities import Ability, Engine
 from speechmill.episodes import EpisodeScript, Format, PodcastRequest
-from speechmill.errors import BadInput
 from speechmill.languages import usual_characters_per_s
 from speechmill.profiles import profile
 from speechmill.recipes import Digest, digest_of_bytes, digest_of_file
@@ -26,7 +24,6 @@ from tasks.digests import read_together
 from tasks.disclosing import disclosed
 from tasks.documents.blocks import Document
 from tasks.documents.reading import read_document
-from tasks.documents.tongues import language_of
 from tasks.episode import membership
 from tasks.episode.shows import Show, read_show
 from tasks.recording import keep_script
@@ -126,8 +123,6 @@ def _script(
         document = read_document(request.source, settings, language=request.language)
     else:
         document = read_together(Path(request.source), request.collected, settings, request.language, within)
-    if request.language:
-        refuse_other_script(document.text, request.language)
     writer = engine_at_work(request.engines.get(Ability.WRITE, settings.engine), settings)
     script = write_script(
         document,
@@ -141,21 +136,6 @@ def _script(
         store=store,
     )
     return document, script
-
-
-def refuse_other_script(text: str, language: str) -> None:
-    """Refuse a text in other characters than the language has that somebody says it is in: a voice would spell them, or
-    say nothing. Raises ``BadInput``."""
-    found = language_of(text)
-    if found is None:
-        return
-    written, expected = languages.writing(found), languages.writing(language)
-    if written == expected or (written == "Latn" and expected != languages.HAN):
-        return  # many a language is written in Latin letters as well
-    raise BadInput(
-        f"the document is written in {languages.name(found)}, and --language {language} is {languages.name(language)}",
-        hint="leave --language out, or give the document in that language",
-    )
 
 
 def _speakers(format: Format, cast: Members) -> Members | None:

@@ -14,19 +14,15 @@ from importlib import resources
 
 from speechmill.languages import base
 from tasks.documents.blocks import Dropped, Kind, Piece
+from tasks.documents.bylines import Bylines, bylines
 
 STANDFIRST = 1  # paragraphs that may stand before a byline
+UNNAMED = 3  # lines of dates and names in a row; more of them are a timeline
 CLOSING = 3  # pieces at the end, where Chinese newspapers name their editors
-BYLINE = 160
 CAPTION = 300
-NAME_WORDS = 10  # of several names
-FACT_WORDS = 8  # of a date, a place, a time
 LINKED_SHARE = 0.7  # of a piece that is mostly a link
 SOURCES_SHARE = 0.5  # of the pieces under a heading of sources look like sources
 
-PARTED = re.compile(r"\s*[·•|｜—–/]\s*|,\s+")
-NAME = re.compile(r"(?:[^\W\d_a-z][\w.'’-]*|de|del|la|von|van|der|den|di|da|dos|du|and|und|y|et|e|en|&)(?:\s|$)")
-DATED = re.compile(r"\d{4}|\d{1,2}[./-]\d{1,2}|\d{1,2}:\d{2}")
 LEADERS = re.compile(r"(?:\.\s?){4,}\s*\d+\s*$|\s_{4,}\s*\d+\s*$")
 SOURCE = re.compile(
     r"https?://|\bwww\.|\bdoi\b|\barXiv\b|\bISBN\b|\bISSN\b|\bet al\b|\bpp?\. ?\d|\bVol\.|\bS\. \d+"
@@ -42,8 +38,7 @@ NUMBERING = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[IVX]{1,4}\.|[一二三四
 class _Words:
     """A language's patterns."""
 
-    by: re.Pattern[str]
-    minutes: re.Pattern[str]
+    bylines: Bylines
     sources: frozenset[str]
     contents: frozenset[str]
     figure: re.Pattern[str]
@@ -61,6 +56,7 @@ def apart(found: Sequence[Piece | Dropped], language: str, author: str = "") -> 
 def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str) -> Iterator[Piece | Dropped]:
     paragraphs = 0
     cited: set[str] = set()
+    like_bylines = _like_bylines(found, words.bylines, author)
     for at, piece in enumerate(found):
         if isinstance(piece, Dropped) or piece.kind not in (Kind.BODY, Kind.LIST, Kind.HEADING):
             yield piece
@@ -71,8 +67,8 @@ def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str
         if piece.kind == Kind.HEADING:
             yield replace(piece, text=words.edit.sub("", piece.text))
             continue
-        closing = at >= len(found) - CLOSING and words.by.match(piece.text) is not None
-        if (paragraphs <= STANDFIRST or closing) and _is_byline(piece, words, author):
+        closing = at >= len(found) - CLOSING and words.bylines.by.match(piece.text) is not None
+        if at in like_bylines and (paragraphs <= STANDFIRST or closing):
             yield _dropped(piece, "byline", "It says who wrote it, and when; the show notes do.")
         elif _is_note(piece, words, cited):
             yield replace(piece, kind=Kind.NOTE)
@@ -82,6 +78,20 @@ def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str
             paragraphs += 1
             cited.update(CITED.findall(piece.text))
             yield piece
+
+
+def _like_bylines(found: Sequence[Piece | Dropped], bylines: Bylines, author: str) -> frozenset[int]:
+    """Where what has the form of a byline stands, but for timelines: one day below the other."""
+    at: list[int] = []
+    row: list[int] = []
+    for place, piece in enumerate([*found, None]):
+        if isinstance(piece, Piece) and piece.kind == Kind.BODY and bylines.has(piece.text, author):
+            row.append(place)
+            continue
+        unnamed = sum(bylines.by.match(text) is None for text in (found[n].text for n in row))
+        at += row if unnamed <= UNNAMED else []
+        row = []
+    return frozenset(at)
 
 
 def _is_note(piece: Piece, words: _Words, cited: Collection[str]) -> bool:
@@ -94,36 +104,6 @@ def _is_note(piece: Piece, words: _Words, cited: Collection[str]) -> bool:
 
 def _dropped(piece: Piece, what: str, why: str) -> Dropped:
     return Dropped(what, why, piece.text, piece.place)
-
-
-def _is_byline(piece: Piece, words: _Words, author: str) -> bool:
-    """“By Ana Prat · 20 Nov 2026 · 5 min read”: names, dates and times, and nothing that is a sentence."""
-    text = piece.text.strip("*_ （()）")
-    minutes = words.minutes.search(text) is not None
-    if len(text) > BYLINE or (not minutes and text.endswith((".", "!", "?", "。", "！", "？", ":", "："))):
-        return False
-    if author and text.casefold() == author.casefold():
-        return True
-    begins = words.by.match(text)
-    if begins is not None and NAME.match(text[begins.end() :]) and not _reads_on(text[begins.end() :]):
-        return True
-    telling = begins is not None or minutes or DATED.search(text) is not None
-    parts = [part for part in PARTED.split(text[begins.end() :] if begins else text) if part]
-    return telling and bool(parts) and all(_is_fact(part, words) for part in parts)
-
-
-def _is_fact(part: str, words: _Words) -> bool:
-    """Whether it is a name, a date or a time rather than what somebody says."""
-    count = len(part.split())
-    if words.minutes.search(part) or (re.search(r"\d", part) and count <= FACT_WORDS and not _reads_on(part)):
-        return True
-    return count <= NAME_WORDS and not NAME.sub("", f"{part} ").strip()
-
-
-def _reads_on(part: str) -> bool:
-    """Whether most of its words are in small letters, as those of sentences are."""
-    words: list[str] = re.findall(r"[^\W\d_]{3,}", part)
-    return sum(word.islower() for word in words) > 1 + sum(not word.islower() for word in words)
 
 
 def _points_elsewhere(piece: Piece, words: _Words) -> bool:
@@ -205,8 +185,11 @@ def _words(language: str) -> _Words:
 
     after = r"\s*[:：|｜/\s]\s*" if language == "zh" else r"(?:\s*:)?\s+(?=\S)"
     return _Words(
-        re.compile(rf"[（(]?(?:{any_of('by')}){after}"),
-        re.compile(rf"(?:{any_of('minutes')})", re.IGNORECASE),
+        bylines(
+            language,
+            re.compile(rf"[（(]?(?:{any_of('by')}){after}"),
+            re.compile(rf"(?:{any_of('minutes')})", re.IGNORECASE),
+        ),
         frozenset(table["sources"]),
         frozenset(table["contents"]),
         re.compile(rf"(?:{any_of('figures')})\s?\d+(?:\.\d+)*\s*[.:：–—|、]\s*\S"),

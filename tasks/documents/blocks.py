@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from speechmill.episodes import LeftOut, Span
 from speechmill.errors import LimitExceeded, UnreadableDocument
+from tasks.text.saying.formulas import DOWN, UP
 
 MOST_CHARACTERS = 1_500_000  # a day of speech at 15 to 17 characters a second
 MOST_BLOCKS = 100_000
@@ -28,8 +29,8 @@ ADDRESS = re.compile(r"https?://[^\s<>\"'”’»)\]]*[\w/]")
 
 LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)))
 """Letters that were set as one, which search and voices do not know."""
-RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
-LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
+RAISED = str.maketrans({sign: raised for raised, sign in UP.items()} | {"−": "⁻"})
+LOWERED = str.maketrans({sign: lowered for lowered, sign in DOWN.items()} | {"−": "₋"})
 
 
 class Kind(StrEnum):
@@ -104,7 +105,8 @@ class Block:
     def links_in(self, start: int = 0, end: int | None = None) -> tuple[Link, ...]:
         """Links that stand in some of its characters."""
         last = len(self.text) if end is None else end
-        return tuple(link for link in self.links if start <= self.text.find(link.text) < last)
+        places = _places(self.text, self.links)
+        return tuple(link for link, at in zip(self.links, places, strict=True) if start <= at < last)
 
     def span(self, start: int = 0, end: int | None = None) -> Span:
         """Characters of the document for characters of this block."""
@@ -215,6 +217,18 @@ def _bare(text: str, links: Sequence[Link]) -> Iterator[Link]:
     """Addresses that stand in a text as they are, and are no link yet."""
     known = {link.text for link in links} | {link.address for link in links}
     yield from (Link(found[0], found[0]) for found in ADDRESS.finditer(text) if found[0] not in known)
+
+
+def _places(text: str, links: Sequence[Link]) -> Iterator[int]:
+    """Where links stand in a text: one after the other, as whole words where there are such; -1 for one that is not
+    there."""
+    at = 0
+    for link in links:
+        words = re.compile(rf"(?<!\w){re.escape(link.text)}(?!\w)")
+        found = words.search(text, at) or words.search(text)
+        place = found.start() if found else text.find(link.text)
+        at = place + len(link.text) if place >= 0 else at
+        yield place
 
 
 def _title(blocks: Sequence[Block]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tasks.documents.blocks import Dropped, Kind, Piece
+from tasks.text.labels import NO_NAMES
 
 LABEL = re.compile(r"^([^\W\d_][^\n:：.!?,;“”\"]{0,40}?)\s?[:：]\s+(?=\S)")
 MOST_WORDS = 5
@@ -57,6 +58,8 @@ def _label(piece: Piece) -> str:
         return ""
     words = match[1].split()
     named = all(not word[0].islower() or len(word) < 4 for word in words)
+    if NO_NAMES & {words[0].casefold(), words[-1].casefold()}:
+        return ""
     return match[1] if len(words) <= MOST_WORDS and named else ""
 
 

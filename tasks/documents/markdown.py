@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tasks.documents.blocks import Dropped, Kind, Link, Piece, lowered, raised
+from tasks.documents.blocks import Dropped, Kind, Link, Piece, clean, lowered, raised
 from tasks.text.saying.formulas import MARKED, is_formula
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def _inline(children: Sequence[Token]) -> tuple[str, tuple[Link, ...]]:
             opened.append((str(child.attrGet("href") or ""), len(parts)))
         elif child.type == "link_close" and opened:
             address, first = opened.pop()
-            if address.startswith(("http://", "https://")):
-                links.append(Link("".join(parts[first:]), address))
+            text = clean("".join(parts[first:]))
+            if text and address.startswith(("http://", "https://")):
+                links.append(Link(text, address))
     return "".join(parts), tuple(links)

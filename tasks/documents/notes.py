@@ -12,6 +12,7 @@ TYPES = re.compile(r"(?:foot|end|rear)notes?\b|\bbibliography\b|\bdoc-(?:foot|en
 REFERENCE_TYPES = re.compile(r"\bnoteref\b|\bdoc-noteref\b")
 MARK = re.compile(r"[\[(]?\s*(?:\d{1,4}|[a-z]|[*†‡§]{1,3})\s*[\])]?", re.IGNORECASE)
 """What a small raised link says: “1”, “[12]”, “†”."""
+ROUND = re.compile(r"\(\s*(?:\d{1,4}|[*†‡§]{1,3})\s*\)")  # of raised text; “(2)” on the line is an equation too
 BRACKETED = re.compile(r"\[\s*(?:\d{1,4}|[a-z]|[*†‡§]{1,3})\s*\]", re.IGNORECASE)
 
 
@@ -25,7 +26,8 @@ def is_reference(element: Any) -> bool:
     text = "".join(element.itertext()).strip()
     if name == "sup":
         leads = any(local(inner) == "a" for inner in element.iterdescendants())
-        return not text or BRACKETED.fullmatch(text) is not None or (leads and MARK.fullmatch(text) is not None)
+        bracketed = BRACKETED.fullmatch(text) or ROUND.fullmatch(text)
+        return not text or bracketed is not None or (leads and MARK.fullmatch(text) is not None)
     raised = any(local(inner) == "sup" for inner in element.iterdescendants())
     within = "#" in attribute(element, "href")
     return within and (MARK if raised else BRACKETED).fullmatch(text) is not None

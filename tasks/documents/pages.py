@@ -6,9 +6,10 @@ from __future__ import annotations
 import codecs
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urldefrag, urljoin
 
 from tasks.documents.archives import parse_html
 from tasks.documents.blocks import Dropped, Kind, Piece, clean
@@ -54,10 +55,13 @@ def read(data: bytes, name: str, address: str = "", charset: str = "") -> tuple[
 
 
 def _make_whole(root: Any, address: str) -> None:
-    """Have links lead on from where the page was."""
+    """Have links lead on from where the page was, but for those that lead into the page itself."""
+    here = urldefrag(address).url
     for element in root.iter():
         if local(element) == "a" and attribute(element, "href"):
-            element.set("href", urljoin(address, attribute(element, "href")))
+            whole = urldefrag(urljoin(address, attribute(element, "href")))
+            within = whole.url == here and whole.fragment
+            element.set("href", f"#{whole.fragment}" if within else urljoin(address, attribute(element, "href")))
 
 
 def _apart(whole: Sequence[Piece | Dropped], article: str, title: str) -> Iterator[Piece | Dropped]:
@@ -82,27 +86,37 @@ def standing(texts: Sequence[str], article: str) -> list[bool]:
     """Which texts of a page stand in the text of its article. A long one does so wherever most of it is found; a short
     one, which chance may find anywhere, only where the text before it ends."""
     run = _letters(article)
+    all_letters = [_letters(text) for text in texts]
+    known = _places(frozenset(probe for letters in all_letters for probe in _probes(letters)), run)
     found: list[bool] = []
     at = 0
-    for text in texts:
-        letters = _letters(text)
+    for letters in all_letters:
         if len(letters) < PROBE:
             place = run.find(letters, at, at + len(letters) + SLACK) if letters else -1
             found.append(place >= 0)
             at = place + len(letters) if place >= 0 else at
             continue
-        starts = [*range(0, len(letters) - PROBE, PROBE), len(letters) - PROBE]
-        places = [_place(letters[start : start + PROBE], run, at) for start in starts]
-        found.append(sum(place >= 0 for place in places) >= PROBES_SHARE * len(places))
-        if found[-1] and places[-1] >= 0:
-            at = places[-1] + PROBE
+        probes = [known.get(probe, ()) for probe in _probes(letters)]
+        found.append(sum(map(bool, probes)) >= PROBES_SHARE * len(probes))
+        if found[-1] and (last := probes[-1]):
+            following = bisect_left(last, at)  # first looked for from where the last text ended
+            at = last[following if following < len(last) else 0] + PROBE
     return found
 
 
-def _place(probe: str, run: str, at: int) -> int:
-    """Where a probe stands, first looked for from where the last text ended."""
-    place = run.find(probe, at)
-    return place if place >= 0 else run.find(probe, 0, at + len(probe))
+def _probes(letters: str) -> list[str]:
+    """The letters in probes, the last of which overlaps the one before it; none of what is shorter than one."""
+    starts = [*range(0, len(letters) - PROBE, PROBE), len(letters) - PROBE] if len(letters) >= PROBE else []
+    return [letters[start : start + PROBE] for start in starts]
+
+
+def _places(probes: Collection[str], run: str) -> dict[str, list[int]]:
+    """Where probes stand: one walk over the run finds all, however long it is."""
+    found: dict[str, list[int]] = {}
+    for at in range(len(run) - PROBE + 1):
+        if (probe := run[at : at + PROBE]) in probes:
+            found.setdefault(probe, []).append(at)
+    return found
 
 
 def _with_headings(pieces: Sequence[Piece], stands: Sequence[bool], title: str) -> list[bool]:

@@ -127,15 +127,16 @@ def _language_notes(source: _Source, own: str | None, text: str) -> list[str]:
     if own is not None:
         same = languages.base(own) == languages.base(asked)
         return [] if same else [f"{source.name} says that it is in {languages.name(own)}, and is read as that."]
-    written = script_language_of(text)
-    if written is not None and languages.writing(written) != languages.writing(asked):
+    seems = language_of(text)
+    if seems is None or languages.base(seems) == languages.base(asked):
+        return []
+    if not languages.may_be_in(asked, letters_of=seems):
         raise BadInput(
-            f"{source.name} is written in {languages.name(written)}, and {languages.name(asked)} is asked for",
+            f"{source.name} is written in {languages.name(seems)}, and {languages.name(asked)} is asked for",
             hint="leave --language out, or translate the document first",
         )
-    seems = language_of(text)
-    if seems is None or languages.base(seems) == languages.base(asked) or written is not None:
-        return []
+    if script_language_of(text) is not None:
+        return []  # it is told by its letters, which others have too
     return [f"{source.name} seems to be in {languages.name(seems)}, and is read as {languages.name(asked)}."]
 
 

@@ -79,6 +79,7 @@ class _Setter:
         self._leading_pt = median(within) if within else 0.0
         self._running = _running(pages)
         self._offset = _offset(pages)
+        self._heads = _heads(pages, self._offset)
         self._open: _Open | None = None
 
     def pieces(self) -> Iterator[Piece | Dropped]:
@@ -97,7 +98,8 @@ class _Setter:
                     if self._open and self._open.kind is Kind.BODY and ENDS.search(self._open.rows[-1].text):
                         yield from self._close()
                     continue
-                if at in edges and (_bare(row.text) in self._running or number + self._offset in _numbers(row.text)):
+                beside = _beside(row.text, number + self._offset)
+                if at in edges and (_bare(row.text) in self._running or beside in self._heads):
                     yield Dropped("running head", "The same line stands on most pages.", row.text, f"page {number}")
                     continue
                 kind, level = self._kind(page, at, tabular)
@@ -190,8 +192,7 @@ def _running(pages: Sequence[Sequence[Row]]) -> frozenset[str]:
     """Rows at the edges of pages that most pages share, but for their digits."""
     seen: Counter[str] = Counter()
     for page in pages:
-        filled = [row.text for row in page if row.text]
-        seen.update({_bare(text) for text in [*filled[:EDGE_ROWS], *filled[-EDGE_ROWS:]]})
+        seen.update({_bare(text) for text in _edges(page)})
     most = max(3, REPEATS_SHARE * len(pages))
     return frozenset(text for text, times in seen.items() if times >= most)
 
@@ -206,11 +207,32 @@ def _offset(pages: Sequence[Sequence[Row]]) -> int:
     """By how much the numbers that pages carry are off from where they are in the file."""
     seen: Counter[int] = Counter()
     for number, page in enumerate(pages, 1):
-        filled = [row.text for row in page if row.text]
-        edges = {*filled[:EDGE_ROWS], *filled[-EDGE_ROWS:]}
-        seen.update({n - number for text in edges for n in _numbers(text)})
+        seen.update({n - number for text in _edges(page) for n in _numbers(text)})
     offset, times = seen.most_common(1)[0] if seen else (0, 0)
     return offset if times >= max(3, REPEATS_SHARE * len(pages)) else NO_NUMBERS
+
+
+def _heads(pages: Sequence[Sequence[Row]], offset: int) -> frozenset[str]:
+    """What stands beside the numbers of pages: nothing, or what stands there on another page too. A row that begins or
+    ends with the number of its page is else a sentence with a number in it."""
+    seen: Counter[str | None] = Counter()
+    for number, page in enumerate(pages, offset + 1):
+        seen.update({_beside(text, number) for text in _edges(page)})
+    return frozenset(head for head, times in seen.items() if head is not None and (times > 1 or not head))
+
+
+def _beside(text: str, number: int) -> str | None:
+    """What a row says beside a number that it begins or ends with; ``None`` where it has not that number there."""
+    for there in (rf"^\W*{number}(?=\D|$)", rf"(?:^|(?<=\D)){number}\W*$"):
+        rest, found = re.subn(there, "", text)
+        if found:
+            return _bare(re.sub(r"^\W+|\W+$", "", rest))
+    return None
+
+
+def _edges(page: Sequence[Row]) -> frozenset[str]:
+    filled = [row.text for row in page if row.text]
+    return frozenset([*filled[:EDGE_ROWS], *filled[-EDGE_ROWS:]])
 
 
 def _is_heading(page: Sequence[Row], at: int) -> bool:

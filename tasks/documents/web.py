@@ -156,8 +156,14 @@ def exchange(
                 raise ConnectionError(f"it ended after {came} of {reply.length_bytes} bytes")
             return replace(reply, body=body_there.getvalue() if isinstance(body_there, BytesIO) else b"")
     except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
-        slow = late.is_set() or isinstance(error, TimeoutError)
-        what = f"did not answer within {deadline_s:.0f} s" if slow else f"cannot be reached ({_cause(error)})"
+        if late.is_set():
+            what = f"did not answer within {deadline_s:g} s"
+        elif isinstance(error, TimeoutError) and not open_socket:
+            what = f"cannot be reached (nobody answered for {connection.timeout:g} s)"
+        elif isinstance(error, TimeoutError):
+            what = f"sent nothing for {min(SILENT_S, deadline_s):g} s"
+        else:
+            what = f"cannot be reached ({_cause(error)})"
         raise Unavailable(f"{host}:{port} {what}", hint="check the address and the network, and run again") from None
     finally:
         alarm.cancel()

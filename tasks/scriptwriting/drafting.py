@@ -19,7 +19,7 @@ from speechmill.episodes import (
 from speechmill.reports import Repair
 from tasks.documents.blocks import Block, Document, Link, excerpt
 from tasks.scriptwriting.length import TOLERANCE, Draft, Part, episode_s, words
-from tasks.text.spoken import spoken_form
+from tasks.text.spoken import directions, spoken_form
 
 TITLE_CHARACTERS = 300
 AUTHOR_CHARACTERS = 255
@@ -57,6 +57,7 @@ def script(
             "notes": (*document.notes, *writing.notes, *_length_notes(writing, minutes)),
             "repairs": (
                 *writing.repairs,
+                *_not_said(lines, document.language),
                 *(Repair(line_id=lines[at].id, what=what) for at, what in (repairs or {}).items()),
             ),
             "unsupported": tuple(Unsupported(line_id=lines[at].id, why=why) for at, why in (unsupported or {}).items()),
@@ -92,6 +93,19 @@ def unsaid(written: Sequence[Part], said: Sequence[Part]) -> Iterator[LeftOut]:
             if draft.text not in heard:
                 why = "It says what people do, not what they say."
                 yield LeftOut(what="direction", why=why, text=excerpt(draft.text), place=draft.place, span=draft.span)
+
+
+def not_said(directions: Sequence[str]) -> str:
+    """A sentence about what of a line is not said."""
+    what = " and ".join(f"“{direction}”" for direction in directions)
+    return f"{what} {'is' if len(directions) == 1 else 'are'} not said."
+
+
+def _not_said(lines: Iterable[ScriptLine], language: str) -> Iterator[Repair]:
+    for line in lines:
+        found = directions(line.text, language) if line.spoken else ()
+        if found:
+            yield Repair(line_id=line.id, what=not_said(found))
 
 
 def _line(id: str, draft: Draft) -> ScriptLine:

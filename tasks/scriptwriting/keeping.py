@@ -17,7 +17,7 @@ from speechmill.reports import Repair
 from speechmill.roots import Roots
 from tasks.disclosing import phrase
 from tasks.documents.blocks import excerpt
-from tasks.scriptwriting.drafting import line_id
+from tasks.scriptwriting.drafting import line_id, not_said
 from tasks.scriptwriting.length import Draft, episode_s, words
 from tasks.text.lexicons import Lexicon
 from tasks.text.spoken import directions, spoken_form, without_tags
@@ -203,8 +203,7 @@ def _complete(
         found = [] if line.spoken else directions(line.text, language)
         style = line.style or ", ".join(direction[1:-1] for direction in found)[:MOST_STYLE]
         if found:
-            what = " and ".join(f"“{direction}”" for direction in found)
-            told.append(Repair(line_id=line.id, what=f"{what} {'is' if len(found) == 1 else 'are'} not said."))
+            told.append(Repair(line_id=line.id, what=not_said(found)))
         if found and not said:
             continue
         lines.append(line.model_copy(update={"spoken": "" if said == line.text else said, "style": style}))

@@ -36,7 +36,7 @@ BALANCED = 0.6  # of two sides, none may have more than this share of the words
 WORDS_A_LINE = 20
 LABEL = re.compile(r"^\s*\**([\w .-]{1,40}?)\**\s*:\s+")
 DIRECTION = re.compile(
-    r"\[[^\[\]]{1,60}\]|\((?:laughs?|sighs?|pauses?|chuckles?|music|applause)[^()]{0,30}\)|<[^<>]{1,60}>"
+    r"\[[^\[\]]{1,60}\]|\((?:laughs?|sighs?|pauses?|chuckles?|music|applause)\b[^()]{0,30}\)|<[^<>]{1,60}>"
 )
 
 

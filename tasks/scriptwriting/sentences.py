@@ -6,63 +6,17 @@ import re
 from itertools import pairwise
 
 from speechmill.languages import UNSPACED, base
-from tasks.text.saying.tongue import tongue
+from tasks.text.saying.tongue import Tongue, tongue
+from tasks.text.saying.words import is_abbreviation
 
 LONGEST = 400  # characters of one line: about 27 s, well within the 60 s that MiMo-Audio decodes in one window
 SHORT = 25  # a shorter sentence stays with the next: engines say single words badly
 JOINED = 200
+LOOK = 60  # characters around a full stop that tell whether it ends a sentence
 
 END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[”’」』）]*|[।۔؟]")
 CLAUSE = re.compile(r"[,;:–—](?=\s)|[，；：、]")
 INITIAL = re.compile(r"(?:^|[\s(])(?:[A-Za-z]|[A-Za-z]\.[A-Za-z])$")  # “J.” of J. Smith, “e.g.”
-ABBREVIATED = frozenset(
-    re.findall(
-        r"\S+",
-        """mr mrs ms dr prof sr sra dra srta dña st jr vs cf ca approx etc ed al inc ltd co corp dept est incl excl gen
-        gov sen rep capt col lt sgt rev hon mt jan feb mar apr jun jul aug sep sept oct nov dec okt dez mon tue wed thu
-        fri bzw usw vgl hr fr evtl ggf inkl exkl zzgl bspw bzgl sog zw dt u jh jhd std min sek mio mrd tsd str geb gest
-        hl aprox ud uds av avda lun mié jue vie sáb dto env m mm mme mlle dott sig sigg ecc ing avv on cfr bijv bv dhr
-        mevr mw drs enz resp tel tél s c b d""",
-    )
-)
-NEEDS_CAPITAL = frozenset(
-    ("etc", "usw", "ecc", "enz", "al", "inc", "ltd", "co", "corp", "jh", "std", "min", "sek", "dto")
-)
-"""Abbreviations that may also end a sentence."""
-NUMBERED = frozenset(
-    [
-        "no",
-        "nos",
-        "fig",
-        "figs",
-        "eq",
-        "sec",
-        "p",
-        "pp",
-        "vol",
-        "ch",
-        "art",
-        "nr",
-        "abb",
-        "tab",
-        "kap",
-        "bd",
-        "pág",
-        "págs",
-        "pag",
-        "pagg",
-        "núm",
-        "cap",
-        "n",
-        "blz",
-        "chap",
-        "tel",
-        "tél",
-        "s",
-        "c",
-    ]
-)
-"""Abbreviations of what has a number: without one behind it, the word ends a sentence (“No.”)."""
 
 
 def sentences(text: str, language: str, longest: int = LONGEST) -> list[tuple[int, int]]:
@@ -75,38 +29,45 @@ def sentences(text: str, language: str, longest: int = LONGEST) -> list[tuple[in
 def _ends(text: str, language: str) -> list[tuple[int, int]]:
     cuts = [0]
     for match in END.finditer(text):
-        before = text[cuts[-1] : match.start()]
-        word = before.rsplit(None, 1)[-1].lower().strip("(\"“'") if before.split() else ""
-        following = text[match.end() :].lstrip()[:1]
-        if match[0].startswith(".") and len(match[0]) == 1:
-            if word in NUMBERED and (following.isdigit() or following == "("):
-                continue
-            if (
-                language == "de"
-                and word.isdecimal()
-                and len(word) < 3
-                and _is_german_ordinal(before, text[match.end() :])
-            ):
-                continue
-            if word in ABBREVIATED and word not in NUMBERED and not (word in NEEDS_CAPITAL and following.isupper()):
-                continue
-            if INITIAL.search(before) and word != "i":
-                continue
-            if following.islower() or (word.isdecimal() and len(word) < 3 and following.isupper() and len(before) < 4):
-                continue  # “3. Mai” goes on; “2.” alone is a number of a list
-        cuts.append(match.end())
+        if match[0] != "." or not _goes_on(text, cuts[-1], match.start(), language):
+            cuts.append(match.end())
     cuts.append(len(text))
     return [place for start, end in pairwise(cuts) if (place := _trimmed(text, start, end))[0] < place[1]]
 
 
-def _is_german_ordinal(before: str, after: str) -> bool:
-    """Whether “2.” in “am 2. Platz” is an ordinal rather than the end of “Er wurde 21. Danach”."""
-    rules = tongue("de").part("ordinals")
-    words = before.split()
-    said_so = len(words) > 1 and words[-2].lower().strip('(„“"') in f"{rules['before_n']} {rules['before_e']}".split()
-    noun = re.match(r"\s+(\w+)", after)
-    return said_so or (
-        noun is not None and noun[1] in f"{rules['nouns']} {' '.join(tongue('de').numbers.months)}".split()
+def _goes_on(text: str, start: int, stop: int, language: str) -> bool:
+    """Whether the sentence that begins at ``start`` does not end with the full stop at ``stop``."""
+    before = text[max(start, stop - LOOK) : stop]
+    after = text[stop + 1 : stop + 1 + LOOK].lstrip()
+    word = before.split()[-1].strip("(\"“'") if before.split() else ""
+    number = word.isdecimal() and len(word) < 3
+    if after[:1].islower() or (INITIAL.search(before) and word != "i" and word != "I"):
+        return True
+    if number and (_is_ordinal(before, after, language) or (after[:1].isupper() and len(before) < 4)):
+        return True  # “3. Mai”; “2.” alone is a number of a list
+    speaks = tongue(language)
+    known = speaks if speaks.part("words") else tongue("en")
+    return is_abbreviation(text, stop, known) or _is_short(f"{word}.", after, speaks)
+
+
+def _is_short(word: str, after: str, speaks: Tongue) -> bool:
+    """Whether it is a million (“3 Mio. Euro”), or a unit or a month that no sentence ends with."""
+    if word in speaks.part("scales"):
+        return True
+    month = speaks.numbers.months.get(word[:-1], word[:-1]) != word[:-1]
+    return (month or word in speaks.units) and not after[:1].isupper()
+
+
+def _is_ordinal(before: str, after: str, language: str) -> bool:
+    """Whether “2.” in “am 2. Platz” is a German ordinal rather than the end of “Er wurde 21. Danach”."""
+    if language != "de":
+        return False
+    speaks = tongue(language)
+    words, noun = before.split(), re.match(r"\w+", after)
+    if len(words) > 1 and speaks.ordinal_after(words[-2]) is not None:
+        return True
+    return noun is not None and (
+        noun[0] in speaks.numbers.months or noun[0] in speaks.part("ordinals")["nouns"].split()
     )
 
 

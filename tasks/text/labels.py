@@ -16,9 +16,12 @@ deaf name only who is not seen: what comes between is said by others."""
 NO_NAMES = frozenset(
     re.findall(
         r"\w+",
-        """attention caution chapter danger end example hint note notes part ps remember scene step summary tip warning
-        atención aviso capítulo consejo ejemplo fin importante nota paso recuerda
-        chapitre exemple remarque étape achtung beachte beispiel hinweis kapitel schritt esempio""",
+        """advantages attention cause caution chapter cons danger disadvantages drawbacks effect end example fact hint
+        input myth note notes output part problem pros ps remember scene solution step summary tip warning
+        atención aviso capítulo consejo desventajas ejemplo fin importante mito nota paso problema realidad recuerda
+        solución ventajas desvantagens vantagens fatto svantaggi vantaggi esempio
+        avantages chapitre exemple inconvénients mythe problème remarque réalité étape
+        achtung beachte beispiel fakt hinweis kapitel lösung mythos nachteile schritt vorteile nadelen voordelen""",
     )
 )
 """What stands before a colon and is said: “NOTE: the sun is hot.”"""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from speechmill.languages import is_unspaced
 from tasks.text.saying import (
     addresses,
+    asides,
     clock,
     dates,
     figures,
@@ -42,7 +43,7 @@ def spoken_form(text: str, language: str, lexicon: Mapping[str, str] | None = No
     text = re.sub("[\ue000-\uf8ff]", "", text)
     for term in sorted(lexicon or {}, key=len, reverse=True):
         text = _bounded(term, language).sub(lambda _, said=(lexicon or {})[term]: kept.keep(said), text)  # type: ignore[misc]
-    text = words.unsaid(text, speaks)
+    text = asides.without(words.unmarked(text), speaks)
     text = formulas.said(text, speaks, kept)
     text = words.comparisons(text, speaks)
     text = addresses.said(text, speaks, kept)
@@ -57,7 +58,7 @@ def spoken_form(text: str, language: str, lexicon: Mapping[str, str] | None = No
 
 def directions(text: str, language: str) -> list[str]:
     """What of a text is not said, since it says how the rest is: “[laughs]”, as written."""
-    return words.directions(text, tongue(language))
+    return list(asides.of(words.unmarked(text), tongue(language)))
 
 
 def without_tags(text: str) -> str:

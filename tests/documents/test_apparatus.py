@@ -32,6 +32,9 @@ def body(text: str, kind: Kind = Kind.BODY, **more: object) -> Piece:
         ("it", "Di Ana Prat, 20 novembre 2026"),
         ("pt", "Por Ana Prat, 20/11/2026 10h30"),
         ("nl", "Door Ana Prat · leestijd 5 min."),
+        ("en", "By Ana Prat, science correspondent"),
+        ("en", "Published Nov 2026"),
+        ("en", "By Ana Prat, the author of “Water” · Updated 3 May 2026"),
         ("zh", "作者：王小明"),
         ("zh", "来源：新华社 2026-11-20"),
     ],
@@ -53,11 +56,37 @@ def test_a_byline_is_told_and_not_read(language: str, text: str) -> None:
         ("de", "Von hier sieht man 3 Brücken"),
         ("es", "Por la mañana el agua había subido"),
         ("fr", "Par exemple, en 2026"),
+        ("en", "By Grand Central Station I Sat Down and Wept"),
+        ("en", "Updated Rules for 2026"),
+        ("en", "By Monday, everything had changed"),
+        ("en", "By March"),
+        ("en", "London, 1666"),
+        ("en", "10:30 AM – Breakfast"),
+        ("de", "Von Peking nach Paris"),
         ("zh", "1666年，大火烧了四天。"),
     ],
 )
 def test_a_sentence_is_no_byline(language: str, text: str) -> None:
     assert apart([TITLE, body(text), TEXT], language)[1] == body(text)
+
+
+@pytest.mark.parametrize("kind", [Kind.LIST, Kind.BODY])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["10:30 AM – Breakfast", "11:00 – Opening talk", "12:00 – Lunch", "14:30 – Walk"],
+        ["London, 1666", "Paris, 1789", "Berlin, 1989"],
+        ["3 May 2026, 10:30", "4 May 2026, 11:00", "5 May 2026, 9:30", "6 May 2026, 10:30"],
+    ],
+)
+def test_agendas_and_timelines_are_read(lines: list[str], kind: Kind) -> None:
+    pieces = [TITLE, *(body(line, kind) for line in lines)]
+    assert apart(pieces, "en") == pieces
+
+
+def test_items_of_a_list_are_no_bylines() -> None:
+    listed = [body(f"{n} May 2026, 10:30", Kind.LIST) for n in range(1, 3)]
+    assert apart([TITLE, *listed], "en") == [TITLE, *listed]
 
 
 def test_the_author_alone_is_a_byline() -> None:

@@ -61,6 +61,9 @@ def test_each_has_a_voice_and_whoever_asks_first_says_the_rest(read: Read, setti
     [
         "# Cake\n\nPrep time: 15 minutes\n\nCook time: 45 minutes\n\nServes: eight people\n",
         "# Tips\n\nNote: keep it dry.\n\nNote: keep it cool.\n\nIt is easy to keep, and lasts for years.\n",
+        "# Two\n\nPros: it is cheap.\n\nCons: it is slow.\n\nPros: it is light.\n\nCons: it is loud.\n",
+        "# Two\n\nMyth: it is flat.\n\nFact: it is round.\n\nMyth: it is big.\n\nFact: it is not.\n",
+        "# Zwei\n\nVorteile: leicht.\n\nNachteile: laut.\n\nVorteile: billig.\n\nNachteile: langsam.\n",
         "# Tips\n\nOne thing is sure: it rains.\n\nOne thing is sure: it rains.\n\nBut: we go.\n\nBut: we go.\n\nGo.\n",
     ],
 )

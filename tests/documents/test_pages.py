@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from speechmill.episodes import Format
 from speechmill.settings import Settings
-from tasks.documents.blocks import Document
+from tasks.documents.blocks import Document, Piece
+from tasks.documents.pages import read as read_page
 from tasks.documents.pages import standing
 from tasks.scriptwriting.writing import write_script
 
@@ -103,12 +105,22 @@ def test_a_text_stands_in_an_article(text: str, stands: bool) -> None:
     assert standing([*before, text], ARTICLE)[-1] is stands
 
 
+def test_a_long_page_is_read_in_time() -> None:
+    article = [f"{n} " + " ".join(f"wave{n * k % 9973}" for k in range(50)) for n in range(1, 4_000)]
+    comments = [text.replace("wave", "boat") for text in article]
+    began = time.monotonic()
+    stands = standing([text for pair in zip(article, comments, strict=True) for text in pair], " ".join(article))
+    assert stands == [True, False] * len(article)
+    assert time.monotonic() - began < 10  # 34 s when each probe was looked for by itself
+
+
 @pytest.mark.parametrize(
     ("mark", "note"),
     [
         ('<sup><a href="#n1">1</a></sup>', '<p id="n1">1. Closed in 1990.</p>'),
         ('<a href="#n1"><sup>1</sup></a>', '<div id="n1"><p>1. Closed in 1990.</p></div>'),
         ('<sup id="r1"><a href="#n1">[1]</a></sup>', '<ol><li id="n1"><a href="#r1">^</a> Closed in 1990.</li></ol>'),
+        ("<sup>(1)</sup>", "<aside>(1) Closed in 1990.</aside>"),
         ('<a id="r1" href="#n1">[1]</a>', '<p><a id="n1" href="#r1">[1]</a> Closed in 1990.</p>'),
         ('<a href="#n1" role="doc-noteref">*</a>', '<p><a name="n1"></a>* Closed in 1990.</p>'),
     ],
@@ -123,8 +135,22 @@ def test_notes_are_told_apart_however_they_are_marked(read: Read, mark: str, not
 
 def test_links_and_raised_letters_are_no_notes(read: Read) -> None:
     text = (
-        'The 1<sup>st</sup> of <a href="#part2">part 2</a> is 3 m<sup>2</sup>, as <a href="https://a.org/1">1</a> says.'
+        'The 1<sup>st</sup> of <a href="#part2">part 2</a> is 3 m<sup>2</sup>, by <a href="#part2">(2)</a>, '
+        'as <a href="https://a.org/1">1</a> says.'
     )
     document = read("a.html", f"<html lang='en'><body><p>{text}</p><h2 id='part2'>Part</h2><p>Two.</p></body></html>")
-    assert document.spoken_blocks[0].text == "The 1st of part 2 is 3 m², as 1 says."
+    assert document.spoken_blocks[0].text == "The 1st of part 2 is 3 m², by (2), as 1 says."
     assert [block.kind for block in document.blocks] == ["body", "heading", "body"]
+
+
+def test_links_of_a_page_lead_on_from_it_and_not_to_itself() -> None:
+    html = (
+        b"<p>See <a href='#s2'>part two</a>, <a href='/t#x'>the tide</a>, "
+        b"<a href='https://a.org/p?q=1#s3'>part three</a> and the sea.<a href='#n1'>[1]</a></p>"
+        b"<p id='s2'>It rises.</p><p id='n1'>[1] Closed in 1990.</p>"
+    )
+    found, _ = read_page(html, "p", "https://a.org/p?q=1")
+    assert [piece.kind for piece in found if isinstance(piece, Piece)] == ["body", "body", "note"]
+    assert [(link.text, link.address) for piece in found if isinstance(piece, Piece) for link in piece.links] == [
+        ("the tide", "https://a.org/t#x")
+    ]

@@ -212,6 +212,8 @@ class _Server(BaseHTTPRequestHandler):
                     time.sleep(0.1)
             except OSError:
                 return
+        elif self.path == "/silent":
+            time.sleep(1.5)
         elif self.path == "/big":
             self.send_response(200)
             self.end_headers()
@@ -260,6 +262,12 @@ def test_a_server_that_drips_is_left_in_time() -> None:
         with pytest.raises(Unavailable, match="did not answer within"):
             exchange("GET", f"{url}/drip", most_bytes=2**20, deadline_s=1.0)
         assert time.monotonic() - began < 5
+
+
+def test_a_server_that_falls_silent_is_told_with_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.documents.web.SILENT_S", 0.5)
+    with serving() as url, pytest.raises(Unavailable, match=r"sent nothing for 0\.5 s"):
+        exchange("GET", f"{url}/silent", most_bytes=2**20, deadline_s=30)
 
 
 def test_a_server_that_sends_too_much_is_left() -> None:

@@ -10,6 +10,7 @@ from tests.documents.conftest import pdf_bytes
 
 Read = Callable[..., Document]
 LEADING = 14.0
+TOWNS = ("Aldea", "Rocca", "Villa", "Porto")
 
 
 def page(*rows: str | tuple[str, dict[str, object]]) -> list[Row]:
@@ -88,13 +89,31 @@ def test_small_type_at_the_foot_is_a_note() -> None:
 
 
 def test_heads_that_carry_the_number_of_their_page_are_no_text() -> None:
-    towns = ("Aldea", "Rocca", "Villa", "Porto")
     pages = [
         page(f"Chapter {n}: Stops {n + 3}", f"In {t}", LINE, f"why {t} waits", f"for {t}.")
-        for n, t in enumerate(towns, 1)
+        for n, t in enumerate(TOWNS, 1)
     ]
     assert [kind for kind, _ in kinds(*pages)].count("running head") == 4
     assert not any("Chapter" in text for kind, text in kinds(*pages) if kind != "running head")
+
+
+def test_a_sentence_that_has_the_number_of_its_page_is_read() -> None:
+    tops = ["1 guard stood there", "Nobody counted the 2", "3 people came to hear it", "They had read up to chapter 4"]
+    pages = [
+        page(f"{top} in {town}" if n % 2 else top, f"and in {town} they waited", f"for the boat to {town}", f"– {n} –")
+        for n, (top, town) in enumerate(zip(tops, TOWNS, strict=True), 1)
+    ]
+    found = kinds(*pages)
+    assert all(top in " ".join(text for kind, text in found if kind == "body") for top in tops)
+    assert [text for kind, text in found if kind == "running head"] == ["– 1 –", "– 2 –", "– 3 –", "– 4 –"]
+
+
+def test_heads_of_two_pages_and_more_are_no_text() -> None:
+    pages = [
+        page(f"{n} The Night {'Train' if n < 3 else 'Boat'}", f"In {town}", f"they waited in {town}", f"for {town}.")
+        for n, town in enumerate(TOWNS, 1)
+    ]
+    assert [kind for kind, _ in kinds(*pages)].count("running head") == 4
 
 
 def test_a_pdf_has_its_headings(read: Read) -> None:

@@ -49,6 +49,14 @@ def test_sentences(text: str, expected: list[str]) -> None:
         ("en", ["We met in room no. 5 of the old hotel on Thursday.", "It rained (see Fig. (2) for it) all day."]),
         ("de", ["Wir waren am 2. Platz und nicht am 3. Tag des Jahres dort.", "Er wurde dann im Mai noch 21.", "Danach ging er nach Hause zurück."]),
         ("de", ["Im 1. Halbjahr waren es nur wenige.", "Rufen Sie an unter Tel. 030 2970 oder kommen Sie selbst vorbei."]),
+        ("en", ["In the hall all of the lights were on.", "At the end of the play they wed.", "Nobody had seen it at all."]),
+        ("en", ["It was on Wed. and nobody noticed it.", "All of us orbit around the Sun.", "He met Gen. Lee on Sun. 3 May at noon."]),
+        ("en", ["It began in Sept. 2023 with Apple Inc.", "They then bought it (cf. Smith et al. 2020) at once."]),
+        ("it", ["Ne parlò ieri l'on. Rossi con il dott. Bianchi.", "Poi tornarono a casa insieme."]),
+        ("es", ["Viajó a EE. UU. con la Sra. Pérez el lun. 3 de mayo.", "Después volvió a casa con ella."]),
+        ("de", ["Es kostet ca. 3 Mio. Euro im Jh. v. Chr. und dauert 5 Min. zu Fuß.", "Danach war dort drüben das Licht on.", "Alle gingen dann nach Hause."]),
+        ("fr", ["J'ai vu M. Dupont et Mme. Durand, p. ex. hier soir.", "Ils étaient tous là av. J.-C. et après."]),
+        ("sv", ["Han träffade Dr. Andersson på stationen.", "Sedan gick han hem till sitt hus."]),
         ("es", ["Vive en el s. XVII con su familia entera.", "Llame al tel. 91 330 28 00 o escriba una carta larga."]),
     ],
 )  # fmt: skip
@@ -177,6 +185,21 @@ def test_what_people_do_is_told_and_not_said(offline: Settings) -> None:
     script = write_script(document, Format.READING, offline)
     assert [line.said for line in script.lines] == ["Talk", "We never stop in the dark, she says."]
     assert [(part.what, part.text) for part in script.writing.left_out] == [("direction", "[laughter]")]
+    assert [(told.line_id, told.what) for told in script.writing.repairs] == [("0002", "“[laughs]” is not said.")]
+
+
+def test_a_link_is_with_the_words_it_is_under(offline: Settings) -> None:
+    text = (
+        "# Trains\n\nThere was a train to the sea in every season. Its history is [here](https://a.org/1), they say. "
+        "What became of it is [here](https://a.org/2) as well. [](https://a.org/3)[![A train](x.png)](https://a.org/4)\n"
+    )
+    script = write_script(assemble("x.md", pieces(text), language="en"), Format.READING, offline)
+    assert [[link.address for link in line.links] for line in script.lines] == [
+        [],
+        [],
+        ["https://a.org/1"],
+        ["https://a.org/2"],
+    ]
 
 
 def test_lines_keep_the_links_of_their_sentences_and_notes_are_sources(offline: Settings) -> None:

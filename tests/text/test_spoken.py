@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.text.spoken import spoken_form
+from tasks.documents.blocks import lowered, raised
+from tasks.text.spoken import directions, spoken_form
 
 ENGLISH = [
     ("It leaves at 21:30 on 3 May 2024.", "It leaves at twenty-one thirty on the third of May, twenty twenty-four."),
@@ -21,7 +24,7 @@ ENGLISH = [
     ("The $64,000 question, a 5 km run, $5 a head", "The sixty-four thousand dollar question, a five kilometer run, five dollars a head"),
     ("2.2 bn people, 10k users, at 221B Baker Street", "two point two billion people, ten thousand users, at 221B Baker Street"),
     ("Call (555) 010-9999, +44 20 7946 0958 or 911.", "Call five five five, zero one zero, nine nine nine nine, plus four four, two zero, seven nine four six, zero nine five eight or nine hundred eleven."),
-    ("Tel. 0800 123 456; ISBN 978-3-16-148410-0", "Tel. zero eight zero zero, one two three, four five six; ISBN nine seven eight, three, one six, one four eight four one zero, zero"),
+    ("Tel. 0800 123 456; ISBN 978-3-16-148410-0", "Telephone zero eight zero zero, one two three, four five six; ISBN nine seven eight, three, one six, one four eight four one zero, zero"),
     ("45% of 1,234 people, 10–20 km away, -5 °C", "forty-five percent of one thousand two hundred thirty-four people, ten to twenty kilometers away, minus five degrees Celsius"),
     ("5 GB/s, 60 m² per m², 5'10\", 100 000 kWh", "five gigabytes per second, sixty square meters per square meter, five foot ten, one hundred thousand kilowatt-hours"),
     ("In 1984, in the 1990s, the '80s, 1500 lines", "In nineteen eighty-four, in the nineteen nineties, the eighties, one thousand five hundred lines"),
@@ -131,6 +134,118 @@ def test_what_is_said_as_it_is_written_stays() -> None:
         assert spoken_form(text, "en") == text
 
 
+@pytest.mark.parametrize(
+    ("language", "shown", "said"),
+    [
+        ("en", "Venus orbits the Sun. It was hot.", ""),
+        ("en", "They rose. Sat. Rose again.", ""),
+        ("en", "On Sun. Ana left, on Sat. at 9am she came.", "On Sunday. Ana left, on Saturday at nine A M she came."),
+        ("en", "Sun., 3 May, and every Sat. It rains.", "Sunday, the third of May, and every Saturday. It rains."),
+        ("en", "Mon. 3 May, Sat. 9–5. See you Tue. Then we talk.", "Monday the third of May, Saturday nine to five. See you Tuesday. Then we talk."),
+        ("es", "Ven el lun. Luego el dom. a las 9:00.", "Ven el lunes. Luego el domingo a las nueve."),
+        ("de", "Am Mo. Abend und Di. um 9 Uhr.", "Am Montag Abend und Dienstag um neun Uhr."),
+    ],
+)  # fmt: skip
+def test_a_day_is_one_where_a_time_stands(language: str, shown: str, said: str) -> None:
+    assert spoken_form(shown, language) == (said or shown)
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ("if x<y then z>w", "if x is less than y then z is greater than w"),
+        ("Write <name> and <your address> here", "Write name and your address here"),
+        ('<b>bold</b><br/> <font color=red>red</font> <a href="x">it</a> <break time="1s"/> on', "bold red it on"),
+    ],
+)
+def test_words_between_signs_are_no_tags(shown: str, said: str) -> None:
+    assert spoken_form(shown, "en") == said
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ("10ⁿ, $x^n$", "ten to the power of n, x to the power of n"),
+        ("f⁽ⁿ⁾, word⁽²⁾ and more", "f to the power of n, word and more"),
+        ("a₍₁₎ and 10ⁿ⁻¹", "a one and ten to the power of n minus one"),
+    ],
+)
+def test_all_that_is_raised_or_lowered_is_said(shown: str, said: str) -> None:
+    assert spoken_form(shown, "en") == said
+
+
+@given(st.text("0123456789+-=()ni", min_size=1, max_size=6))
+def test_no_raised_or_lowered_sign_is_left(text: str) -> None:
+    shown = f"x{raised(text)} and x{lowered(text)} and 10{raised(text)}"
+    assert not set(spoken_form(shown, "en")) & set("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
+
+
+@pytest.mark.parametrize(
+    ("language", "shown", "said"),
+    [
+        ("en", "(2020) 15-20 percent", "(twenty twenty) fifteen to twenty percent"),
+        ("en", "Smith (1998) 12-18 kg, row (12) 150-200 people", "Smith (nineteen ninety-eight) twelve to eighteen kilograms, row (twelve) one hundred fifty to two hundred people"),
+        ("en", "(555) 010-9999, (01632) 960 001", "five five five, zero one zero, nine nine nine nine, zero one six three two, nine six zero, zero zero one"),
+        ("es", "(91) 330 28 00", "nueve uno, tres tres cero, dos ocho, cero cero"),
+        ("de", "(2021) 10-12 Tage", "(zweitausendeinundzwanzig) zehn bis zwölf Tage"),
+    ],
+)  # fmt: skip
+def test_a_year_in_brackets_begins_no_telephone_number(language: str, shown: str, said: str) -> None:
+    assert spoken_form(shown, language) == said
+
+
+@pytest.mark.parametrize(
+    ("language", "shown", "said"),
+    [
+        ("en", "Flat 4B was let. 221B in London, a 4k video, a 10k run.", ""),
+        ("en", "Room 12M needs paint, at gate 4B it rains.", ""),
+        ("en", "5M downloads, 10k users, $5m, 3k people", "five million downloads, ten thousand users, five million dollars, three thousand people"),
+        ("en", "About 7B devices and 2 M books", "About seven billion devices and two million books"),
+        ("es", "El 3M de ayer, un vídeo 4k claro, piso 4M derecha", ""),
+        ("es", "10k usuarios, 3 M de euros", "diez mil usuarios, tres millones de euros"),
+        ("de", "Ein 4k Video, 10k Nutzer und 5k Menschen", "Ein 4k Video, zehn tausend Nutzer und fünf tausend Menschen"),
+        ("fr", "une vidéo 4k nette, 10k abonnés, 3 M d'habitants", "une vidéo 4k nette, dix mille abonnés, trois millions d'habitants"),
+        ("it", "un video 4k nitido, 10k utenti", "un video 4k nitido, dieci mila utenti"),
+        ("nl", "een 4k video, 10k gebruikers", "een 4k video, tien duizend gebruikers"),
+        ("pt", "um vídeo 4k claro, 10k pessoas", "um vídeo 4k claro, dez mil pessoas"),
+    ],
+)  # fmt: skip
+def test_a_letter_is_a_million_of_many_things_only(language: str, shown: str, said: str) -> None:
+    heard = spoken_form(shown, language)
+    assert heard == (said or heard)
+    if not said:
+        assert re.findall(r"\d+[kMB]\b", heard) == re.findall(r"\d+[kMB]\b", shown)
+
+
+@pytest.mark.parametrize(
+    ("language", "shown", "said"),
+    [
+        ("en", "He played *the music* loudly.", "He played the music loudly."),
+        ("en", "She loves dancing (and music) more than the silence (or music) that comes after.", ""),
+        ("en", "There was music (music) and *silence*, (Music) is one.", "There was music (music) and silence, (Music) is one."),
+        ("en", "He said [the music] made him cry. [The silence] did not.", "He said the music made him cry. The silence did not."),
+        ("en", "It works. (Laughter) And then [pause] it did not. [soft music]", "It works. And then it did not."),
+        ("de", "Die Pause (Musik) war (lacht) lang. (Beifall)", "Die Pause (Musik) war lang."),
+        ("es", "Una *pausa* [risas fuertes] larga (suspira).", "Una pausa risas fuertes larga."),
+        ("zh", "我喜欢（音乐和）书。（掌声）谢谢（笑）。", "我喜欢（音乐和）书。谢谢。"),
+    ],
+)  # fmt: skip
+def test_words_of_a_text_are_no_directions(language: str, shown: str, said: str) -> None:
+    assert spoken_form(shown, language) == (said or shown)
+
+
+ASIDES = st.sampled_from(["{}", "({})", "[{}]", "*{}*", "{}.", "{},"])
+ASIDE_WORDS = st.sampled_from(["the", "music", "laughs", "sighs", "silence", "Then", "and", "he", "Soft", "pause"])
+
+
+@given(st.lists(st.tuples(ASIDES, st.lists(ASIDE_WORDS, min_size=1, max_size=3)), max_size=12))
+def test_no_word_is_left_out_untold(parts: list[tuple[str, list[str]]]) -> None:
+    text = " ".join(form.format(" ".join(words)) for form, words in parts)
+    told = " ".join(directions(text, "en"))
+    heard = spoken_form(text, "en")
+    assert sorted(re.findall(r"\w+", text)) == sorted(re.findall(r"\w+", f"{heard} {told}"))
+
+
 @given(st.text(max_size=300), st.sampled_from(["en", "es", "de", "fr", "it", "pt", "nl", "zh", "ru", "eu", "xx"]))
 def test_any_text_has_a_spoken_form(text: str, language: str) -> None:
     said = spoken_form(text, language)
@@ -141,3 +256,12 @@ def test_any_text_has_a_spoken_form(text: str, language: str) -> None:
 @given(st.integers(0, 10**12), st.sampled_from(["en", "es", "de", "fr", "it", "pt", "nl"]))
 def test_no_digit_is_left(number: int, language: str) -> None:
     assert not any(c.isdigit() for c in spoken_form(f"a {number} b", language))
+
+
+@given(
+    st.integers(10**4, 10**12),
+    st.sampled_from(" \u00a0\u202f\u2009"),
+    st.sampled_from(["en", "es", "de", "fr", "it", "pt", "nl"]),
+)
+def test_groups_of_three_digits_are_one_number(number: int, space: str, language: str) -> None:
+    assert spoken_form(f"a {number:,} b".replace(",", space), language) == spoken_form(f"a {number} b", language)

@@ -72,7 +72,7 @@ def _german(text: str, named: str, tongue: Tongue, kept: Kept) -> str:
     )
     return re.sub(
         rf"(?P<before>\b\w+\s+)?\b(?P<day>[0-3]?\d)\.\s+(?P<month>{named}){YEAR}",
-        lambda m: (m["before"] or "") + _date("{day} {month}", m, tongue, kept, _form(m["before"], tongue)),
+        lambda m: (m["before"] or "") + _date("{day} {month}", m, tongue, kept, _form(m, tongue)),
         text,
     )
 
@@ -95,11 +95,9 @@ def _date(order: str, found: re.Match[str], tongue: Tongue, kept: Kept, ruleset:
     return kept.keep(f"{words}, {tongue.numbers.year(int(found['year']))}" if found["year"] else words)
 
 
-def _form(before: str | None, tongue: Tongue) -> str:
-    """The form of an ordinal after the word before it: “am dritten”, “der dritte”, “dritter”."""
-    word = (before or "").strip().lower()
-    rules = tongue.part("ordinals")
-    return "n" if word in str(rules["before_n"]).split() else "" if word in str(rules["before_e"]).split() else "r"
+def _form(found: re.Match[str], tongue: Tongue) -> str:
+    form = tongue.ordinal_after(found["before"] or "")
+    return "r" if form is None else form  # “dritter Mai”
 
 
 def _month_of(found: re.Match[str], tongue: Tongue) -> str:

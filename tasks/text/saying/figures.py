@@ -47,16 +47,10 @@ def _ordinal(found: re.Match[str], tongue: Tongue) -> str:
 
 def _dotted(found: re.Match[str], tongue: Tongue, kept: Kept, nouns: str) -> str:
     """“am 2. Platz”, “das 21. Jahrhundert”: not the number that ends a sentence."""
-    rules = tongue.part("ordinals")
-    before = (found["before"] or "").strip().lower()
-    known = re.fullmatch(nouns, found["noun"]) is not None or found["noun"][0].islower()
-    if before in str(rules["before_n"]).split():
-        form = "n"
-    elif before in str(rules["before_e"]).split():
-        form = ""
-    elif known:
+    form = tongue.ordinal_after(found["before"] or "")
+    if form is None and (re.fullmatch(nouns, found["noun"]) or found["noun"][0].islower()):
         form = "r"
-    else:
+    if form is None:
         return found[0]
     return f"{found['before'] or ''}{kept.keep(tongue.numbers.ordinal(int(found['number']), form))}"
 

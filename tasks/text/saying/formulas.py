@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tasks.text.saying.tongue import DONE, Kept, Tongue, after, before
 
@@ -33,8 +33,9 @@ FONT = re.compile(
     r"\\(?:text|mathrm|mathbf|mathit|mathcal|mathbb|operatorname|textbf|textit|vec|hat|bar|overline)\b\*?"
 )
 TOKEN = re.compile(r"\\([A-Za-z]+)|(\d+(?:[.,]\d+)?)|([A-Za-z]+)|(\S)")
-UP = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni", strict=True))
-DOWN = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-", strict=True))
+UP = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni", strict=True))
+DOWN = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎", "0123456789+-=()", strict=True))
+"""The signs that Unicode has raised, and lowered."""
 LETTERS_OF_A_SYMBOL = 3  # a raised digit after a longer word is the mark of a note
 
 
@@ -67,7 +68,7 @@ def shifted(text: str, tongue: Tongue, kept: Kept) -> str:
     text = re.sub(r"(?<![\w^])(\w{1,3}|\([^()]{1,40}\))\^\{?([-−+]?\w+)\}?(?!\w)", power, text)
 
     def index(found: re.Match[str]) -> str:
-        digits = "".join(DOWN[c] for c in found[0])
+        digits = _plain(found[0], DOWN)
         follows = after(found)[:1]
         return f"{tongue.joint}{kept.keep(_tokens(digits, tongue))}{tongue.joint if follows.isalnum() else ''}"
 
@@ -76,7 +77,9 @@ def shifted(text: str, tongue: Tongue, kept: Kept) -> str:
 
 def _raised(found: re.Match[str], tongue: Tongue, kept: Kept) -> str:
     """A power, or nothing where it is the mark of a note: after a word, a full stop, a quotation."""
-    power = "".join(UP[c] for c in found[2])
+    power = _plain(found[2], UP)
+    if not power:
+        return found[1] or ""
     text, follows = before(found), after(found)[:1]
     symbol = re.search(rf"(?<![^\W\d_])[^\W\d_]{{1,{LETTERS_OF_A_SYMBOL}}}$", text)
     if found[1] is None and (power == "1" or not (symbol or text.endswith((")", DONE[1])))):
@@ -88,13 +91,19 @@ def _raised(found: re.Match[str], tongue: Tongue, kept: Kept) -> str:
     return joint + tongue.joined(base, kept.keep(_power(power, tongue))) + (tongue.joint if follows.isalnum() else "")
 
 
+def _plain(shifted: str, signs: Mapping[str, str]) -> str:
+    """Raised or lowered signs as they are on the line, without brackets, which nobody says."""
+    return "".join(sign for c in shifted if (sign := signs[c]) not in "()")
+
+
 def _base(text: str, tongue: Tongue, kept: Kept) -> str:
     return kept.keep(tongue.numbers.cardinal(int(text))) if text.isdecimal() and tongue.numbers.known else text
 
 
 def _power(power: str, tongue: Tongue) -> str:
     words = tongue.part("powers")
-    return str(words.get(power) or str(words["n"]).format(n=_tokens(power, tongue)))
+    of_its_own = words.get(power) if power.isdecimal() else None  # “squared”
+    return str(of_its_own or str(words["n"]).format(n=_tokens(power, tongue)))
 
 
 def greek(text: str, tongue: Tongue) -> str:

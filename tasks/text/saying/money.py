@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from tasks.text.saying.numerals import Number
-from tasks.text.saying.tongue import DONE, Kept, Tongue, after, any_of
+from tasks.text.saying.tongue import DONE, Kept, Tongue, after, any_of, before
 from tasks.text.saying.units import is_attribute, measured
 
 CURRENCIES = {
@@ -18,6 +18,7 @@ CURRENCIES = {
 }  # fmt: skip
 CODES = ("USD", "EUR", "GBP", "JPY", "CHF", "CNY", "RMB", "INR", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "BRL", "MXN")
 MOST_CENTS = 2  # digits
+NAMED = re.compile(r"(?<=[\w,;)’'”] )[A-Z][\w-]*\s+$")  # “at Gate ” of “at Gate 4B”, but not “About 4B”
 
 Scales = Mapping[str, Any]
 
@@ -120,10 +121,12 @@ def _name(sign: str, value: Number, tongue: Tongue) -> str:
 
 
 def scales(text: str, tongue: Tongue, kept: Kept) -> str:
-    """“2.2 bn”, “10k people”, “3 Mio. Menschen”."""
+    """“2.2 bn”, “10k people”, “3 Mio. Menschen”; a house is “221B”, and a film “4k”."""
     known = tongue.part("scales")
 
     def say(found: re.Match[str]) -> str:
+        if found[2][-1].isupper() and NAMED.search(before(found)):
+            return found[0]
         value = tongue.numbers.value(found[1])
         big = _of_scale(known[found[2].strip()], value, tongue)
         spoken = tongue.joined(tongue.counted(value, big), big.strip())
@@ -139,10 +142,9 @@ def scales(text: str, tongue: Tongue, kept: Kept) -> str:
 def _short(tongue: Tongue) -> re.Pattern[str]:
     known = tongue.part("scales")
     named = any_of(scale for scale in known if len(scale) > 1)
-    small = any_of(scale for scale in known if len(scale) == 1 and scale.islower())
-    ends = r"|\sM(?=[.,;)]|\s*$)" if tongue.word("of_million") and "M" in known else ""
-    large = any_of(scale for scale in known if len(scale) == 1 and scale.isupper())  # “221B” may be a house
+    letter = any_of(scale for scale in known if len(scale) == 1)
+    of = r"(?:d(?:[ei]\s+|['’]))?" if tongue.word("of_million") else ""
+    many = "".join(tongue.word("plural").split()) or "(?!)"
     return re.compile(
-        rf"{tongue.before}({tongue.number})"
-        rf"(\s?(?:{named})(?!\w)|(?:{small})(?!\w)|(?:{large})(?=\s+[a-zà-ÿ])|\s(?:{large})(?=\sd(?:[ei]\b|['’])){ends})"
+        rf"{tongue.before}({tongue.number})(\s?(?:{named})(?!\w)|\s?(?:{letter})(?=\s+{of}(?:{many})(?!\w)))"
     )

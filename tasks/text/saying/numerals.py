@@ -49,7 +49,8 @@ class Numerals:
         # Two groups or more are thousands whatever parts them: “1.000.000” is a million in English too.
         foreign = r"\d{1,3}(?:\.\d{3}){2,}" if other == "," else r"\d{1,3}(?:,\d{3}){2,}"
         self._foreign = re.compile(foreign)
-        spaced = rf"\d{{2,3}}(?: \d{{3}})+(?! ?\d){decimals}"  # “100 000”, which no language takes for two numbers
+        # “100 000”, “1 000 000”, which no language takes for two numbers; “1 200” may be two.
+        spaced = rf"(?:\d{{2,3}} \d{{3}}|\d{{1,3}}(?: \d{{3}}){{2,}})(?! ?\d){decimals}"
         self.pattern = rf"(?:{grouped}{decimals}|{spaced}|{foreign}|\d+{decimals})"
         self.months = self._months()
 

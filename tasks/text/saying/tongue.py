@@ -87,6 +87,13 @@ class Tongue:
         of = self.word("of_million")
         return f"{of[0]}'" if self.language == "fr" and noun[:1].lower() in "aeiouyéèêh" and noun else of
 
+    def ordinal_after(self, word: str) -> str | None:
+        """The form of a German ordinal after the word before it: “am dritten” (“n”), “der dritte” (empty); ``None``
+        after a word that tells nothing."""
+        rules = self.part("ordinals")
+        word = word.strip('(„“" ').lower()
+        return "n" if word in rules["before_n"].split() else "" if word in rules["before_e"].split() else None
+
     def joined(self, *parts: str) -> str:
         """Words one after the other, as the language parts them."""
         return self.joint.join(part for part in parts if part)

@@ -1,43 +1,40 @@
-"""Abbreviations, signs, and what is not said at all: directions, tags, citations, pictograms, marks of Markdown."""
+"""Abbreviations, signs, and what is not said at all: tags, citations, pictograms, marks of Markdown."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
-from tasks.text.saying.tongue import DONE, Tongue
+from tasks.text.saying.tongue import DONE, NEAR, Tongue
 
 MARKUP = re.compile(r"[*_`~|<>{}\[\]\\^]+")
 PICTOGRAMS = re.compile("[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff™®©†‡]")
-TAG = re.compile(r"</?[A-Za-z][\w-]{0,20}(?:\s[^<>]{0,200})?/?>")
+PLAIN_TAGS = """a abbr article aside b big blockquote body br center cite code dd del details div dl dt em figcaption
+    figure font footer h1 h2 h3 h4 h5 h6 head header hr html i ins kbd li main mark nav ol p pre q rp rt ruby s samp
+    section small span strike strong sub summary sup table tbody td tfoot th thead title tr tt u ul var wbr"""
+TAG = re.compile(
+    rf"</[A-Za-z][\w:-]{{0,20}}\s*>|<(?:{'|'.join(PLAIN_TAGS.split())})\s*/?>"
+    r"|<[A-Za-z][\w:-]{0,20}(?:\s+[\w:-]{1,40}\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+)){1,20}\s*/?>",
+    re.IGNORECASE,
+)
+"""Tags as HTML and SSML have them; what stands between two signs otherwise (“x<y then z>w”, “<name>”) is words."""
+PLACEHOLDER = re.compile(r"(?<!\S)<([^\W\d_][^<>]{0,60})(?<=\S)>(?!\w)")
 BREAK = re.compile(r"</?(?:br|p|div|li)\b", re.IGNORECASE)
 CITATION = re.compile(r"\s?\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|sic|…|\.\.\.|citation needed)\]", re.IGNORECASE)
-DIRECTION = re.compile(r"\s?[\[(*（【]([^\[\]()*（）【】]{1,60})[\])*）】]")
 TOGETHER = re.compile(rf"(?<=[^\W\d_])/(?=[^\W\d_]|[\d{DONE[0]}])")
 DOT = re.compile(r"\s*(?:\s[·•|]\s|•)\s*")
 """Marks between things that stand side by side: a breath."""
 GREATER = re.compile(rf"(?<=[\w{DONE[1]}])\s*([<>])\s*(?=[\w{DONE[0]}])")
 BEFORE = re.compile(r"(?<![^\s(（，、：:])([<>])(?=[\d$€£~])")
-ENDING = frozenset({"etc.", "usw.", "ecc.", "enz.", "Jh.", "a.C.", "d.C.", "v. Chr.", "n. Chr."})
-"""Abbreviations that often end a sentence: before a capital their full stop ends it too."""
+WORD = re.compile(r"\w+$")
+GOES_ON = rf"\s*[,;:–-]|\s+[\da-zß-öø-ÿ{DONE[0]}]"
+"""What follows a full stop that ends no sentence."""
 
 
-def unsaid(text: str, tongue: Tongue) -> str:
-    """Without tags, numbers of citations, and what says how something is said (“[laughs]”)."""
-    text = CITATION.sub("", TAG.sub(" ", text))
-    return DIRECTION.sub(lambda m: "" if _is_direction(m[1], tongue) else m[0], text)
-
-
-def directions(text: str, tongue: Tongue) -> list[str]:
-    """What of a text says how it is said, as written."""
-    return [found[0].strip() for found in DIRECTION.finditer(text) if _is_direction(found[1], tongue)]
-
-
-def _is_direction(words: str, tongue: Tongue) -> bool:
-    """Whether most of it is laughing, sighing and the like."""
-    known = tongue.word("directions").split()
-    found = re.findall(r"\w+", words.casefold())
-    return bool(found) and 2 * sum(word in known for word in found) >= len(found)
+def unmarked(text: str) -> str:
+    """Without tags and the numbers of citations."""
+    return CITATION.sub("", PLACEHOLDER.sub(r"\1", TAG.sub(" ", text)))
 
 
 def abbreviations(text: str, tongue: Tongue) -> str:
@@ -47,21 +44,55 @@ def abbreviations(text: str, tongue: Tongue) -> str:
     return text
 
 
+def is_abbreviation(text: str, at: int, tongue: Tongue) -> bool:
+    """Whether the full stop at a place belongs to an abbreviation, and ends no sentence."""
+    word = WORD.search(text, max(0, at - NEAR), at)
+    for pattern, stop, last in _stops(tongue).get(word[0].lower() if word else "", ()):
+        found = pattern.match(text, at - stop) if at >= stop else None
+        if found is not None and (found["end"] is None or not last):
+            return True
+    return False
+
+
+@cache
+def _stops(tongue: Tongue) -> dict[str, list[tuple[re.Pattern[str], int, bool]]]:
+    """Full stops of abbreviations by the word before each: its pattern, its place in it, whether it is the last."""
+    found: dict[str, list[tuple[re.Pattern[str], int, bool]]] = {}
+    for pattern, short, _ in _short(tongue):
+        for stop in (at for at, sign in enumerate(short) if sign == "."):
+            word = WORD.search(short, 0, stop)
+            found.setdefault(word[0].lower() if word else "", []).append((pattern, stop, stop == len(short) - 1))
+    return found
+
+
 @cache
 def _short(tongue: Tongue) -> tuple[tuple[re.Pattern[str], str, str], ...]:
-    """Pattern, abbreviation and words, the longest first. What must follow is in the table: ``#`` a number, ``^`` a
-    capital."""
-    return tuple(_entry(*row) for row in sorted(tongue.part("words").items(), key=lambda row: -len(row[0])))
+    """Pattern, abbreviation and words, the longest first. What must stand beside it is in the table: ``#`` a number
+    after it, ``^`` a capital, ``@`` what tells a time (“on Sun.”, “Sun. at nine”, but “the Sun.”)."""
+    words = sorted(tongue.part("words").items(), key=lambda row: -len(row[0]))
+    return tuple(_entry(written, said, tongue) for written, said in words)
 
 
-def _entry(written: str, words: str) -> tuple[re.Pattern[str], str, str]:
-    needs = written[-1] if written[-2:] in (" #", " ^") else ""
+def _entry(written: str, words: str, tongue: Tongue) -> tuple[re.Pattern[str], str, str]:
+    needs = written[-1] if written[-2:] in (" #", " ^", " @") else ""
     short, said = (part.removesuffix(f" {needs}") if needs else part for part in (written, words))
-    follows = {"#": rf"(?=\s*\(?[\d{DONE[0]}])", "^": r"(?=\s+[^\W\d_a-zß-öø-ÿ])", "": ""}[needs]
-    ends = r"(?=\s*$)|(?=\s+[A-ZÀ-Þ])" if short in ENDING else r"(?=\s*$)" if short.endswith(".") else "(?!)"
     first = f"[{short[0].lower()}{short[0].upper()}]" if short[0].islower() else re.escape(short[0])
-    pattern = rf"(?<![\w.]){first}{re.escape(short[1:])}(?!\w){follows}(?P<end>{ends})?"
-    return re.compile(pattern), short, said
+    plain = rf"{first}{re.escape(short[1:])}"
+    beside = {
+        "#": rf"{plain}(?=\s*\(?[\d{DONE[0]}])",
+        "^": rf"{plain}(?=\s+[^\W\d_a-zß-öø-ÿ])",
+        "@": rf"(?:{_after_any(tongue.word('when').split())}{plain}|{plain}(?={GOES_ON}))",
+        "": plain,
+    }[needs]
+    # Before a capital the full stop of an abbreviation that often ends a sentence ends it too.
+    often = short.replace(" ", "_") in tongue.word("ending").split()
+    ends = r"(?=\s*$)|(?=\s+[A-ZÀ-Þ])" if often else r"(?=\s*$)" if short.endswith(".") else "(?!)"
+    return re.compile(rf"(?<![\w.]){beside}(?!\w)(?P<end>{ends})?"), short, said
+
+
+def _after_any(words: Iterable[str]) -> str:
+    behind = (rf"(?<=\b(?i:{word}) )" for word in words)
+    return f"(?:{'|'.join(behind)})"
 
 
 def _written_out(found: re.Match[str], short: str, words: str) -> str:
