@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -62,8 +63,10 @@ def kernels(device: torch.device) -> ModuleType | None:
         return None
     try:
         found = import_module(".gpu_kernel", __package__)
-        x = torch.zeros(2, 2, device=device)
-        found.gate[(1,)](x, torch.empty_like(x[:, :1]), 1, 2, SIZE=GATES)
+        # Triton starts kernels on the thread's current device, wherever their tensors are
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            x = torch.zeros(2, 2, device=device)
+            found.gate[(1,)](x, torch.empty_like(x[:, :1]), 1, 2, SIZE=GATES)
     except Exception as error:  # whatever Triton's compilers miss
         log.warning("steps run without kernels of our own, more slowly (%s: %s)", type(error).__name__, error)
         return None

@@ -107,7 +107,10 @@ class Composer:
         return Order(asked, groups, min(prompt.shared, len(groups) - 1), settings)
 
     def _given(self, request: Request) -> dict[str, Any]:
-        given = {name: ready(value, self._model.codec, name) for name, value in request.given.items()}
+        if not isinstance(request.given, Mapping):
+            raise PromptError("'given' must have the names and values of a task")
+        values = {name: value for name, value in request.given.items() if value is not None}
+        given = {name: ready(value, self._model.codec, name) for name, value in values.items()}
         text = str(given.get("text", ""))
         given.setdefault("template", default_template(request.task, chinese=is_chinese(text)))
         if request.task.startswith("speak"):

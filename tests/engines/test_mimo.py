@@ -26,6 +26,7 @@ from model_worker.engines.mimo.weights import Weights
 from model_worker.engines.mimo.writing import question
 from model_worker.engines.waves import write_mono
 from model_worker.mimo import Codec, Failure, Request, Sound
+from model_worker.mimo.device import Device
 from speechmill.abilities import Converses, Engine, Message, Phrase, ServesMany, Understands, Utterance, Writes
 from speechmill.errors import EngineRefused, MissingWeights
 from speechmill.lines import RATE_HZ, Doubt
@@ -112,6 +113,20 @@ def test_batches_may_be_allowed_to_change_takes(tmp_path: Path, speech: Path, mo
         assert all(not isinstance(take, EngineRefused) and take.groups.text.numel() for take in loose.run_all(requests))
     assert max(together["encode"]) > 1
     assert max(together["decode"]) > 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_room_is_left_for_a_base_model_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """Containers name a folder for one that need not hold it."""
+    monkeypatch.setattr(Device, "free_bytes", lambda _: 8 << 30)
+    named = {"mimo_groups": 512} | ({} if there else {"mimo_base_dir": tmp_path / "absent"})
+    settings = tiny_settings(tmp_path).model_copy(update=named)
+    service = Service(Weights.of(settings), settings)
+    with closing(service):
+        left = service._engine(next(iter(service.weights.folders))).settings.left_bytes
+    assert left > 2 << 30 if there else left == 0
 
 
 def test_thirty_speakers_have_thirty_voices() -> None:

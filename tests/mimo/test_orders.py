@@ -19,6 +19,8 @@ from .asking import requests
         (Request("speak", {}), "no text"),
         (Request("speak", {"text": " \n\t"}), "no text"),
         (Request("chat", {}), "'text' is needed"),
+        (Request("chat", {"text": None}), "'text' is needed"),
+        (Request("chat", None), "'given' must have the names and values"),  # type: ignore[arg-type]
         (Request("chat-turns", {"turns": [{"role": "ghost", "content": "boo"}]}), "role 'ghost'"),
         (Request("speak", {"text": "so " * 30_000}), "context holds 512|too long"),
         (Request("chat", {"text": "x" * 300_000}), "too long"),
