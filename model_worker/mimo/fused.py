@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .qwen import QwenStack
 
 SWITCH = "MIMO_TRITON"
-MOST_ROWS = 256  # beyond them products are work, not reading, and PyTorch's are better at it
+MOST_ROWS = 256  # measured up to here
 STRETCH, STRETCH_ALONE = 256, 64  # keys that one program of a long attention looks at, of many rows and of one
 STEPS = 64  # of them at once
 LEAST_DIM = 16  # of a head there
