@@ -27,6 +27,7 @@ import psycopg
 import pytest
 
 RGW = Path(__file__).parent.parent / "infra" / "rgw.sh"
+MOTO = Path(__file__).parent / "moto_in_turn.py"
 RGW_CANNOT_BE_HAD = 4  # exit status of the script
 POSTGRES_OPTIONS = "-c listen_addresses='' -c fsync=off -c max_connections=60 -c shared_buffers=16MB"
 START_S = 30.0
@@ -51,7 +52,7 @@ def free_port() -> int:
 
 @contextmanager
 def served(
-    argv: Sequence[str], port: int, folder: Path, *, env: dict[str, str] | None = None, start_s: float = START_S
+    argv: Sequence[str | Path], port: int, folder: Path, *, env: dict[str, str] | None = None, start_s: float = START_S
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server from when it answers at its port until the end of the context."""
     log = folder / "log"
@@ -291,7 +292,7 @@ def moto_server() -> Iterator[S3Server]:
         "AWS_ACCESS_KEY_ID": "speechmill",
         "AWS_SECRET_ACCESS_KEY": "speechmill-test",
     }
-    with served([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, folder):
+    with served([sys.executable, MOTO, str(port)], port, folder):
         yield S3Server("moto", url, environment)
     shutil.rmtree(folder)
 
