@@ -1,6 +1,7 @@
-"""What numba lacks for threads that share work without its own scheduler: counters that all of them see at once.
+"""What numba lacks for our kernel: counters that all threads see at once, bfloat16, and asking memory ahead of time.
 
-Importing this module imports numba.
+Importing this module imports numba, and has it compile for vectors of 512 bits where there are any: LLVM would take
+half of them, for code that mixes them with other work.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+if config.CPU_FEATURES is None:
+    config.CPU_FEATURES = f"{get_host_cpu_features()},-prefer-256-bit"
 
 Ints = NDArray[np.int64]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -23,7 +28,7 @@ NEXT, DONE = 0, 8  # places of the counters: tickets taken, pieces done; each on
 RELAXED = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinities and NaN stay what they are
 
 
-def compiled(signature: str | None = None) -> Callable[[Function], Function]:
+def compiled(signature: str | list[str] | None = None) -> Callable[[Function], Function]:
     """Compile a function now (or, without a signature, into those that call it), kept on disk where that can be."""
 
     def wrap(function: Function) -> Function:
@@ -41,11 +46,33 @@ def counters() -> Ints:
     return np.zeros(16, np.int64)
 
 
-def _floats_at(_context: Any, address: Any) -> Any:
+def _pointer(_context: Any, address: Any, like: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         return builder.inttoptr(given[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float32)(address), build
+    return types.CPointer(like.dtype)(address, like), build
+
+
+def _widened(_context: Any, half: Any) -> Any:
+    def build(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        whole = ir.IntType(32)
+        return builder.bitcast(builder.shl(builder.zext(given[0], whole), ir.Constant(whole, 16)), ir.FloatType())
+
+    return types.float32(half), build
+
+
+def _ask_for(_context: Any, array: Any, place: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, given[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        reading, level_2, data_cache = (ir.Constant(number, value) for value in (0, 2, 1))
+        where = builder.bitcast(builder.gep(data, [given[1]]), byte)
+        builder.call(ask, [where, reading, level_2, data_cache])
+        return context.get_dummy_value()
+
+    return types.void(array, place), build
 
 
 def _count(_context: Any, counters: Any, place: Any) -> Any:
@@ -69,7 +96,11 @@ def _counter(context: Any, builder: Any, signature: Any, given: Any) -> Any:
 
 
 # for use in compiled functions only
-floats_at: Callable[[int], Any] = intrinsic(_floats_at)  # an address as a pointer to float32
+pointer: Callable[[int, Any], Any] = intrinsic(_pointer)  # an address as a pointer to what an array like this holds
+widened: Callable[[Any], Any] = intrinsic(_widened)  # the float32 of a bfloat16, which comes as its 16 bits
+ask_for: Callable[[Any, int], None] = intrinsic(
+    _ask_for
+)  # have memory bring a place of a flat array; it need not be one
 count: Callable[[Ints, int], int] = intrinsic(_count)  # add one to a counter; the number before
 counted: Callable[[Ints, int], int] = intrinsic(_counted)  # what others wrote before counting can be read after
 _yield_core = types.ExternalFunction("sched_yield", types.int32())

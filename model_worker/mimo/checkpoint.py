@@ -21,6 +21,7 @@ from .config import Family
 from .errors import CheckpointError, ConfigError
 from .files import weight_files
 from .gate import GATE
+from .projection import Projection
 
 Parts = Iterator[tuple[str, torch.Tensor]]
 
@@ -96,6 +97,11 @@ class Checkpoint:
                     hint="config.json and the weights belong to different models",
                 )
 
+    def kinds(self, module: nn.Module, prefix: str = "") -> set[str]:
+        """The dtypes, as safetensors names them, of the matrices that ``module`` needs, and ``check`` found."""
+        matrices = [key for key, view in parts_of(module, prefix) if view.dim() == 2]
+        return {self._where[key].get_slice(key).get_dtype() for key in matrices}
+
     def fill(self, module: nn.Module, prefix: str = "") -> None:
         """Copy every tensor that ``module`` needs, and that ``check`` found; other tensors are ignored."""
         for key, view in parts_of(module, prefix):
@@ -114,10 +120,12 @@ def parts_of(module: nn.Module, prefix: str = "") -> Parts:
         yield from parts_of(child, f"{prefix}{name}.")
 
 
-def settle(module: Module, device: torch.device, dtype: torch.dtype) -> Module:
-    """Give a module built on ``meta`` uninitialised storage on ``device``, frozen, in ``dtype``."""
+def settle(module: Module, device: torch.device, dtype: torch.dtype, held: torch.dtype | None = None) -> Module:
+    """Give a module built on ``meta`` uninitialised storage on ``device``, frozen, in ``dtype``; the matrices of
+    projections in ``held``, if given."""
     for owner in module.modules():
         for name, parameter in list(owner.named_parameters(recurse=False)):
-            storage = torch.empty(parameter.shape, device=device, dtype=dtype)
+            widens = held is not None and isinstance(owner, Projection) and name == "weight"
+            storage = torch.empty(parameter.shape, device=device, dtype=held if widens else dtype)
             owner.register_parameter(name, nn.Parameter(storage, requires_grad=False))
     return module.eval()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .crew import crew
@@ -55,14 +56,24 @@ def _kernel() -> ModuleType | None:
         return None
 
 
+def bits(weight: Tensor) -> NDArray[np.float32] | NDArray[np.int16]:
+    """Weights as the kernel takes them: float32 as they are, bfloat16 as their 16 bits."""
+    made: NDArray[np.float32] | NDArray[np.int16]
+    made = (weight.view(torch.int16) if weight.dtype == torch.bfloat16 else weight).numpy()
+    return made
+
+
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x`` [..., inputs] times contiguous ``weight`` [outputs, inputs] transposed, plus ``bias``: [..., outputs]."""
+    """``x`` [..., inputs] times ``weight`` [outputs, inputs] transposed, plus ``bias``: [..., outputs].
+
+    ``weight`` is contiguous, float32 or bfloat16; all else is float32.
+    """
     kernel = _kernel()
     assert kernel is not None
     outputs, inputs = weight.shape
     out = x.new_empty(*x.shape[:-1], outputs)
     crew().run(
-        kernel.run_product, kernel.counters(), weight.numpy(), _NO_BIAS if bias is None else bias.numpy(),
+        kernel.run_product, kernel.counters(), bits(weight), _NO_BIAS if bias is None else bias.numpy(),
         x.reshape(-1, inputs).contiguous().numpy(), out.view(-1, outputs).numpy(),
     )  # fmt: skip
     return out
@@ -79,6 +90,7 @@ class CompiledStack:
         self._first = stack.blocks[0]
         self._weights = [block.weights() for block in stack.blocks]
         self._addresses = np.array([[part.data_ptr() for part in block] for block in self._weights], np.int64)
+        self._like = bits(self._first.qkv.weight[:0]).reshape(-1)
         self._cos, self._sin = stack.cos.numpy(), stack.sin.numpy()
 
     def run(self, x: Tensor, cells: Cells) -> Tensor:
@@ -93,7 +105,7 @@ class CompiledStack:
             first.qkv.outputs, first.o_proj.inputs, first.down_proj.inputs,
         )]  # fmt: skip
         crew().run(
-            kernel.run_stack, kernel.counters(), self._addresses, first.heads, first.kv_heads, first.eps,
+            kernel.run_stack, kernel.counters(), self._addresses, self._like, first.heads, first.kv_heads, first.eps,
             self._cos, self._sin, out.view(rows, width).numpy(), cells.keys.numpy(), cells.values.numpy(),
             at, at + 1 if cells.seen is None else cells.seen.numpy(), steps, *room,
         )  # fmt: skip

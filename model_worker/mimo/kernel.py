@@ -5,34 +5,43 @@ next piece (a few outputs of a product, a few heads of an attention), and a piec
 is done. So no thread waits for one that sleeps, and one alone finishes as well; and as a phase of a layer ends for one
 thread, the other still reads, so that the memory is never idle.
 
+Weights are float32, or bfloat16 (as their 16 bits): half the reading, and the same numbers, since each is widened
+before it is multiplied.
+
 Importing this module imports numba and compiles, or finds what was compiled before.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from numba import carray
+from numba import carray, types
+from numba.extending import overload
 from numpy.typing import NDArray
 
-from .atomic import DONE, NEXT, Ints, compiled, count, counters, floats_at, wait
+from .atomic import DONE, NEXT, Ints, ask_for, compiled, count, counters, pointer, wait, widened
 
 __all__ = ["counters", "run_product", "run_stack"]
 
 Floats = NDArray[np.float32]
+Weights = NDArray[np.float32] | NDArray[np.int16]
 
 PIECE_BYTES = 64 << 10  # of weights: long enough for the processor to read ahead, short enough to share evenly
 FEWEST_OUTPUTS = 4  # of a piece
+WIDENED_AT_A_TIME = 256  # bfloat16 weights, for which memory is asked …
+AHEAD = 4096  # … so many weights before
+LINE = 32  # bfloat16 weights that memory brings at once
 SPARE = 3  # columns behind the outputs of a piece
 ATTENTION_PIECES = 16  # of one layer, at most
 QKV, QKV_BIAS, OUT, GATE_UP, DOWN, ATTENTION_NORM, FFN_NORM = range(7)  # columns of the table of weights
 
 
 @compiled()
-def _outputs(inputs: int) -> int:
+def _outputs(inputs: int, weight_bytes: int) -> int:
     """How many outputs of a product with so many inputs make a piece."""
-    return max(FEWEST_OUTPUTS, PIECE_BYTES // (4 * inputs) // FEWEST_OUTPUTS * FEWEST_OUTPUTS)
+    return max(FEWEST_OUTPUTS, PIECE_BYTES // (weight_bytes * inputs) // FEWEST_OUTPUTS * FEWEST_OUTPUTS)
 
 
 @compiled()
@@ -83,21 +92,60 @@ def _multiply(w: Floats, first: int, last: int, x: Floats, part: Floats, at: int
             part[r, to], part[r, to + 1], part[r, to + 2], part[r, to + 3] = a0, b0, c0, d0
 
 
-@compiled("void(int64[::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])")
-def run_product(counters: Ints, w: Floats, bias: Floats, x: Floats, out: Floats) -> None:
+@compiled()
+def _widen(halves: Any, to: Floats) -> None:
+    """Some bfloat16 weights, in float32. Meanwhile memory is asked for those behind them: it would idle later."""
+    whole = len(halves) // WIDENED_AT_A_TIME * WIDENED_AT_A_TIME
+    for begin in range(0, whole, WIDENED_AT_A_TIME):
+        some, wide = halves[begin : begin + WIDENED_AT_A_TIME], to[begin : begin + WIDENED_AT_A_TIME]
+        for i in range(0, WIDENED_AT_A_TIME, LINE):
+            ask_for(some, i + AHEAD)
+        for i in range(WIDENED_AT_A_TIME):
+            wide[i] = widened(some[i])
+    for i in range(whole, len(halves)):
+        to[i] = widened(halves[i])
+
+
+def _times(w: Weights, first: int, last: int, x: Floats, part: Floats, at: int, room: Floats) -> None:
+    """:func:`_multiply`, whatever the weights are; ``room`` [at least 4 outputs of them] is for widening them."""
+    raise NotImplementedError("for compiled functions only")
+
+
+@overload(_times, strict=False)  # type: ignore[untyped-decorator]
+def _times_of(w: Any, first: Any, last: Any, x: Any, part: Any, at: Any, room: Any) -> Any:  # noqa: ARG001
+    if w.dtype == types.float32:
+        return lambda w, first, last, x, part, at, room: _multiply(w, first, last, x, part, at)  # noqa: ARG005
+
+    def times(w: Any, first: int, last: int, x: Floats, part: Floats, at: int, room: Floats) -> None:
+        inputs = x.shape[1]
+        halves, flat = w.reshape(-1), room[: 4 * inputs]
+        four = flat.reshape(4, inputs)
+        for j in range(first, last, 4):
+            end = min(j + 4, last)
+            _widen(halves[j * inputs : end * inputs], flat)
+            _multiply(four, 0, end - j, x, part, at + j - first)
+
+    return times
+
+
+@compiled(
+    ["void(int64[::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])",
+     "void(int64[::1], int16[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])"]
+)  # fmt: skip
+def run_product(counters: Ints, w: Weights, bias: Floats, x: Floats, out: Floats) -> None:
     """``x`` [rows, inputs] times ``w`` [outputs, inputs] transposed, plus ``bias`` [outputs or 0], into ``out``."""
     outputs, inputs = w.shape
     rows = len(x)
-    size = _outputs(inputs)
+    size = _outputs(inputs, w.itemsize)
     pieces = (outputs + size - 1) // size
-    part = np.empty((rows, size + SPARE), np.float32)
+    part, room = np.empty((rows, size + SPARE), np.float32), np.empty(4 * inputs, np.float32)
     while True:
         ticket = count(counters, NEXT)
         if ticket >= pieces:
             break
         first = ticket * size
         last = min(first + size, outputs)
-        _multiply(w, first, last, x, part, 0)
+        _times(w, first, last, x, part, 0, room)
         for r in range(rows):
             for j in range(first, last):
                 out[r, j] = part[r, j - first] + (bias[j] if len(bias) else np.float32(0))
@@ -147,20 +195,25 @@ def _attend(
         out[r, start + i] /= whole
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], int64, int64, float32, float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+STACK = (
+    "void(int64[::1], int64[:, ::1], {}[::1], int64, int64, float32, float32[:, ::1], float32[:, ::1], float32[:, ::1],"
     "float32[:, :, :, :, ::1], float32[:, :, :, :, ::1], int64[::1], int64[::1], int64,"
     "float32[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
+
+
+@compiled([STACK.format("float32"), STACK.format("int16")])
 def run_stack(
-    counters: Ints, weights: Ints, heads: int, kv_heads: int, eps: float, cos: Floats, sin: Floats, x: Floats,
-    keys: Floats, values: Floats, at: Ints, seen: Ints, steps: int, qkv: Floats, attended: Floats, act: Floats,
+    counters: Ints, weights: Ints, like: Weights, heads: int, kv_heads: int, eps: float, cos: Floats, sin: Floats,
+    x: Floats, keys: Floats, values: Floats, at: Ints, seen: Ints, steps: int,
+    qkv: Floats, attended: Floats, act: Floats,
 ) -> None:  # fmt: skip
     """All layers on ``x`` [rows, width], in place.
 
-    ``weights`` [layers, 7] are addresses; ``cos``, ``sin`` [positions, head_dim]; ``keys``, ``values``
-    [layers, items, kv_heads, positions, head_dim]. Row r is step r % ``steps`` of item r // ``steps``: its key goes to
-    position ``at[r]``, and it sees the first ``seen[r]`` positions. The last three are room for one layer.
+    ``weights`` [layers, 7] are addresses; the matrices hold what ``like`` [0] would. ``cos``, ``sin``
+    [positions, head_dim]; ``keys``, ``values`` [layers, items, kv_heads, positions, head_dim]. Row r is step
+    r % ``steps`` of item r // ``steps``: its key goes to position ``at[r]``, and it sees the first ``seen[r]``
+    positions. The last three are room for one layer.
     """
     rows, width = x.shape
     head_dim, half, shared = cos.shape[1], cos.shape[1] // 2, heads // kv_heads
@@ -168,7 +221,8 @@ def run_stack(
     turning = inner + kv_heads * head_dim
     units = rows // steps * kv_heads  # of attention: what shares keys
     unit_pieces = min(units, ATTENTION_PIECES)
-    qkv_size, out_size, ffn_size, down_size = _outputs(width), _outputs(inner), _outputs(2 * width), _outputs(ffn)
+    qkv_size, out_size = _outputs(width, like.itemsize), _outputs(inner, like.itemsize)
+    ffn_size, down_size = _outputs(2 * width, like.itemsize), _outputs(ffn, like.itemsize)
     # the numbers of the first piece of every phase of a layer
     attention_at = (joined + qkv_size - 1) // qkv_size
     out_at = attention_at + unit_pieces
@@ -177,6 +231,7 @@ def run_stack(
     per_layer = down_at + (width + down_size - 1) // down_size
     largest = max(qkv_size, out_size, ffn_size, down_size)
     part, normed = np.empty((rows, 2 * (largest + SPARE)), np.float32), np.empty((rows, width), np.float32)
+    room = np.empty(4 * max(width, inner, ffn), np.float32)
     normed_for, one = -1, np.float32(1)
     scores, query = np.empty(keys.shape[3], np.float32), np.empty(head_dim, np.float32)
     while True:
@@ -221,17 +276,17 @@ def run_stack(
         wait(counters, begin + start)
         if kind in (QKV, GATE_UP) and normed_for != begin + start:
             norm = weights[layer, ATTENTION_NORM if kind == QKV else FFN_NORM]
-            _norm(x, carray(floats_at(norm), (width,)), eps, normed)
+            _norm(x, carray(pointer(norm, normed), (width,)), eps, normed)
             normed_for = begin + start
         times = 2 if kind == GATE_UP else 1  # the gates are the first half of the outputs
-        w = carray(floats_at(weights[layer, kind]), (times * outputs, given.shape[1]))
+        w = carray(pointer(weights[layer, kind], like), (times * outputs, given.shape[1]))
         first = (piece - start) * size
         last = min(first + size, outputs)
         other = size + SPARE  # column of the second half
         for time in range(times):
-            _multiply(w, first + time * outputs, last + time * outputs, given, part, time * other)
+            _times(w, first + time * outputs, last + time * outputs, given, part, time * other, room)
         if kind == QKV:
-            bias = carray(floats_at(weights[layer, QKV_BIAS]), (outputs,))
+            bias = carray(pointer(weights[layer, QKV_BIAS], normed), (outputs,))
             for r in range(rows):
                 for j in range(first, last):
                     qkv[r, j] = part[r, j - first] + bias[j]

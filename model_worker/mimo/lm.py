@@ -18,7 +18,7 @@ from .config import LmConfig
 from .device import exact, send, settled
 from .gate import GATE
 from .local import LocalDecoder
-from .projection import Projection, lay_out
+from .projection import Projection, has_kernel, lay_out
 from .qwen import QwenStack, Within
 
 
@@ -54,21 +54,25 @@ class SpeechLm(nn.Module):
         with Checkpoint(folder) as checkpoint:
             checkpoint.check_counts(config.families)
             with torch.device("meta"):
-                checkpoint.check(cls(config))
-            model = cls.empty(config, device, dtype)
+                shape = cls(config)
+            checkpoint.check(shape)
+            halves = checkpoint.kinds(shape) == {"BF16"} and has_kernel(settled(device), dtype)
+            model = cls.empty(config, device, dtype, torch.bfloat16 if halves else dtype)
             checkpoint.fill(model)
         model.mask_empty()
         return model
 
     @classmethod
-    def empty(cls, config: LmConfig, device: torch.device | str, dtype: torch.dtype) -> Self:
-        """All parameters in place, uninitialised."""
+    def empty(
+        cls, config: LmConfig, device: torch.device | str, dtype: torch.dtype, held: torch.dtype | None = None
+    ) -> Self:
+        """All parameters in place, uninitialised; the matrices of projections are of the dtype ``held``, if given."""
         device = settled(device)
         exact(device)
         with torch.device("meta"):
             model = cls(config)
         with GATE.at_work():
-            settle(model, device, dtype)
+            settle(model, device, dtype, held)
             for part in (model.backbone, model.patch_encoder, model.local):
                 part.make_tables(device, dtype)
             model.offsets = torch.tensor([0, *config.speech_vocab[:-1]], device=device).cumsum(0)
@@ -100,7 +104,7 @@ class SpeechLm(nn.Module):
             stack.lay_out()
         for part in (self.local.to_local, self.local.heads, self.lm_head, self.group_downcast, self.hidden_downcast):
             if part is not None:
-                lay_out(part)
+                lay_out(part, self.dtype)
         self.laid_out = True
 
     @property

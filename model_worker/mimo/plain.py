@@ -114,5 +114,5 @@ def _audio_group(lm: SpeechLm, state: Tensor, how: SamplingRows, sounds: Tensor 
 def _by_channel(lm: SpeechLm) -> tuple[dict[int, Tensor], list[Tensor]]:
     """Heads and embedding tables of each channel, as the checkpoint has them."""
     sizes = list(lm.config.speech_vocab)
-    heads = torch.split(lm.local.heads.weight, [sizes[channel] for channel in lm.local.order])
+    heads = torch.split(lm.local.heads.weight.to(lm.dtype), [sizes[channel] for channel in lm.local.order])
     return dict(zip(lm.local.order, heads, strict=True)), list(torch.split(lm.speech_table, sizes))

@@ -1,7 +1,8 @@
 """Matrix products with weights: the place where nearly all time goes.
 
 On a CUDA device this is ``linear``. On a CPU in float32 an engine lays out the weights (:func:`lay_out`) in large pages
-for a kernel of our own, which reads them once per step for all its rows (:mod:`.compiled`). They are held once.
+for a kernel of our own, which reads them once per step for all its rows (:mod:`.compiled`). They are held once; where a
+checkpoint has them in bfloat16 they stay so, and are widened, without any loss, as they are read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch.nn import functional
 
 from .compiled import FEW_ROWS, can_compile, product
 from .pages import LargePages
+
+WIDENED_BYTES = 16 << 20  # of weights at a time, where many rows share them
 
 _ordinary: ContextVar[bool] = ContextVar("ordinary", default=False)
 
@@ -50,8 +53,8 @@ class Projection(nn.Module):
         return self._product(x, self.weight, self.bias)
 
     def onto(self, total: Tensor, x: Tensor) -> Tensor:
-        """Add the product to ``total`` [rows, outputs], in place: on a GPU that is one kernel."""
-        if self._few(x):
+        """Add the product (without a bias) to ``total`` [rows, outputs], in place: on a GPU that is one kernel."""
+        if self._few(x) or self.weight.dtype != x.dtype:
             return total.add_(self(x))
         return total.addmm_(x, self.weight.t())
 
@@ -60,23 +63,38 @@ class Projection(nn.Module):
         return self._product(x, self.weight[outputs], None if self.bias is None else self.bias[outputs])
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return product(x, weight, bias) if self._few(x) else functional.linear(x, weight, bias)
+        if self._few(x):
+            return product(x, weight, bias)
+        return functional.linear(x, weight, bias) if weight.dtype == x.dtype else _widened_product(x, weight, bias)
 
     def _few(self, x: Tensor) -> bool:
         return self.laid_out and x.numel() <= FEW_ROWS * self.inputs and not is_ordinary()
 
 
-def lay_out(module: nn.Module) -> None:
+def has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether what computes in ``dtype`` on ``device`` can have our kernel for CPUs."""
+    return device.type == "cpu" and dtype == torch.float32 and can_compile()
+
+
+def lay_out(module: nn.Module, dtype: torch.dtype) -> None:
     """Bring the weights of all projections into large pages for the kernel, one after the other; their values stay.
 
-    On a CPU in float32 only, and where the kernel can be had; elsewhere they stay as they were loaded.
+    On a CPU and where it is float32 (``dtype``) that is computed in only, and where the kernel can be had; elsewhere
+    they stay as they were loaded.
     """
     pages = LargePages()
     for part in module.modules():
-        if isinstance(part, Projection) and _on_cpu(part.weight) and can_compile():
+        if isinstance(part, Projection) and has_kernel(part.weight.device, dtype):
             part.weight.data = pages.copy(part.weight)
             part.laid_out = True
 
 
-def _on_cpu(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.float32
+def _widened_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The product in the dtype of ``x`` with weights of another one, of which never many are widened at a time."""
+    outputs, inputs = weight.shape
+    out = x.new_empty(*x.shape[:-1], outputs)
+    size = max(1, WIDENED_BYTES // (inputs * x.element_size()))
+    for part in (slice(start, start + size) for start in range(0, outputs, size)):
+        some = None if bias is None else bias[part]
+        out[..., part] = functional.linear(x, weight[part].to(x.dtype), some)
+    return out

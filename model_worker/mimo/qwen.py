@@ -146,7 +146,7 @@ class QwenStack(nn.Module):
 
     def lay_out(self) -> None:
         """Bring the weights into the order that an engine needs; see :func:`.projection.lay_out`."""
-        lay_out(self)
+        lay_out(self, self.norm.dtype)
         self._compiled = CompiledStack(self) if self.blocks[0].qkv.laid_out else FusedStack.of(self)
 
     def forward(self, x: Tensor, positions: slice | Tensor, memory: Memory) -> Tensor:

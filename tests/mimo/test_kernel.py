@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from model_worker.mimo import Engine, EngineSettings, Model, Request
@@ -32,13 +34,17 @@ def filled(module: nn.Module, seed: int) -> nn.Module:
 
 
 @needs_numba
-@settings(max_examples=30, deadline=None)
-@given(rows=st.integers(1, 20), inputs=st.integers(1, 300), outputs=st.integers(1, 90), biased=st.booleans())
-def test_a_product_is_the_product(rows: int, inputs: int, outputs: int, biased: bool) -> None:
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 20), inputs=st.integers(1, 300), outputs=st.integers(1, 90), biased=st.booleans(),
+    held=st.sampled_from([torch.float32, torch.bfloat16]),
+)  # fmt: skip
+def test_a_product_is_the_product(rows: int, inputs: int, outputs: int, biased: bool, held: torch.dtype) -> None:
     layer = filled(Projection(inputs, outputs, bias=biased), rows)
+    layer.weight.data = layer.weight.to(held)
     x, part = torch.randn(rows, 1, inputs), slice(outputs // 3, outputs // 2 + 1)
     wanted = layer(x)
-    lay_out(layer)
+    lay_out(layer, torch.float32)
     assert layer.laid_out
     got = layer(x)
     assert got.shape == (rows, 1, outputs)
@@ -48,18 +54,33 @@ def test_a_product_is_the_product(rows: int, inputs: int, outputs: int, biased: 
         assert torch.equal(layer(x), wanted)
 
 
+def test_weights_held_in_bfloat16_give_what_the_same_numbers_give_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many rows too, for which some weights are widened at a time; they stay as they are."""
+    monkeypatch.setattr("model_worker.mimo.projection.WIDENED_BYTES", 7 * 48 * 4)  # 7 of 90 outputs
+    held, whole = filled(Projection(48, 90, bias=True), 1), Projection(48, 90, bias=True)
+    held.weight.data = held.weight.bfloat16()
+    whole.weight.data, whole.bias = held.weight.float(), held.bias
+    x, total = torch.randn(100, 48), torch.randn(100, 90)
+    assert torch.allclose(held(x), whole(x), atol=1e-5)
+    assert torch.allclose(held.part(x, slice(11, 61)), whole.part(x, slice(11, 61)), atol=1e-5)
+    held.bias = whole.bias = None
+    assert torch.allclose(held.onto(total.clone(), x), whole.onto(total.clone(), x), atol=1e-5)
+    assert held.weight.dtype == torch.bfloat16
+
+
 @needs_numba
+@pytest.mark.parametrize("held", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("helpers", [0, 1, 3])
 @pytest.mark.parametrize(("heads", "kv_heads", "rows"), [(6, 2, 1), (4, 4, 5)])
 def test_a_stack_is_the_stack(
-    heads: int, kv_heads: int, rows: int, helpers: int, monkeypatch: pytest.MonkeyPatch
+    heads: int, kv_heads: int, rows: int, helpers: int, held: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One step after the other, and several that see each other, whoever shares the work."""
     crew = Crew(helpers)
     monkeypatch.setattr("model_worker.mimo.compiled.crew", lambda: crew)
     with torch.device("meta"):
         stack = QwenStack(3, 40, heads, kv_heads, 8, 50, 1e-6, 10_000.0, 7)
-    filled(settle(stack, torch.device("cpu"), torch.float32), heads)
+    filled(settle(stack, torch.device("cpu"), torch.float32, held), heads)
     stack.make_tables(torch.device("cpu"), torch.float32)
     inputs = [torch.randn(rows, 1, 40) for _ in range(7)]
 
@@ -90,7 +111,7 @@ def test_work_is_finished_though_no_helper_comes(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("model_worker.mimo.compiled.crew", Asleep)
     layer = filled(Projection(64, 5000), 1)
-    lay_out(layer)
+    lay_out(layer, torch.float32)
     assert torch.allclose(layer(torch.ones(1, 64)), layer.weight.sum(1), atol=1e-3)
 
 
@@ -125,6 +146,39 @@ def test_sixteen_requests_give_the_codes_that_each_gives_alone(
     for one, other in zip(together, alone, strict=True):
         assert torch.equal(one.groups.text, other.groups.text)
         assert torch.equal(one.groups.codes, other.groups.codes)
+
+
+@pytest.mark.parametrize(("switch", "others"), [("1", "BF16"), ("0", "BF16"), ("1", "F32")])
+def test_a_checkpoint_in_bfloat16_stays_so_and_gives_the_codes_of_its_numbers_in_float32(
+    folder: Path, tmp_path: Path, switch: str, others: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel can be had and all matrices are; else they are float32. Norms and biases always are."""
+    monkeypatch.setenv("MIMO_NUMBA", switch)
+    halves, whole = (Path(shutil.copytree(folder / "lm", tmp_path / name)) for name in ("halves", "whole"))
+    tensors = {key: tensor.bfloat16() for key, tensor in load_file(folder / "lm" / "model.safetensors").items()}
+    save_file({key: tensor.float() for key, tensor in tensors.items()}, whole / "model.safetensors")
+    if others == "F32":
+        tensors["lm_head.weight"] = tensors["lm_head.weight"].float()
+    save_file(tensors, halves / "model.safetensors")
+    wanted, model = (Model.load(lm, folder / "tokenizer") for lm in (whole, halves))
+    stay = switch == "1" and others == "BF16" and can_compile()
+    sizes = [sum(part.weight.nbytes for part in one.lm.modules() if isinstance(part, Projection))
+             for one in (model, wanted)]  # fmt: skip
+    assert sizes[0] * (2 if stay else 1) == sizes[1]
+    assert {part.dtype for part in model.lm.parameters() if part.dim() == 1} == {torch.float32}
+    assert model.lm.dtype == torch.float32
+
+    asked = [
+        Request("speak", {"text": f"Number {seed}."}, seed=seed, stops=(), max_new=6, decode=False) for seed in range(3)
+    ]
+    answers = []
+    for one in (model, wanted):
+        with Engine(one, EngineSettings(slots=3, groups=128)) as engine:
+            answers.append([ticket.result(60).groups for ticket in [engine.submit(request) for request in asked]])
+    assert (model.lm.lm_head.weight.dtype == torch.bfloat16) == stay
+    for groups, same in zip(*answers, strict=True):
+        assert torch.equal(groups.text, same.text)
+        assert torch.equal(groups.codes, same.codes)
 
 
 def test_importing_the_package_does_not_import_numba() -> None:
