@@ -81,6 +81,11 @@ class Mix:
         return without(merged([*self.speech, *said], BRIDGE_SAMPLES), heard)
 
     @cached_property
+    def bare(self) -> tuple[Span, ...]:
+        """Where the original is heard in place of a bed: what is left of it, but under a line that runs into that."""
+        return without(self.left, spoken(self.timeline))
+
+    @cached_property
     def under(self) -> tuple[Span, ...]:
         """Where music is turned down: between lines it stays down, between sections it may rise."""
         return merged(spoken(self.timeline), MUSIC_BRIDGE_SAMPLES)
@@ -125,7 +130,7 @@ class Mix:
 
     def _left_near(self, start: int, end: int) -> list[Json]:
         """Where the original is heard in place of the background; of what is ducked ``ducked`` says it."""
-        return _near(self.left, start, end, RAMP_SAMPLES) if self.original is not None else []
+        return _near(self.bare, start, end, RAMP_SAMPLES) if self.original is not None else []
 
     def _music_described(self, start: int, end: int) -> dict[str, Json]:
         pieces: list[Json] = [*(piece.described(start, end) for piece in self.music if piece.touches(start, end))]
@@ -134,7 +139,7 @@ class Mix:
     @property
     def inputs(self) -> list[Digest]:
         sound = [self.sound] if self.sound is not None and self.background is not Background.DROP else []
-        original = [self.original] if self.original is not None and self.left else []
+        original = [self.original] if self.original is not None and self.bare else []
         return [*sound, *original, *dict.fromkeys(piece.sound for piece in self.music)]
 
     @cached_property
@@ -212,7 +217,7 @@ class Renderer:
         self._store = store
         under = mix.sound if mix.background is not Background.DROP else None
         self._sound: Path | None = store.path(under) if under else None
-        self._original: Path | None = store.path(mix.original) if mix.original and mix.left else None
+        self._original: Path | None = store.path(mix.original) if mix.original and mix.bare else None
         self._music = {piece.sound: store.path(piece.sound) for piece in mix.music}
         self._ready: OrderedDict[Clip, tuple[int, Sound]] = OrderedDict()
         self._ready_samples = 0
@@ -254,7 +259,7 @@ class Renderer:
         gain = duck_gain(self.mix.ducked, start, end)
         if gain is not None:
             out *= gain[:, None]
-        away = None if self._original is None else duck_gain(self.mix.left, start, end, AWAY_DB)
+        away = None if self._original is None else duck_gain(self.mix.bare, start, end, AWAY_DB)
         if away is not None:
             out *= away[:, None]
             out += self._read(self._original, start, end) * (1 - away[:, None])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,12 +26,15 @@ from model_worker.mimo import (
     Ticket,
     read_wav,
 )
-from model_worker.mimo.device import Device
+from model_worker.mimo.codec import Seams
+from model_worker.mimo.device import Coming, Device
 from model_worker.mimo.engine import WORK_BYTES
+from model_worker.mimo.failures import Failed
 from model_worker.mimo.gate import Gate
 from model_worker.mimo.graphs import SWITCH
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.slots import Slots
+from model_worker.mimo.sounds import Sounds
 from model_worker.mimo.step import Plan, Stepper
 
 from .asking import SENTENCES, endless, equal
@@ -188,6 +193,34 @@ def test_waves_that_end_together_are_decoded_four_at_a_time(model: Model, monkey
         assert sizes == [4, 1]
         assert torch.equal(torch.from_numpy(made[0].wave), torch.from_numpy(engine.run(together[0]).wave))
     assert made[0].wave.any()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_waves_that_cannot_be_decoded_together_are_decoded_one_by_one(
+    model: Model, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    """One that does not fit alone fails, after a second try, and no other."""
+    decode, tried, spared = Codec.decode, list[int](), list[None]()
+    items = [torch.randint(0, 16, (8, frames)) for frames in (48, 60, 48)]
+    alone = [decode(model.codec, [item], alike=not together)[0] for item in items]
+
+    def short(self: Codec, some: list[torch.Tensor], *given: Any, **how: Any) -> list[torch.Tensor]:
+        tried.append(sum(item.shape[1] for item in some))
+        if tried[-1] > 50:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(self, some, *given, **how)
+
+    monkeypatch.setattr(Codec, "decode", short)
+    spare = partial(spared.append, None)
+    sounds = Sounds(model.codec, Queueing(), 8, Seams.SMOOTH, together=together, spare=spare)
+    first, second, third = sounds.waves(items)
+    assert tried == [48 + 60 + 48, 48, 60, 60, 48]
+    assert spared == [None]
+    assert isinstance(second, Failed)
+    assert second.out_of_memory
+    for one, wave in ((first, alone[0]), (third, alone[2])):
+        assert isinstance(one, Coming)
+        assert torch.equal(one.wait(), wave)
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, rows: int) -> list[Plan]:

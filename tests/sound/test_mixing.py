@@ -145,6 +145,21 @@ def test_dropped_means_nothing_of_the_original_is_left(store, keep, take, make_m
     assert found[100_000:180_000].any()
 
 
+@pytest.mark.parametrize("background", [Background.BED, Background.DROP])
+def test_the_original_is_not_heard_in_full_under_a_dub_that_runs_into_what_is_left_of_it(store, keep, background):
+    """In place of a bed it is heard where nobody speaks over it."""
+    bed, original = (np.full((6 * RATE_HZ, 2), level, np.float32) for level in (0.25, 0.5))
+    quiet_take = (keep(np.zeros(48_000, np.float32)), 0, 48_000)
+    timeline = Timeline.of(len(bed), [clip(quiet_take, 80_000)])  # to 128,000
+    left = ((100_000, 200_000),)
+    mix = Mix(timeline, layouts.STEREO, background, keep(bed), left=left, original=keep(original))
+    level = Renderer(mix, store).mixed(0, len(bed))[:, 0]
+    under = 0.25 if background is Background.BED else 0.0
+    np.testing.assert_allclose(level[: 128_000 - RAMP_SAMPLES], under, atol=1e-6)
+    np.testing.assert_allclose(level[128_000:200_000], 0.5, atol=1e-6)
+    np.testing.assert_allclose(level[200_000 + RAMP_SAMPLES :], under, atol=1e-6)
+
+
 def test_a_short_bed_is_followed_by_silence_and_a_long_one_is_cut(store, keep, make_music):
     bed = make_music(1)
     digest = keep(bed)
