@@ -17,7 +17,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-if config.CPU_FEATURES is None:
+if config.CPU_FEATURES is None and config.CPU_NAME is None and "+avx512f" in get_host_cpu_features():
     config.CPU_FEATURES = f"{get_host_cpu_features()},-prefer-256-bit"
 
 Ints = NDArray[np.int64]
@@ -98,9 +98,7 @@ def _counter(context: Any, builder: Any, signature: Any, given: Any) -> Any:
 # for use in compiled functions only
 pointer: Callable[[int, Any], Any] = intrinsic(_pointer)  # an address as a pointer to what an array like this holds
 widened: Callable[[Any], Any] = intrinsic(_widened)  # the float32 of a bfloat16, which comes as its 16 bits
-ask_for: Callable[[Any, int], None] = intrinsic(
-    _ask_for
-)  # have memory bring a place of a flat array; it need not be one
+ask_for: Callable[[Any, int], None] = intrinsic(_ask_for)  # have memory bring a place of a flat array, or behind it
 count: Callable[[Ints, int], int] = intrinsic(_count)  # add one to a counter; the number before
 counted: Callable[[Ints, int], int] = intrinsic(_counted)  # what others wrote before counting can be read after
 _yield_core = types.ExternalFunction("sched_yield", types.int32())

@@ -108,7 +108,7 @@ def _widen(halves: Any, to: Floats) -> None:
 
 def _times(w: Weights, first: int, last: int, x: Floats, part: Floats, at: int, room: Floats) -> None:
     """:func:`_multiply`, whatever the weights are; ``room`` [at least 4 outputs of them] is for widening them."""
-    raise NotImplementedError("for compiled functions only")
+    raise NotImplementedError("for compiled functions only; they take what is below")
 
 
 @overload(_times, strict=False)  # type: ignore[untyped-decorator]
