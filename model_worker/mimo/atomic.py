@@ -7,6 +7,7 @@ half of them, for code that mixes them with other work.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -32,13 +33,27 @@ def compiled(signature: str | list[str] | None = None) -> Callable[[Function], F
     """Compile a function now (or, without a signature, into those that call it), kept on disk where that can be."""
 
     def wrap(function: Function) -> Function:
+        if signature is None:
+            return cast(Function, njit(nogil=True, fastmath=RELAXED)(function))
         try:
-            made = njit(signature, nogil=True, fastmath=RELAXED, cache=signature is not None)(function)
+            made = njit(nogil=True, fastmath=RELAXED, cache=True)(function)
+            _forget_older(Path(made.stats.cache_path))
         except (RuntimeError, OSError):  # no folder can be written to
-            made = njit(signature, nogil=True, fastmath=RELAXED)(function)
+            made = njit(nogil=True, fastmath=RELAXED)(function)
+        for one in [signature] if isinstance(signature, str) else signature:
+            made.compile(one)
+        made.disable_compile()
         return cast(Function, made)
 
     return wrap
+
+
+def _forget_older(folder: Path) -> None:
+    """Lists of code that was compiled before this file was written: numba looks at the file of the function only."""
+    written = Path(__file__).stat().st_mtime
+    for kept in folder.glob("*.nbi"):
+        if kept.stat().st_mtime < written:
+            kept.unlink(missing_ok=True)
 
 
 def counters() -> Ints:

@@ -193,3 +193,32 @@ def test_the_kernel_is_compiled_where_no_folder_can_be_written_to() -> None:
     room: dict = {}
     exec("def twice(x):\n    return 2 * x", room)  # a function without a file: nothing to keep it beside
     assert compiled("int64(int64)")(room["twice"])(21) == 42
+
+
+@needs_numba
+def test_what_was_compiled_with_another_atomic_is_compiled_again(tmp_path: Path) -> None:
+    """numba looks at the file of a function, not at those that the function calls into."""
+    from model_worker.mimo import atomic
+
+    package = tmp_path / "kept"
+    package.mkdir()
+    source = Path(atomic.__file__).read_text()
+    (package / "whole.py").write_text(
+        "from .atomic import compiled, widened\n\n@compiled('float32(int16)')\ndef whole(bits):\n"
+        "    return widened(bits)\n"
+    )
+    program = (
+        "from kept.whole import whole\n"
+        "print(whole(0x3FC0), sum(whole.stats.cache_hits.values()), sum(whole.stats.cache_misses.values()))"
+    )
+
+    def run() -> str:
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    (package / "atomic.py").write_text(source)
+    assert [run(), run()] == ["1.5 0 1", "1.5 1 0"]
+    (package / "atomic.py").write_text(source.replace("ir.Constant(whole, 16)", "ir.Constant(whole, 15)"))
+    assert run().split()[0] != "1.5"
+    (package / "atomic.py").write_text(source)
+    assert run() == "1.5 0 1"
