@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -35,6 +36,7 @@ from model_worker.mimo.gate import GATE
 from model_worker.mimo.graphs import SWITCH, graphs_for
 from model_worker.mimo.parity import main as parity
 from model_worker.mimo.prompts import AUDIO_SAMPLING, SPEAK_SAMPLING
+from model_worker.mimo.reader import Part, Reader
 from model_worker.mimo.sampler import Uses
 from model_worker.mimo.slots import Settings, Slots, StepMemory
 from model_worker.mimo.step import Plan, Stepper
@@ -228,13 +230,20 @@ class Bench:
         return f"batch {size:3}: step {whole:.2f} ms: {told}"
 
     def prompts(self, size: int) -> str:
-        """Reading prompts: alone, as steady engines do, and together."""
+        """Reading prompts, one and several, in the shapes of steady and of loose engines, and as they are."""
         lm = self.model.lm
-        stepper = Stepper(lm, Slots(lm, size, LENGTH), EMPTY, static=True)
-        given = [prompt(seed, lm.config) for seed in range(size)]
-        alone = self._timed(lambda: stepper.read(0, given[:1], [0]))
-        together = self._timed(lambda: stepper.read(0, given, [0] * size))
-        return f"prompts of {PROMPT_GROUPS} groups: one {alone:.2f} ms, {size} together {together:.2f} ms"
+        slots = Slots(lm, size, LENGTH)
+        given = [Part(row, 0, prompt(row, lm.config)) for row in range(size)]
+        told = []
+        for name, graphs, steady in (
+            ("steady", graphs_for(self.device, "prompts"), True),
+            ("loose", graphs_for(self.device, "prompts"), False),
+            ("as they are", None, False),
+        ):
+            reader = Reader(lm, slots, EMPTY, graphs, steady=steady)
+            alone, together = (self._timed(partial(reader.read, some)) for some in (given[:1], given))
+            told.append(f"{name} one {alone:.2f} ms, {size} together {together:.2f} ms")
+        return f"prompts of {PROMPT_GROUPS} groups: {'; '.join(told)}"
 
     def tokenizer(self, size: int) -> str:
         """Encoding and decoding recordings of 10 s, in one batch."""
@@ -246,7 +255,7 @@ class Bench:
         return f"tokenizer, {size:3} of {WAVE_S:.0f} s: encodes in {encode:.1f} ms, decodes in {decode:.1f} ms: {rates}"
 
     def _recorded(self, name: str, work: Callable[[], object]) -> float:
-        graphs = graphs_for(self.device)
+        graphs = graphs_for(self.device, "parts")
         return self._timed(lambda: graphs.run(name, work))  # type: ignore[arg-type]
 
     def _timed(self, work: Callable[[], object]) -> float:

@@ -18,12 +18,10 @@ from .groups import Groups
 from .lm import SpeechLm
 from .orders import Order
 from .prefix import PrefixCache
+from .reader import Part, Reader
 from .sampler import Uses
-from .slots import MADE, MIN_NEW, POSITION, STOPS, Settings, Slots
+from .slots import LINE_GROUPS, MADE, MIN_NEW, POSITION, STOPS, Settings, Slots, few_lengths
 from .step import Plan, Stepper
-
-LENGTH_STEP_CPU, LENGTH_STEP_GPU = 64, 256  # attention reads keys in multiples of this
-LENGTH_STEP_LONG, LONG = 1024, 2048  # and on a GPU, from a length on, of this
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +64,10 @@ class Batch:
     ) -> None:
         self.device, self.steady = device, steady
         self.slots = Slots(lm, count, groups)
-        self.graphs = device.graphs()
+        self.graphs = device.graphs("steps")
         self.stepper = Stepper(lm, self.slots, empty_id, static=device.queues or steady)
+        self.prompt_graphs = device.graphs("prompts")
+        self.reader = Reader(lm, self.slots, empty_id, self.prompt_graphs if device.queues else None, steady=steady)
         self.prefixes = PrefixCache(prefix_bytes)
         self.running: list[Order] = []
         self.flights: deque[Flight] = deque()
@@ -78,22 +78,15 @@ class Batch:
 
         When this raises, none of them runs.
         """
-        orders = sorted(orders, key=lambda order: -order.own)
         first = len(self.running)
-        prompts: list[Groups] = []
-        starts: list[int] = []
+        prompts: list[Part] = []
         for row, order in enumerate(orders, first):
             start = order.prefix
             if start:
                 self._read_prefix(row, order, order.groups[:start])
-            prompts.append(order.groups[start:])
-            starts.append(start)
+            prompts.append(Part(row, start, order.groups[start:]))
         self.slots.place(first, [(len(order.groups), order.settings) for order in orders])
-        if self.steady:  # one at a time, so that no prompt's numbers depend on the others' lengths
-            for row, (prompt, start) in enumerate(zip(prompts, starts, strict=True), first):
-                self.stepper.read(row, [prompt], [start])
-        else:
-            self.stepper.read(first, prompts, starts)
+        self.reader.read(prompts)
         self.running += orders
         self._asks = None
 
@@ -108,7 +101,7 @@ class Batch:
         if kept is not None:
             self.slots.restore(row, kept)
             return
-        self.stepper.read(row, [prefix], [0])
+        self.reader.read([Part(row, 0, prefix)])
         self.prefixes.keep(prefix, self.slots.prefix(row, len(prefix)))
 
     def launch(self, width: int) -> None:
@@ -125,14 +118,14 @@ class Batch:
         if self._asks is None:
             self._asks = _asks([order.settings for order in self.running])
         longest = int(slots.host[:running, POSITION].max()) + 1
-        step = LENGTH_STEP_CPU
+        length = -(-longest // LINE_GROUPS) * LINE_GROUPS
         if self.device.queues:  # few different plans
-            step = LENGTH_STEP_GPU if longest <= LONG else LENGTH_STEP_LONG
+            length = few_lengths(longest, slots.room)
             rows = min(1 << (rows - 1).bit_length(), width)
         if self.steady:
             rows = width
         holds = bool((slots.host[:running, MADE] < slots.host[:running, MIN_NEW]).any())
-        return Plan(rows, min(-(-longest // step) * step, slots.room), *self._asks, holds)
+        return Plan(rows, length, *self._asks, holds)
 
     def land(self) -> Landed:
         """Look at the oldest step; the rows of what has ended are free then."""
@@ -174,7 +167,8 @@ class Batch:
         orders, self.running = self.running, []
         self._asks = None
         self.flights.clear()
-        self.graphs.forget()
+        for graphs in (self.graphs, self.prompt_graphs):
+            graphs.forget()
         self.spare()
         return orders
 

@@ -15,7 +15,7 @@ MOST_GOOD_STEPS = 1 << 14  # minutes; what was wrong once may be long over
 class Caution:
     """First recorded steps are given up, whose memory is considerable; then half of the rows, and half of those."""
 
-    def __init__(self, most: int, graphs: Graphs, *, steady: bool) -> None:
+    def __init__(self, most: int, *graphs: Graphs, steady: bool) -> None:
         """``steady``: a step takes the same memory however few requests run."""
         self.width = self._most = most  # requests that may run at once
         self._graphs, self._steady = graphs, steady
@@ -25,9 +25,10 @@ class Caution:
         """After a failure of so many requests together; False where nothing is left that could be given up."""
         self._good_steps = 0
         self._needed = min(2 * self._needed, MOST_GOOD_STEPS)
-        if out_of_memory and self._graphs.on:
-            log.warning("out of memory: steps run without CUDA graphs for a while, more slowly")
-            self._graphs.rest()
+        if out_of_memory and any(graphs.on for graphs in self._graphs):
+            log.warning("out of memory: everything runs without CUDA graphs for a while, more slowly")
+            for graphs in self._graphs:
+                graphs.rest()
             return True
         rows = self.width if out_of_memory and self._steady else running
         if rows <= 1:
@@ -44,5 +45,7 @@ class Caution:
         self._good_steps = 0
         if self.width < self._most:
             self.width = min(self._most, 2 * self.width)
-        elif not self._graphs.resume():
+            return
+        resumed = [graphs.resume() for graphs in self._graphs]
+        if not any(resumed):
             self._needed = GOOD_STEPS  # all is as it was at first, and went well for as long

@@ -71,8 +71,9 @@ class Device:
         """Memory that could be had; None where that is not the limit."""
         return None
 
-    def graphs(self) -> Graphs:
-        return graphs_for(self.device)
+    def graphs(self, what: str) -> Graphs:
+        """For one kind of work."""
+        return graphs_for(self.device, what)
 
 
 class Cuda(Device):

@@ -38,10 +38,10 @@ from .intake import Intake
 from .model import Model
 from .orders import Asked, Composer, Order
 from .progress import telling
+from .reader import PROMPT_BATCH
 from .request import Request, Ticket
 from .slots import slot_bytes
 from .sounds import Sounds
-from .step import PROMPT_BATCH
 from .takes import Take
 
 BUSY_GROUPS = 1024  # of prompts, read between two steps of others: at full size some 30 ms of an H100, going by FLOPs
@@ -54,10 +54,10 @@ class EngineSettings:
     """How large the engine is. At full size one group of one request takes 144 KiB (bfloat16).
 
     ``steady`` lets a request meet the same kernels alone and in any company, so that its take is equal bit for bit:
-    every recording is encoded and every wave decoded on its own, every prompt read alone, every step made at full
-    width. None: steps and prompts only where rounding is coarse (not float32), since in float32 the choices are equal
-    anyway. False: everything is batched; waves then differ in their last bits. After a lack of memory the width is
-    smaller for a while, and bits are those of that width.
+    every recording is encoded and every wave decoded on its own, every prompt read alone or in a shape of one size,
+    every step made at full width. None: steps and prompts only where rounding is coarse (not float32), since in float32
+    the choices are equal anyway. False: everything is batched; waves then differ in their last bits. After a lack of
+    memory the width is smaller for a while, and bits are those of that width.
     """
 
     slots: int = 0  # requests that run at once; 0: on a GPU as many as fit, up to 32, on a processor 4
@@ -95,7 +95,7 @@ class Engine:
                 prefix_bytes=self.settings.prefix_bytes,
                 steady=steady,
             )
-        self.caution = Caution(self.settings.slots, self.batch.graphs, steady=steady)
+        self.caution = Caution(self.settings.slots, self.batch.graphs, self.batch.prompt_graphs, steady=steady)
         self._composer = Composer(model, self.context, self.settings.seams)
         sounds = Sounds(
             model.codec,

@@ -1,8 +1,9 @@
-"""CUDA graphs of steps: recorded once per plan, replayed without the cost of launching thousands of kernels.
+"""CUDA graphs of steps and of prompts: recorded once per shape, replayed without the cost of launching thousands of
+kernels.
 
 A group is 218 layers at full size; launched one kernel at a time they cost more than the work itself. The first
 step of a plan runs as usual (it also warms up the libraries), the second is recorded, and from then on it is
-replayed. A step that cannot be recorded is run as it is, like all that follow it: slower, with the same result.
+replayed. What cannot be recorded is run as it is, like all of its kind that follows: slower, with the same result.
 ``MIMO_CUDA_GRAPHS=0`` in the environment turns all of it off from the start.
 """
 
@@ -69,9 +70,10 @@ class CudaRecorder:
 class Graphs:
     """Runs work by its key: as it is at first, then from a recording."""
 
-    def __init__(self, recorder: Callable[[], Recorder] | None) -> None:
-        """``recorder`` makes a recorder, anew whenever all recordings were dropped; None: nothing is recorded."""
-        self._make = recorder
+    def __init__(self, what: str, recorder: Callable[[], Recorder] | None) -> None:
+        """``what`` is told of work that cannot be recorded: "steps". ``recorder`` makes a recorder, anew whenever all
+        recordings were dropped; None: nothing is recorded."""
+        self._what, self._make = what, recorder
         self._recorder: Recorder | None = None
         self._resting = False
         self.seen: set[Hashable] = set()
@@ -107,9 +109,9 @@ class Graphs:
             if is_out_of_memory(error):
                 raise  # others may have to give some back
             log.warning(
-                "a step could not be recorded (%s: %s): steps run without CUDA graphs from now on, more slowly; "
+                "%s cannot be recorded (%s: %s): they run without CUDA graphs from now on, more slowly; "
                 "%s=0 in the environment leaves them out from the start",
-                type(error).__name__, error, SWITCH,
+                self._what, type(error).__name__, error, SWITCH,
             )  # fmt: skip
             self._make = None
             self.forget()
@@ -133,7 +135,7 @@ class Graphs:
         return rested
 
 
-def graphs_for(device: torch.device) -> Graphs:
+def graphs_for(device: torch.device, what: str) -> Graphs:
     """Graphs where the device has them and the environment does not turn them off."""
     wanted = device.type == "cuda" and os.environ.get(SWITCH, "1") != "0"
-    return Graphs((lambda: CudaRecorder(device)) if wanted else None)
+    return Graphs(what, (lambda: CudaRecorder(device)) if wanted else None)

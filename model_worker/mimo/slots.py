@@ -24,6 +24,11 @@ from .sampler import Sampling, SamplingRows, Uses, seed_words
 
 MOST_STOPS = 8  # stop ids a request may have
 LINE_GROUPS = 64
+FEW_LENGTHS, FEW_LENGTHS_LONG, LONG = (
+    256,
+    1024,
+    2048,
+)  # attention reads keys in multiples of this; from a length on, this
 
 # columns of what a row is at, and of its settings; those of two have one for text and one for audio
 POSITION, MADE, MIN_NEW, MUTE, WORDS, TOP_K, GREEDY, TEMPERATURE, TOP_P, STOPS = 0, 1, 2, 3, 4, 6, 8, 10, 12, 14
@@ -63,6 +68,12 @@ def slot_bytes(lm: SpeechLm, groups: int) -> int:
     config = lm.config
     keys_and_values = 2 * config.layers * config.kv_heads * _room(groups) * config.head_dim * lm.dtype.itemsize
     return keys_and_values + (groups + 1) * (1 + config.group_size * config.channels) * torch.int32.itemsize
+
+
+def few_lengths(longest: int, room: int) -> int:
+    """The keys that attention reads for ``longest``: few different numbers, so that what is recorded serves often."""
+    multiple = FEW_LENGTHS if longest <= LONG else FEW_LENGTHS_LONG
+    return min(-(-longest // multiple) * multiple, room)
 
 
 def _room(groups: int) -> int:
@@ -173,30 +184,34 @@ class StepMemory:
 
 
 class PromptMemory:
-    """Many groups per row, each row starting at its own position; padding goes to the group that is never used."""
+    """Many groups per prompt, each in a row of its own and from its own position on; padding goes to the group that is
+    never used."""
 
-    def __init__(self, slots: Slots, first: int, starts: list[int], lengths: list[int]) -> None:
-        self.slots, self.first, self.fresh = slots, first, not any(starts)
-        device = slots.cache.device
-        steps = torch.arange(max(lengths), device=device)
-        self.positions = send(torch.tensor(starts), device)[:, None] + steps
-        inside = steps < send(torch.tensor(lengths), device)[:, None]
-        self.target = self.positions.masked_fill(~inside, slots.groups)
-        self.index = torch.arange(first, first + len(starts), device=device)[:, None]
-        self.length = max(start + length for start, length in zip(starts, lengths, strict=True))
+    def __init__(self, slots: Slots, rows: Tensor, starts: Tensor, counts: Tensor, steps: int, length: int) -> None:
+        """``rows``, ``starts``, ``counts`` [prompts]; ``length`` keys are seen, or (0) what a prompt that starts at
+        position 0 has itself."""
+        self.slots, self.length = slots, length
+        step = torch.arange(steps, device=rows.device)
+        self.positions = starts[:, None] + step
+        self.target = self.positions.masked_fill(step >= counts[:, None], slots.groups)
+        self.rows = rows[:, None]
         self.positions.clamp_(max=slots.groups - 1)
-        self.mask = (torch.arange(self.length, device=device) <= self.positions[..., None])[:, None]
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """Which keys are seen: [prompts, 1, steps, length]."""
+        return (torch.arange(self.length, device=self.rows.device) <= self.positions[..., None])[:, None]
 
     def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
         cache = self.slots.cache[:, layer]
-        rows, heads, steps, width = q.shape
+        prompts, heads, steps, width = q.shape
         shared = kv.shape[1] // 2
-        cache[:, self.index, :, self.target] = kv.transpose(1, 2).reshape(rows, steps, 2, shared, width)
-        if self.fresh:
+        cache[:, self.rows, :, self.target] = kv.transpose(1, 2).reshape(prompts, steps, 2, shared, width)
+        if not self.length:
             k, v = kv.chunk(2, 1)
             return functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=heads > shared)
-        known = cache[:, self.first : self.first + rows, :, : self.length]
-        k, v = known.repeat_interleave(heads // shared, 2)
+        by_head = torch.arange(heads, device=q.device) // (heads // shared)
+        k, v = cache[:, self.rows, by_head, : self.length]
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
 
     def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> None:

@@ -1,4 +1,4 @@
-"""One step for all running requests, and reading their prompts: everything the language model does for the engine.
+"""One step for all running requests.
 
 A step turns the hidden states of the rows into their next text ids, the next audio groups of those rows that chose
 ``<|empty|>``, and the hidden states after those groups. It reads and writes the slots only, so a captured graph of
@@ -12,15 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .device import send
-from .groups import Groups
 from .lm import SpeechLm
 from .local import Run
 from .sampler import SamplingRows, Uses, choose, gumbel
-from .slots import MADE, MIN_NEW, MOST_STOPS, MUTE, POSITION, STOPS, WORDS, PromptMemory, Slots, StepMemory
-
-PROMPT_CHUNK = 1024  # groups of one prompt read in one go; bounds the attention mask
-PROMPT_BATCH = 4096  # groups, padded, of several prompts read in one go
+from .slots import MADE, MIN_NEW, MOST_STOPS, MUTE, POSITION, STOPS, WORDS, Slots, StepMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,7 @@ class Plan:
 
 
 class Stepper:
-    """Runs steps and prompts of one model on one set of slots."""
+    """Runs steps of one model on one set of slots."""
 
     def __init__(self, lm: SpeechLm, slots: Slots, empty_id: int, *, static: bool) -> None:
         """``static``: no shape and no branch may depend on values, as graphs need it."""
@@ -109,29 +104,3 @@ class Stepper:
 
         codes: Tensor = lm.local(lm.local_state(slots.hidden[:rows][chosen]), lm.speech_table, pick)
         return codes
-
-    def read(self, first: int, prompts: list[Groups], starts: list[int]) -> None:
-        """Read prompts into rows ``first``.. and leave their last hidden states; longest prompts first.
-
-        Row i continues at ``starts[i]``, where its keys and values already hold a prefix.
-        """
-        at = 0
-        while at < len(prompts):
-            longest = min(len(prompts[at]), PROMPT_CHUNK)
-            count = max(1, PROMPT_BATCH // longest)
-            self._read(first + at, prompts[at : at + count], starts[at : at + count])
-            at += count
-
-    def _read(self, first: int, prompts: list[Groups], starts: list[int]) -> None:
-        lm = self.lm
-        for offset in range(0, len(prompts[0]), PROMPT_CHUNK):
-            parts = [prompt[offset : offset + PROMPT_CHUNK] for prompt in prompts if len(prompt) > offset]
-            lengths = [len(part) for part in parts]
-            joined = Groups.joined(parts)
-            embedded = torch.split(lm.embed(joined.text, joined.codes, self.empty_id), lengths)
-            x = torch.nn.utils.rnn.pad_sequence(list(embedded), batch_first=True)
-            memory = PromptMemory(self.slots, first, [start + offset for start in starts[: len(parts)]], lengths)
-            x = lm.backbone(x, memory.positions, memory)
-            last = x[torch.arange(len(parts), device=x.device), send(torch.tensor(lengths) - 1, x.device)]
-            # rows with more to come are overwritten by their next chunk
-            self.slots.hidden[first : first + len(parts)] = lm.backbone.normed(last)

@@ -75,8 +75,8 @@ class Queueing(Device):
     def free_bytes(self) -> int:
         return self._free_bytes
 
-    def graphs(self) -> Graphs:
-        return Graphs(self._recorder)
+    def graphs(self, what: str) -> Graphs:
+        return Graphs(what, self._recorder)
 
     def _recorder(self) -> Callable[[Callable[[], None]], Tape]:
         self.recorders += 1

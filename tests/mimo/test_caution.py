@@ -22,7 +22,7 @@ def recovered(caution: Caution, graphs: Graphs, most: int) -> int:
 
 
 def test_it_gets_as_wide_as_it_was_however_often_it_was_narrowed() -> None:
-    graphs = Graphs(lambda: record)
+    graphs = Graphs("steps", lambda: record)
     caution = Caution(32, graphs, steady=True)
     longest = (1 + 5) * MOST_GOOD_STEPS  # graphs, and five doublings of one row
     for _ in range(4):
@@ -33,7 +33,7 @@ def test_it_gets_as_wide_as_it_was_however_often_it_was_narrowed() -> None:
 
 
 def test_what_was_wrong_once_is_forgotten_when_all_went_well_for_as_long() -> None:
-    graphs = Graphs(lambda: record)
+    graphs = Graphs("steps", lambda: record)
     caution = Caution(4, graphs, steady=True)
     assert caution.step_back(4, out_of_memory=True)
     first = recovered(caution, graphs, 4)
@@ -45,7 +45,7 @@ def test_what_was_wrong_once_is_forgotten_when_all_went_well_for_as_long() -> No
 
 
 def test_what_fails_again_at_once_is_tried_more_and_more_seldom() -> None:
-    graphs = Graphs(lambda: record)
+    graphs = Graphs("steps", lambda: record)
     caution = Caution(4, graphs, steady=True)
     waited = []
     for _ in range(3):

@@ -26,7 +26,7 @@ def test_recordings_get_a_new_pool_once_they_were_dropped() -> None:
         made.append(object())
         return Tape
 
-    graphs = Graphs(recorder)
+    graphs = Graphs("steps", recorder)
     for _ in range(2):
         for key in "ab":
             for _ in range(3):
@@ -36,10 +36,10 @@ def test_recordings_get_a_new_pool_once_they_were_dropped() -> None:
 
 
 def test_graphs_can_be_switched_off_and_need_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not graphs_for(torch.device("cpu")).on
-    assert graphs_for(torch.device("cuda", 0)).on
+    assert not graphs_for(torch.device("cpu"), "steps").on
+    assert graphs_for(torch.device("cuda", 0), "steps").on
     monkeypatch.setenv(SWITCH, "0")
-    assert not graphs_for(torch.device("cuda", 0)).on
+    assert not graphs_for(torch.device("cuda", 0), "steps").on
 
 
 def test_a_gate_lets_one_in_alone_and_all_others_together() -> None:
@@ -115,7 +115,7 @@ def test_each_engine_records_with_a_pool_and_a_stream_of_its_own_device(monkeypa
     with GATE.at_work(), pytest.raises(torch.AcceleratorError):
         recorder(lambda: None)
     assert ("end", (1, pool)) in cuda.calls  # else the allocator stays in the middle of a recording
-    assert Cuda(device).graphs().on
+    assert Cuda(device).graphs("steps").on
     Cuda(device).claim()
     assert cuda.calls[-1] == ("set_device", (device,))
 

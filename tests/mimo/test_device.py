@@ -31,7 +31,7 @@ from model_worker.mimo.device import Coming, Device
 from model_worker.mimo.engine import WORK_BYTES
 from model_worker.mimo.failures import Failed
 from model_worker.mimo.gate import Gate
-from model_worker.mimo.graphs import SWITCH
+from model_worker.mimo.graphs import SWITCH, Graphs
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.slots import Slots
 from model_worker.mimo.sounds import Sounds
@@ -276,17 +276,36 @@ def test_recorded_steps_are_given_up_before_rows_are(model: Model, wanted: list[
         assert device.recorders == 2  # the pool of the first recordings went with them
 
 
-def test_a_step_that_cannot_be_recorded_runs_as_it_is(
+def test_steps_and_prompts_that_cannot_be_recorded_run_as_they_are(
     model: Model, wanted: list[Take], caplog: pytest.LogCaptureFixture
 ) -> None:
     def record(_: Callable[[], None]) -> Tape:
         raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
 
     with queued(model, Queueing(record)) as engine:
-        assert all(map(equal, takes(engine, asked(5)), wanted))
+        assert all(map(equal, [engine.run(request) for request in asked(5)], wanted))
         assert not engine.batch.graphs.on
-    [told] = caplog.records
-    assert f"{SWITCH}=0" in told.getMessage()
+        assert not engine.batch.prompt_graphs.on
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(line.split()[0] for line in told) == ["prompts", "steps"]
+    assert all(f"{SWITCH}=0" in line for line in told)
+
+
+@pytest.mark.parametrize("kind", ["steps", "prompts"])
+def test_one_kind_of_work_that_cannot_be_recorded_leaves_the_other_recorded(
+    model: Model, wanted: list[Take], kind: str
+) -> None:
+    class Half(Queueing):
+        def graphs(self, what: str) -> Graphs:
+            def recorder() -> Callable[[Callable[[], None]], Tape]:
+                raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
+
+            return Graphs(what, recorder) if what == kind else super().graphs(what)
+
+    with queued(model, Half()) as engine:
+        assert all(map(equal, [engine.run(request) for request in asked(5)], wanted))
+        assert engine.batch.graphs.on == bool(engine.batch.graphs.recordings) == (kind == "prompts")
+        assert engine.batch.prompt_graphs.on == bool(engine.batch.prompt_graphs.recordings) == (kind == "steps")
 
 
 def test_an_engine_that_broke_names_the_switch_of_its_recordings(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

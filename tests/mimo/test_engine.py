@@ -32,6 +32,7 @@ from model_worker.mimo.engine import BUSY_GROUPS
 from model_worker.mimo.groups import Groups
 from model_worker.mimo.orders import Composer
 from model_worker.mimo.plain import generate
+from model_worker.mimo.reader import Part, Reader
 from model_worker.mimo.step import Plan, Stepper
 
 from .asking import SENTENCES, endless, equal, requests
@@ -127,17 +128,17 @@ def test_freed_rows_are_filled_at_once(model: Model) -> None:
 
 def test_who_runs_does_not_wait_for_many_long_prompts(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read a few at a time, between steps."""
-    read, step, between = Stepper.read, Stepper.step, [0]
+    read, step, between = Reader.read, Stepper.step, [0]
 
-    def reading(self: Stepper, first: int, prompts: list[Groups], starts: list[int]) -> None:
-        between[-1] += sum(map(len, prompts))
-        read(self, first, prompts, starts)
+    def reading(self: Reader, prompts: list[Part]) -> None:
+        between[-1] += sum(len(prompt.groups) for prompt in prompts)
+        read(self, prompts)
 
     def stepping(self: Stepper, plan: Plan) -> None:
         between.append(0)
         step(self, plan)
 
-    monkeypatch.setattr(Stepper, "read", reading)
+    monkeypatch.setattr(Reader, "read", reading)
     monkeypatch.setattr(Stepper, "step", stepping)
     ids = model.text.encode("a long story about a river " * 100)[:500]
     prompt = Prompt(Groups.of_text(ids, model.lm.config), 0)
@@ -196,7 +197,7 @@ def test_a_prompt_longer_than_one_chunk_is_read_the_same(model: Model, monkeypat
     request = Request("chat", {"text": "a long story about a river " * 12}, seed=1, max_new=6)
     with Engine(model, EngineSettings(slots=2, groups=512)) as engine:
         whole = engine.run(request)
-        monkeypatch.setattr("model_worker.mimo.step.PROMPT_CHUNK", 50)
+        monkeypatch.setattr("model_worker.mimo.reader.PROMPT_CHUNK", 50)
         assert whole.timing.prompt_groups > 100
         assert equal(whole, engine.run(request))
 

@@ -27,6 +27,7 @@ from model_worker.mimo.batch import Batch
 from model_worker.mimo.blocks import Block
 from model_worker.mimo.failures import is_broken, is_out_of_memory
 from model_worker.mimo.qwen import QwenBlock
+from model_worker.mimo.reader import Part, Reader
 from model_worker.mimo.slots import Slots
 from model_worker.mimo.step import Plan, Stepper
 
@@ -61,14 +62,14 @@ def test_out_of_memory_narrows_the_batch_and_loses_nothing(
 def test_what_does_not_fit_even_alone_is_refused_and_the_others_are_served(
     strict: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Stepper.read
+    read = Reader.read
 
-    def limited(self: Stepper, first: int, prompts: list, starts: list[int]) -> None:
-        if any(len(prompt) > 60 for prompt in prompts):
+    def limited(self: Reader, prompts: list[Part]) -> None:
+        if any(len(prompt.groups) > 60 for prompt in prompts):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        read(self, first, prompts, starts)
+        read(self, prompts)
 
-    monkeypatch.setattr(Stepper, "read", limited)
+    monkeypatch.setattr(Reader, "read", limited)
     large = strict.submit(Request("chat", {"text": "a long story about a river " * 8}))
     small = [strict.submit(request) for request in requests(4)]
     with pytest.raises(OutOfMemory):
@@ -77,19 +78,19 @@ def test_what_does_not_fit_even_alone_is_refused_and_the_others_are_served(
 
 
 @pytest.mark.parametrize("fails", [1, 2])
-@pytest.mark.parametrize("part", ["read", "step"])
+@pytest.mark.parametrize(("kind", "part"), [(Reader, "read"), (Stepper, "step")])
 def test_a_request_alone_that_finds_no_memory_is_tried_once_more(
-    strict: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch, part: str, fails: int
+    strict: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch, kind: type, part: str, fails: int
 ) -> None:
-    work, left = getattr(Stepper, part), [fails]
+    work, left = getattr(kind, part), [fails]
 
-    def short(self: Stepper, *given: object) -> None:
-        if self is strict.batch.stepper and left[0]:
+    def short(self: Reader | Stepper, *given: object) -> None:
+        if self in (strict.batch.reader, strict.batch.stepper) and left[0]:
             left[0] -= 1
             raise torch.OutOfMemoryError("CUDA out of memory")
         work(self, *given)
 
-    monkeypatch.setattr(Stepper, part, short)
+    monkeypatch.setattr(kind, part, short)
     asked = requests(3)[2]
     if fails == 1:
         assert equal(strict.run(asked), engine.run(asked))
@@ -153,22 +154,24 @@ def test_the_audio_tokenizer_tries_again_when_memory_is_short(
 def test_prompts_that_do_not_fit_together_are_read_a_few_at_a_time(
     strict: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, refused = Stepper.read, []
+    read, refused = Reader.read, []
 
-    def limited(self: Stepper, first: int, prompts: list, starts: list[int]) -> None:
+    def limited(self: Reader, prompts: list[Part]) -> None:
         if len(prompts) > 1:
             refused.append(len(prompts))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        read(self, first, prompts, starts)
+        read(self, prompts)
 
     wanted = [engine.run(request) for request in requests(4)]
-    monkeypatch.setattr(Stepper, "read", limited)
+    monkeypatch.setattr(Reader, "read", limited)
     assert all(map(equal, [ticket.result(60) for ticket in [strict.submit(one) for one in requests(4)]], wanted))
     assert refused
 
 
-@pytest.mark.parametrize("part", ["read", "step", "histories"])
-def test_nobody_waits_for_ever_when_the_device_breaks(model: Model, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+@pytest.mark.parametrize(("kind", "part"), [(Reader, "read"), (Stepper, "step"), (Slots, "histories")])
+def test_nobody_waits_for_ever_when_the_device_breaks(
+    model: Model, monkeypatch: pytest.MonkeyPatch, kind: type, part: str
+) -> None:
     """While prompts are read, in a step, or as an answer is fetched: wherever a request was just then."""
 
     submitted = threading.Event()
@@ -177,7 +180,7 @@ def test_nobody_waits_for_ever_when_the_device_breaks(model: Model, monkeypatch:
         submitted.wait(20)
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(Slots if part == "histories" else Stepper, part, broken)
+    monkeypatch.setattr(kind, part, broken)
     with Engine(model, EngineSettings(slots=2, groups=256)) as engine:
         tickets = [engine.submit(request) for request in requests(4)]
         submitted.set()

@@ -15,6 +15,7 @@ from model_worker.mimo.groups import Groups
 from model_worker.mimo.pages import LargePages
 from model_worker.mimo.prefix import PrefixCache
 from model_worker.mimo.prompts import default_template, is_chinese, spoken_text
+from model_worker.mimo.reader import Part, Reader
 from model_worker.mimo.sampler import Uses
 from model_worker.mimo.slots import Settings, Slots
 from model_worker.mimo.step import Plan, Stepper
@@ -24,7 +25,7 @@ from .queueing import Tape
 
 
 def test_work_runs_as_it_is_then_is_recorded_and_replayed_once_per_call() -> None:
-    graphs, done = Graphs(lambda: Tape), []
+    graphs, done = Graphs("steps", lambda: Tape), []
     for _ in range(4):
         graphs.run("plan", lambda: done.append(1))
     assert len(done) == 4
@@ -50,10 +51,11 @@ def test_a_static_step_computes_what_a_branching_one_does(model: Model) -> None:
         for static, width in ((False, 2), (True, 4)):
             slots = Slots(model.lm, 4, 64)
             stepper = Stepper(model.lm, slots, model.text.empty, static=static)
+            reader = Reader(model.lm, slots, model.text.empty, None, steady=False)
             for row in range(2):
                 prompt = Groups.of_text(model.text.encode("Hello there")[: 4 - row], config)
                 slots.place(row, [(len(prompt), Settings(how, how, row, (), 0, 50))])
-                stepper.read(row, [prompt], [0])
+                reader.read([Part(row, 0, prompt)])
             plan = Plan(width, 64, Uses(True, False, True), Uses(True, False, True), mutes=False, holds=False)
             for _ in range(12):
                 stepper.step(plan)
