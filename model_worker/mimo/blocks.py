@@ -6,14 +6,13 @@ never seen by a valid position, so every item gets what it would get alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import Parts, parts_of
-from .device import send
 from .progress import got_on
 from .projection import Projection
 from .rotary import inverse_frequencies, rotary_table, rotate
@@ -21,67 +20,78 @@ from .rotary import inverse_frequencies, rotary_table, rotate
 BAND_BLOCK = 64  # queries that share one gathered stretch of keys in windowed attention
 
 
-def length_mask(lengths: list[int], longest: int, device: torch.device) -> Tensor:
-    """True where a position is inside its item: [items, longest]."""
-    return torch.arange(longest, device=device)[None] < send(torch.tensor(lengths), device)[:, None]
+def length_mask(lengths: Tensor, longest: int) -> Tensor:
+    """True where a position is inside its item: [items, longest], of lengths [items] on their device."""
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
-@dataclass(frozen=True, slots=True)
 class Sight:
-    """Which keys a query may see: ``left`` and ``right`` of it (-1: all), inside its own item."""
+    """Which keys the queries of a batch see: ``left`` and ``right`` of them (-1: all), inside their own items."""
 
-    left: int
-    right: int
-    lengths: list[int]
+    def __init__(self, left: int, right: int, lengths: Tensor, longest: int, *, whole: bool = False) -> None:
+        """``lengths`` [items], on the device; ``whole``: all of them are known to be ``longest``."""
+        self.left, self.right, self.lengths, self.longest, self.whole = left, right, lengths, longest, whole
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention over [items, heads, longest, head_dim]; scale 1/sqrt(head_dim)."""
-        longest = q.shape[2]
-        if 0 <= self.left < longest and 0 <= self.right < longest:
+        if 0 <= self.left < self.longest and 0 <= self.right < self.longest:
             return self._banded(q, k, v)
         if self.left < 0 and self.right == 0:
             # padding is on the right, where a causal query does not look
             return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        if min(self.lengths) == longest and (self.left, self.right) == (-1, -1):
+        if self.whole and (self.left, self.right) == (-1, -1):
             return functional.scaled_dot_product_attention(q, k, v)
-        steps = torch.arange(longest, device=q.device)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=self._seen)
+
+    @cached_property
+    def _seen(self) -> Tensor:
+        """[items, 1, longest, longest] or [items, 1, 1, longest]."""
+        steps = torch.arange(self.longest, device=self.lengths.device)
         gap = steps[None] - steps[:, None]  # key minus query
-        seen = length_mask(self.lengths, longest, q.device)[:, None, None]
+        seen = length_mask(self.lengths, self.longest)[:, None, None]
         if self.left >= 0:
             seen = seen & (gap >= -self.left)
         if self.right >= 0:
             seen = seen & (gap <= self.right)
         # a row beyond its item sees itself: an empty row of the softmax would be NaN and spread through sums
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen | (gap == 0))
+        return seen | (gap == 0)
 
     def _banded(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention within a narrow window, block by block: cost grows with the length, not with its square."""
         items, heads, longest, width = q.shape
         blocks = -(-longest // BAND_BLOCK)
         tail = blocks * BAND_BLOCK - longest
-        span = BAND_BLOCK + self.left + self.right
         queries = functional.pad(q, (0, 0, 0, tail)).view(items, heads, blocks, BAND_BLOCK, width)
 
         def stretches(x: Tensor) -> Tensor:
             padded = functional.pad(x, (0, 0, self.left, self.right + tail))
-            return padded.unfold(2, span, BAND_BLOCK).transpose(-1, -2)  # [items, heads, blocks, span, width]
+            return padded.unfold(2, self._span, BAND_BLOCK).transpose(-1, -2)  # [items, heads, blocks, span, width]
 
         def flat(x: Tensor) -> Tensor:
             """Every block an item of its own: in four dimensions PyTorch has kernels that keep no scores."""
             return x.transpose(1, 2).flatten(0, 1)
 
-        device = q.device
-        query = torch.arange(BAND_BLOCK, device=device)[:, None]
-        offset = torch.arange(span, device=device)[None] - self.left - query  # key minus query
-        inside = (offset >= -self.left) & (offset <= self.right)
-        key = torch.arange(blocks, device=device)[:, None] * BAND_BLOCK + torch.arange(span, device=device) - self.left
-        limits = send(torch.tensor(self.lengths), device)[:, None, None]
-        real = (key >= 0) & (key < limits)  # [items, blocks, span]
-        seen = (inside & real[:, :, None]) | (offset == 0)  # a padded query sees itself, see above
-        mask = seen.flatten(0, 1)[:, None]
-        out = functional.scaled_dot_product_attention(flat(queries), flat(stretches(k)), flat(stretches(v)), mask)
+        out = functional.scaled_dot_product_attention(
+            flat(queries), flat(stretches(k)), flat(stretches(v)), self._seen_in_blocks
+        )
         out = out.reshape(items, blocks, heads, BAND_BLOCK, width).transpose(1, 2)
         return out.reshape(items, heads, blocks * BAND_BLOCK, width)[:, :, :longest]
+
+    @property
+    def _span(self) -> int:
+        return BAND_BLOCK + self.left + self.right
+
+    @cached_property
+    def _seen_in_blocks(self) -> Tensor:
+        """[items * blocks, 1, BAND_BLOCK, span]."""
+        device, blocks = self.lengths.device, -(-self.longest // BAND_BLOCK)
+        query, key = torch.arange(BAND_BLOCK, device=device), torch.arange(self._span, device=device) - self.left
+        offset = key - query[:, None]  # key minus query
+        inside = (offset >= -self.left) & (offset <= self.right)
+        at = torch.arange(blocks, device=device)[:, None] * BAND_BLOCK + key
+        real = (at >= 0) & (at < self.lengths[:, None, None])  # [items, blocks, span]
+        seen = (inside & real[:, :, None]) | (offset == 0)  # a padded query sees itself, see above
+        return seen.flatten(0, 1)[:, None]
 
 
 class Block(nn.Module):

@@ -7,7 +7,6 @@ A batch gives each item what it would get alone. Long audio has two ways: ``Seam
 from __future__ import annotations
 
 import enum
-import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -15,6 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from .alike import Alike
 from .checkpoint import Checkpoint, settle
 from .config import CodecConfig
 from .decoder import Decoded, Decoder
@@ -31,7 +31,6 @@ CHUNK_FRAMES = 1500  # code frames (60 s) that the reference decodes at once
 OVERLAP_FRAMES = 250  # code frames (10 s) that smooth windows share: the context of the reference's streaming decoder
 FADE_FRAMES = 12  # code frames (0.48 s) over which two smooth windows are cross-faded
 BATCH_FRAMES = 24_000  # padded code frames in one batch of the encoder or decoder, about 16 minutes
-ALIKE_ITEMS, ALIKE_FRAMES = 4, 50  # batches of one shape: so many items, each padded to a multiple of so many frames
 
 
 class Seams(enum.Enum):
@@ -141,9 +140,8 @@ class Codec(nn.Module):
 
     def states(self, pieces: list[Piece]) -> list[Tensor]:
         """Hidden states [frames, d_model] before the quantizer, batched by length."""
-        order = sorted(range(len(pieces)), key=lambda index: -len(pieces[index].mel))
         out: list[Tensor | None] = [None] * len(pieces)
-        for batch in _batches(order, [self.encoder.frames(len(piece.mel)) for piece in pieces]):
+        for batch in _batches([self.encoder.frames(len(piece.mel)) for piece in pieces]):
             chosen = [pieces[index] for index in batch]
             hidden = self.encoder([piece.mel for piece in chosen], [piece.padded_to for piece in chosen])
             for index, states in zip(batch, hidden, strict=True):
@@ -169,30 +167,26 @@ class Codec(nn.Module):
 
     # decoding
 
-    def decode_once(self, items: list[Tensor], *, alike: bool = False) -> tuple[Tensor, Decoded]:
+    def decode_once(self, items: list[Tensor]) -> tuple[Tensor, Decoded]:
         """Decode code ids [codebooks, frames] of each item, on the host, in one batch; also the summed code vectors.
 
-        All items must have the same number of codebooks. ``alike``: the batch is padded, by items too, to its shape.
+        All items must have the same number of codebooks.
         """
         lengths = [item.shape[1] for item in items]
-        if min(lengths) < 1:
-            raise AudioError("there are no code frames to decode")
-        if alike:
-            lengths += [_padded(max(lengths))] * (ALIKE_ITEMS - len(items))
-        longest = _padded(max(lengths)) if alike else max(lengths)
-        codes = torch.zeros(items[0].shape[0], len(lengths), longest, dtype=torch.long)
+        codes = torch.zeros(items[0].shape[0], len(lengths), max(lengths), dtype=torch.long)
         for row, item in enumerate(items):
-            self._check_codes(item)
+            self.check_codes(item)
             codes[:, row, : item.shape[1]] = item
         vectors = self.quantizer.decode(send(codes, self.device))
-        return vectors, self.decoder(vectors, lengths)
+        return vectors, self.decoder(vectors, send(torch.tensor(lengths), self.device))
 
     @torch.inference_mode()
-    def decode(self, items: list[Tensor], seams: Seams = Seams.REFERENCE, *, alike: bool = False) -> list[Tensor]:
+    def decode(
+        self, items: list[Tensor], seams: Seams = Seams.REFERENCE, *, alike: Alike | None = None
+    ) -> list[Tensor]:
         """Waves [frames * samples_per_frame] float32 of code ids [codebooks, frames].
 
-        ``alike``: in batches of so many items, padded as their own lengths say, so that kernels which depend on shapes
-        give an item the same bits in any company.
+        ``alike``: how batches are decoded in few shapes; without it they are as large as may be.
         """
         smooth = seams is Seams.SMOOTH
         overlap = OVERLAP_FRAMES if smooth else 0
@@ -202,18 +196,22 @@ class Codec(nn.Module):
             starts = _window_starts(item.shape[1], CHUNK_FRAMES, overlap)
             parts += [item[:, start : start + CHUNK_FRAMES] for start in starts]
             counts.append(len(starts))
-        order = sorted(range(len(parts)), key=lambda index: -parts[index].shape[1])
-        waves: dict[int, Tensor] = {}
         lengths = [part.shape[1] for part in parts]
-        for batch in _alike(order, lengths) if alike else _batches(order, lengths):
-            decoded = self.decode_once([parts[index] for index in batch], alike=alike)[1]
-            waves.update(zip(batch, decoded.waves, strict=False))  # without those of the padding
+        waves: dict[int, Tensor] = {}
+        for batch in _batches(lengths) if alike is None else alike.batches(lengths):
+            some = [parts[index] for index in batch]
+            waves.update(zip(batch, (self._together if alike is None else alike.decode)(some), strict=True))
         results, first = [], 0
         for count in counts:
             own = [waves[index] for index in range(first, first + count)]
             results.append(self._faded(own) if smooth else torch.cat(own))
             first += count
         return results
+
+    def _together(self, items: list[Tensor]) -> list[Tensor]:
+        """Waves of one batch."""
+        made, size = self.decode_once(items)[1].waves, self.config.samples_per_frame
+        return [wave[: item.shape[1] * size] for wave, item in zip(made, items, strict=True)]
 
     def _faded(self, waves: list[Tensor]) -> Tensor:
         """Join windows that share ``OVERLAP_FRAMES``: linear cross-fade in the middle of the shared stretch."""
@@ -235,7 +233,10 @@ class Codec(nn.Module):
                 hint="model and tokenizer folders do not belong together",
             )
 
-    def _check_codes(self, item: Tensor) -> None:
+    def check_codes(self, item: Tensor) -> None:
+        """Refuse code ids [codebooks, frames] that are none or outside their tables; raises :class:`AudioError`."""
+        if not item.shape[1]:
+            raise AudioError("there are no code frames to decode")
         self._check_codebooks(item.shape[0])
         sizes = torch.tensor(self.config.codebook_sizes[: item.shape[0]], device=item.device)[:, None]
         if bool(((item < 0) | (item >= sizes)).any()):
@@ -289,22 +290,12 @@ def _window_starts(length: int, window: int, overlap: int) -> list[int]:
     return [start for start in range(0, max(length, 1), step) if start == 0 or length - start > overlap]
 
 
-def _batches(order: list[int], lengths: list[int]) -> list[list[int]]:
-    """Neighbours in ``order`` (longest first), as many as stay within ``BATCH_FRAMES`` when padded."""
+def _batches(lengths: list[int]) -> list[list[int]]:
+    """Neighbours by length, the longest first, as many as stay within ``BATCH_FRAMES`` when padded."""
     batches: list[list[int]] = []
-    for index in order:
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= BATCH_FRAMES:
             batches[-1].append(index)
         else:
             batches.append([index])
     return batches
-
-
-def _padded(frames: int) -> int:
-    return -(-frames // ALIKE_FRAMES) * ALIKE_FRAMES
-
-
-def _alike(order: list[int], lengths: list[int]) -> list[list[int]]:
-    """Those of one padded length, few at a time."""
-    groups = [list(group) for _, group in itertools.groupby(order, lambda index: _padded(lengths[index]))]
-    return [group[at : at + ALIKE_ITEMS] for group in groups for at in range(0, len(group), ALIKE_ITEMS)]

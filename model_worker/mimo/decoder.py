@@ -23,7 +23,7 @@ class Decoded(NamedTuple):
 
     coarse_mel: Tensor  # [items, frames, n_mels]
     vocoder_hidden: Tensor  # [items, frames, vocoder_dim]
-    waves: list[Tensor]  # of each item: [samples] float32
+    waves: Tensor  # [items, samples] float32
 
 
 class UpConvolution(nn.Module):
@@ -36,14 +36,13 @@ class UpConvolution(nn.Module):
         self.kernel = kernel
         self.stride = stride
 
-    def forward(self, x: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """[items, steps, inputs] to [items, steps * stride, outputs], and the new lengths."""
-        inside = length_mask(lengths, x.shape[1], x.device)
+        inside = length_mask(lengths, x.shape[1])
         x = self.conv(
             (x * inside[..., None].to(x.dtype)).transpose(1, 2)
         )  # padding must not reach an item's last steps
-        steps = [(length - 1) * self.stride + self.kernel for length in lengths]
-        counted = length_mask(steps, x.shape[2], x.device)[:, None].float()
+        counted = length_mask((lengths - 1) * self.stride + self.kernel, x.shape[2])[:, None].float()
         counts = counted.sum(2, keepdim=True) * x.shape[1]
         wide = x.float()
         mean = (wide * counted).sum((1, 2), keepdim=True) / counts
@@ -51,7 +50,7 @@ class UpConvolution(nn.Module):
         variance = ((centred * counted) ** 2).sum((1, 2), keepdim=True) / counts
         normed = (centred * torch.rsqrt(variance + self.norm.eps)).to(x.dtype)
         x = normed * self.norm.weight[:, None] + self.norm.bias[:, None]
-        return x.transpose(1, 2)[:, : x.shape[2] - (self.kernel - self.stride)], [n * self.stride for n in lengths]
+        return x.transpose(1, 2)[:, : x.shape[2] - (self.kernel - self.stride)], lengths * self.stride
 
 
 class Decoder(nn.Module):
@@ -74,11 +73,11 @@ class Decoder(nn.Module):
         yield from parts_of(self.dconv2, f"{prefix}dconv2.")
         yield from parts_of(self.vocoder, f"{prefix}vocoder.")
 
-    def forward(self, vectors: Tensor, lengths: list[int]) -> Decoded:
-        """Decode summed code vectors [items, longest, d_model] with ``lengths`` frames each."""
+    def forward(self, vectors: Tensor, lengths: Tensor) -> Decoded:
+        """Decode summed code vectors [items, longest, d_model] with ``lengths`` [items] frames each."""
         x, steps = self.dconv1(vectors.to(self.dconv1.conv.weight.dtype), lengths)
         left, right = self.config.decoder_window
-        x = self.blocks(x, Sight(left, right, steps))
+        x = self.blocks(x, Sight(left, right, steps, x.shape[1]))
         coarse, frames = self.dconv2(x, steps)
         hidden, waves = self.vocoder(coarse.float(), frames)
         return Decoded(coarse, hidden, waves)

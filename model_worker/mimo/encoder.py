@@ -60,23 +60,26 @@ class Encoder(nn.Module):
         for row, mel in zip(x, mels, strict=True):
             row[: len(mel)] = mel
         x = functional.gelu(self.conv1(x.transpose(1, 2)))
-        x = x * length_mask(reach, x.shape[2], device)[:, None].to(dtype)
+        x = x * length_mask(send(torch.tensor(reach), device), x.shape[2])[:, None].to(dtype)
         x = functional.gelu(self.conv2(x)).transpose(1, 2)
         states = [self.states(length) for length in lengths]
         x = x[:, : max(states)]
         left, right = self.config.encoder_window
-        x = self.blocks(x, Sight(left, right, states), self.config.encoder_skip_layer)
+        inside, longest = send(torch.tensor(states), device), max(states)
+        sight = Sight(left, right, inside, longest, whole=min(states) == longest)
+        x = self.blocks(x, sight, self.config.encoder_skip_layer)
         if self.pool is not None:
-            x = self._pooled(x, states, [self.states(to) for to in padded_to])
+            repeats = [count < self.states(to) for count, to in zip(states, padded_to, strict=True)]
+            x = self._pooled(x, inside, send(torch.tensor(repeats), device))
         return [row[: self.frames(length)].float() for row, length in zip(x, lengths, strict=True)]
 
-    def _pooled(self, x: Tensor, states: list[int], call_states: list[int]) -> Tensor:
+    def _pooled(self, x: Tensor, states: Tensor, repeats: Tensor) -> Tensor:
+        """``states``, ``repeats`` [items]: how many each has, and whether the last is repeated to fill the pool."""
         assert self.pool is not None
         pool = self.config.pool
-        steps = torch.arange(-(-max(states) // pool) * pool, device=x.device)
-        last = send(torch.tensor(states), x.device)[:, None] - 1
+        steps = torch.arange(-(-x.shape[1] // pool) * pool, device=x.device)
+        last = states[:, None] - 1
         x = x.gather(1, steps.minimum(last)[..., None].expand(-1, -1, x.shape[-1]))
-        repeats = send(torch.tensor([n < to for n, to in zip(states, call_states, strict=True)]), x.device)
         keep = (steps[None] <= last) | repeats[:, None]
         x = functional.gelu(self.pool((x * keep[..., None].to(x.dtype)).transpose(1, 2))).transpose(1, 2)
         pooled: Tensor = self.pool_norm(x)

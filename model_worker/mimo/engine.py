@@ -95,7 +95,6 @@ class Engine:
                 prefix_bytes=self.settings.prefix_bytes,
                 steady=steady,
             )
-        self.caution = Caution(self.settings.slots, self.batch.graphs, self.batch.prompt_graphs, steady=steady)
         self._composer = Composer(model, self.context, self.settings.seams)
         sounds = Sounds(
             model.codec,
@@ -105,6 +104,8 @@ class Engine:
             together=self.settings.steady is False,
             spare=self.batch.spare,
         )
+        kinds = (self.batch.graphs, self.batch.prompt_graphs, sounds.graphs)
+        self.caution = Caution(self.settings.slots, *kinds, steady=steady)
         self._intake = Intake(self._composer, sounds)
         self._handout = Handout(model, self.batch, sounds)
         self.steps = 0

@@ -1,4 +1,4 @@
-"""CUDA graphs of steps and of prompts: recorded once per shape, replayed without the cost of launching thousands of
+"""CUDA graphs of steps, prompts and waves: recorded once per shape, replayed without the cost of launching thousands of
 kernels.
 
 A group is 218 layers at full size; launched one kernel at a time they cost more than the work itself. The first

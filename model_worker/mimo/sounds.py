@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from .codec import ALIKE_ITEMS, Codec, Seams
+from .alike import ITEMS, Alike
+from .codec import CHUNK_FRAMES, Codec, Seams
 from .device import Coming, Device
 from .failures import Failed, attempt
 from .recording import Recording
@@ -36,8 +37,12 @@ class Sounds:
         """``together``: many in one batch; else one after the other, or, on a device with a queue, where starting
         kernels is what takes time, waves in batches of one shape. ``spare`` gives back memory."""
         self._codec, self._device, self._channels, self._seams = codec, device, channels, seams
-        self._together, self._alike, self._spare = together, device.queues and not together, spare
-        self.pays = ALIKE_ITEMS if self._alike else 1  # waves that cost no more than one
+        self._together, self._spare = together, spare
+        self.graphs = device.graphs("waves")
+        self._alike = None
+        if device.queues and not together:
+            self._alike = Alike(codec, channels, CHUNK_FRAMES, self.graphs)
+        self.pays = ITEMS if self._alike else 1  # waves that cost no more than one
         self._codes: OrderedDict[bytes, Coming] = OrderedDict()
 
     def codes(self, parts: list[Recording]) -> Mapping[bytes, Coming | Failed]:
@@ -59,7 +64,7 @@ class Sounds:
 
     def waves(self, items: list[Tensor]) -> list[Coming | Failed]:
         """Waves of code frames [codebooks, frames]."""
-        return self._served(items, self._decode, together=self._together or self._alike)
+        return self._served(items, self._decode, together=self._together or self._alike is not None)
 
     def _encode(self, parts: list[Recording]) -> list[Coming]:
         codes = self._codec.encode([part.wave for part in parts], self._channels, self._seams)
@@ -81,6 +86,7 @@ class Sounds:
         if isinstance(made, Failed) and len(items) > 1:
             return [one for item in items for one in self._served([item], work, together=together)]
         if isinstance(made, Failed) and made.out_of_memory:
+            self.graphs.forget()
             self._spare()
             made = attempt(partial(work, items))
         return [made] if isinstance(made, Failed) else [*made]

@@ -34,28 +34,27 @@ class Vocoder(nn.Module):
         yield from parts_of(self.blocks, prefix)
         yield from parts_of(self.out, f"{prefix}head.out.")
 
-    def forward(self, mel: Tensor, lengths: list[int]) -> tuple[Tensor, list[Tensor]]:
-        """[items, frames, n_mels] to the hidden states [items, frames, vocoder_dim] and one wave per item."""
+    def forward(self, mel: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """[items, frames, n_mels] to the hidden states [items, frames, vocoder_dim] and waves [items, samples]."""
         left, right = self.config.vocoder_window
-        hidden = self.blocks(self.embeddings(mel), Sight(left, right, lengths))
+        hidden = self.blocks(self.embeddings(mel), Sight(left, right, lengths, mel.shape[1]))
         log_magnitude, phase = self.out(hidden).chunk(2, -1)
         spectrum = torch.polar(log_magnitude.exp().clamp(max=LOUDEST), phase)
         return hidden, self._overlap_add(spectrum, lengths)
 
-    def _overlap_add(self, spectrum: Tensor, lengths: list[int]) -> list[Tensor]:
-        """Inverse STFT with "same" padding, each item over its own frames: ``hop_length * length`` samples."""
+    def _overlap_add(self, spectrum: Tensor, lengths: Tensor) -> Tensor:
+        """Inverse STFT with "same" padding, each item over its own frames: of its row, the first ``hop_length *
+        length`` samples; what is behind them means nothing."""
         config = self.config
         window = torch.hann_window(config.window_size, periodic=True, device=spectrum.device)
-        inside = length_mask(lengths, spectrum.shape[1], spectrum.device).float()
+        count = spectrum.shape[1]
+        inside = length_mask(lengths, count).float()
         frames = torch.fft.irfft(spectrum, config.nfft, -1) * window * inside[..., None]
-        envelopes = window.square().expand(len(lengths), spectrum.shape[1], -1) * inside[..., None]
+        envelopes = window.square().expand(len(lengths), count, -1) * inside[..., None]
         wave, envelope = _add_frames(frames, config.hop_length), _add_frames(envelopes, config.hop_length)
         edge = (config.window_size - config.hop_length) // 2
-        waves = []
-        for row, weight, length in zip(wave, envelope, lengths, strict=True):
-            kept = slice(edge, edge + config.hop_length * length)
-            waves.append(row[kept] / weight[kept])
-        return waves
+        kept = slice(edge, edge + config.hop_length * count)
+        return wave[:, kept] / envelope[:, kept]
 
 
 def _add_frames(frames: Tensor, hop: int) -> Tensor:

@@ -26,6 +26,7 @@ from model_worker.mimo import (
     Ticket,
     read_wav,
 )
+from model_worker.mimo.alike import Alike
 from model_worker.mimo.codec import Seams
 from model_worker.mimo.device import Coming, Device
 from model_worker.mimo.engine import WORK_BYTES
@@ -180,13 +181,13 @@ def test_as_many_requests_run_at_once_as_there_is_room_for(model: Model, rows: f
 
 def test_waves_that_end_together_are_decoded_four_at_a_time(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as their shape is one: with a steady engine too."""
-    once, sizes = Codec.decode_once, list[int]()
+    decode, sizes = Alike.decode, list[int]()
 
-    def counted(self: Codec, items: list[torch.Tensor], **how: bool) -> object:
+    def counted(self: Alike, items: list[torch.Tensor]) -> list[torch.Tensor]:
         sizes.append(len(items))
-        return once(self, items, **how)
+        return decode(self, items)
 
-    monkeypatch.setattr(Codec, "decode_once", counted)
+    monkeypatch.setattr(Alike, "decode", counted)
     together = [Request("speak", {"text": SENTENCES[0]}, seed=1, stops=(), max_new=12) for _ in range(5)]
     with queued(model, Queueing(), slots=5, steady=True) as engine:
         made = takes(engine, together)
@@ -202,7 +203,8 @@ def test_waves_that_cannot_be_decoded_together_are_decoded_one_by_one(
     """One that does not fit alone fails, after a second try, and no other."""
     decode, tried, spared = Codec.decode, list[int](), list[None]()
     items = [torch.randint(0, 16, (8, frames)) for frames in (48, 60, 48)]
-    alone = [decode(model.codec, [item], alike=not together)[0] for item in items]
+    alike = None if together else Alike(model.codec, 8, 60, Graphs("waves", None))
+    alone = [decode(model.codec, [item], alike=alike)[0] for item in items]
 
     def short(self: Codec, some: list[torch.Tensor], *given: Any, **how: Any) -> list[torch.Tensor]:
         tried.append(sum(item.shape[1] for item in some))

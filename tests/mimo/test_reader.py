@@ -117,17 +117,19 @@ def test_prompts_of_like_lengths_are_read_in_one_shape(
 
 @pytest.mark.parametrize("steady", [False, True])
 def test_a_recording_of_operations_alone_gives_the_same_takes(plain: Model, folder: Path, steady: bool) -> None:
-    """Steps and prompts: nothing of them may hang on what Python knew when they were recorded."""
+    """Of steps, prompts and waves nothing may hang on what Python knew when they were recorded."""
     speech = read_wav(folder / "wavs" / "weather_22k.wav")
     asked = [Request("speak", {"text": SENTENCES[seed % 5]}, seed=seed, max_new=8 + 5 * seed) for seed in range(5)]
     asked += [Request("transcribe", {"speech": speech}, seed=seed, max_new=20, min_new=9) for seed in range(2)]
     with Engine(plain, EngineSettings(slots=1, groups=256)) as engine:
         wanted = [engine.run(replace(request)) for request in asked]
     with Engine(plain, EngineSettings(slots=4, groups=256, steady=steady), Queueing(Captured)) as engine:
+        sounds = engine._handout._sounds
         for _ in range(3):
             tickets = [engine.submit(request) for request in asked]
             assert all(map(equal, [ticket.result(60) for ticket in tickets], wanted))
-        for graphs in (engine.batch.graphs, engine.batch.prompt_graphs):
+        kinds = [engine.batch.graphs, engine.batch.prompt_graphs, *([sounds.graphs] if steady else [])]
+        for graphs in kinds:
             assert graphs.on
             assert sum(recording.replays for recording in graphs.recordings.values()) > 1
 
