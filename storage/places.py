@@ -258,7 +258,7 @@ class BucketPlace:
             new, before = marked(marker, facts, made, workshop), self._marker(f"{folder}/{marker}")
             if before == new.read_bytes():
                 return
-            for gone in () if before is None else (marker, *(listed(before) - made.keys())):
+            for gone in () if before is None else (marker, *self._stale(folder, listed(before) - made.keys())):
                 self._store.delete(f"{folder}/{gone}")
             for name, path in made.items():
                 self._store.put_file(f"{folder}/{name}", path, marks=self._marks)
@@ -272,6 +272,13 @@ class BucketPlace:
         with suppress(MissingObject):
             return self.read(key, MOST_LISTED_BYTES)
         return None
+
+    def _stale(self, folder: str, names: Set[str]) -> Iterator[str]:
+        """Of files that an earlier delivery lists and this one has not, those that are still ours: what somebody put
+        in their place bears no marks."""
+        for name in names:
+            if self._marks is None or self._marks.keys() & (self._store.marks(f"{folder}/{name}") or {}).keys():
+                yield name
 
     def remove(self, key: str, etag: str) -> None:
         found = self.head(key)

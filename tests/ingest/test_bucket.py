@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from speechmill.settings import Settings
+from storage.places import BucketPlace
 from tests.ingest.conftest import JOB, Studio
 from tests.servers import S3Server
 
@@ -37,6 +39,25 @@ def studio(s3: S3Server, bucket: str, tmp_path: Path) -> Iterator[Studio]:
 def keys(client: Any, bucket: str) -> list[str]:
     found = client.list_objects_v2(Bucket=bucket, Prefix="studio/").get("Contents", ())
     return sorted(each["Key"].removeprefix("studio/") for each in found)
+
+
+def test_a_file_that_a_person_put_in_place_of_a_delivered_one_outlives_the_next_delivery(
+    s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path / "home", s3_endpoint_url=s3.url)
+    place = BucketPlace(f"s3://{bucket}/out", settings, {"speechmill-job": "one"})
+    files = {name: tmp_path / name for name in ("talk.m4a", "talk.es.srt", "talk.es.vtt")}
+    for path in files.values():
+        path.write_text("ours")
+    place.settle("talk", files, {}, "delivery.json", {"job": "one"})
+    s3.client().put_object(Bucket=bucket, Key="out/talk/talk.es.srt", Body=b"by hand")
+    place.settle("talk", {"talk.m4a": files["talk.m4a"]}, {}, "delivery.json", {"job": "two"})
+    found = s3.client().list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]
+    assert sorted(each["Key"] for each in found) == [
+        "out/talk/delivery.json", "out/talk/talk.es.srt", "out/talk/talk.m4a",
+    ]  # fmt: skip
+    kept = s3.client().get_object(Bucket=bucket, Key="out/talk/talk.es.srt")["Body"].read()
+    assert kept == b"by hand"
 
 
 def test_a_film_in_a_bucket_gets_a_job_and_then_lies_beside_its_delivery(
