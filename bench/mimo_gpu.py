@@ -31,7 +31,6 @@ from mimo_cpu import CODEC, EMPTY, GROUP_S, LM, PROMPT_GROUPS, build, prompt, sa
 from torch import Tensor
 
 from model_worker.mimo import Engine, EngineSettings, Model, Prompt, Request, SpeechLm, Take
-from model_worker.mimo.alike import Alike
 from model_worker.mimo.device import settled
 from model_worker.mimo.gate import GATE
 from model_worker.mimo.graphs import SWITCH, graphs_for
@@ -41,6 +40,7 @@ from model_worker.mimo.reader import Part, Reader
 from model_worker.mimo.sampler import Uses
 from model_worker.mimo.slots import Settings, Slots, StepMemory
 from model_worker.mimo.step import Plan, Stepper
+from model_worker.mimo.waves import ShapedWaves
 
 FULL_LM = replace(
     LM, vocab_size=151_680, hidden_size=4096, intermediate_size=11_008, layers=36, heads=32, kv_heads=8, local_dim=1024,
@@ -251,11 +251,11 @@ class Bench:
         codec = self.model.codec
         waves = [0.1 * torch.randn(int(WAVE_S * codec.config.sampling_rate_hz)) for _ in range(size)]
         codes = [torch.randint(0, 128, (8, int(WAVE_S * 25))) for _ in range(size)]
-        alike = Alike(codec, 8, codes[0].shape[1], graphs_for(self.device, "waves"))
+        shaped = ShapedWaves(codec, 8, codes[0].shape[1], graphs_for(self.device, "waves"))
         spent = {
             "encodes": self._timed(lambda: codec.encode(waves, 8)),
             "decodes": self._timed(lambda: codec.decode(codes)),
-            "decodes in few shapes": self._timed(lambda: codec.decode(codes, alike=alike)),
+            "decodes in few shapes": self._timed(lambda: codec.decode(codes, shaped=shaped)),
         }
         told = [f"{what} in {ms:.1f} ms ({WAVE_S * size / ms * 1e3:.0f} s a second)" for what, ms in spent.items()]
         return f"tokenizer, {size:3} of {WAVE_S:.0f} s: {', '.join(told)}"

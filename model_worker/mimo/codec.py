@@ -14,7 +14,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from .alike import Alike
 from .checkpoint import Checkpoint, settle
 from .config import CodecConfig
 from .decoder import Decoded, Decoder
@@ -24,6 +23,7 @@ from .errors import AudioError, CheckpointError
 from .gate import GATE
 from .mel import MelFrontEnd
 from .quantizer import Quantizer
+from .waves import ShapedWaves
 
 SEGMENT_MEL = 6000  # mel frames (60 s) that the reference encodes as one segment
 CALL_MEL = 256_000  # mel frames that the reference packs into one call at most
@@ -182,11 +182,11 @@ class Codec(nn.Module):
 
     @torch.inference_mode()
     def decode(
-        self, items: list[Tensor], seams: Seams = Seams.REFERENCE, *, alike: Alike | None = None
+        self, items: list[Tensor], seams: Seams = Seams.REFERENCE, *, shaped: ShapedWaves | None = None
     ) -> list[Tensor]:
         """Waves [frames * samples_per_frame] float32 of code ids [codebooks, frames].
 
-        ``alike``: how batches are decoded in few shapes; without it they are as large as may be.
+        ``shaped``: how batches are decoded in few shapes; without it they are as large as may be.
         """
         smooth = seams is Seams.SMOOTH
         overlap = OVERLAP_FRAMES if smooth else 0
@@ -198,9 +198,9 @@ class Codec(nn.Module):
             counts.append(len(starts))
         lengths = [part.shape[1] for part in parts]
         waves: dict[int, Tensor] = {}
-        for batch in _batches(lengths) if alike is None else alike.batches(lengths):
+        for batch in _batches(lengths) if shaped is None else shaped.batches(lengths):
             some = [parts[index] for index in batch]
-            waves.update(zip(batch, (self._together if alike is None else alike.decode)(some), strict=True))
+            waves.update(zip(batch, (self._together if shaped is None else shaped.decode)(some), strict=True))
         results, first = [], 0
         for count in counts:
             own = [waves[index] for index in range(first, first + count)]

@@ -46,7 +46,9 @@ from .takes import Take
 
 BUSY_GROUPS = 1024  # of prompts, read between two steps of others: at full size some 30 ms of an H100, going by FLOPs
 SLOTS_GPU, SLOTS_CPU = 32, 4  # of engines that are not told how many
-WORK_BYTES = 3 << 30  # for what steps, prompts and waves hold while they are made: an estimate, generous up to 32 rows
+# for what steps, prompts and waves hold while they are made, and the recordings of each kind: an estimate, generous up
+# to 32 rows
+WORK_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)

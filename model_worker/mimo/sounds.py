@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from .alike import ITEMS, Alike
 from .codec import CHUNK_FRAMES, Codec, Seams
 from .device import Coming, Device
 from .failures import Failed, attempt
 from .recording import Recording
+from .waves import ITEMS, ShapedWaves
 
 KEPT_RECORDINGS = 256  # recordings whose codes are remembered
 
@@ -39,10 +39,10 @@ class Sounds:
         self._codec, self._device, self._channels, self._seams = codec, device, channels, seams
         self._together, self._spare = together, spare
         self.graphs = device.graphs("waves")
-        self._alike = None
+        self._shaped = None
         if device.queues and not together:
-            self._alike = Alike(codec, channels, CHUNK_FRAMES, self.graphs)
-        self.pays = ITEMS if self._alike else 1  # waves that cost no more than one
+            self._shaped = ShapedWaves(codec, channels, CHUNK_FRAMES, self.graphs)
+        self.pays = ITEMS if self._shaped else 1  # waves that cost no more than one
         self._codes: OrderedDict[bytes, Coming] = OrderedDict()
 
     def codes(self, parts: list[Recording]) -> Mapping[bytes, Coming | Failed]:
@@ -64,14 +64,14 @@ class Sounds:
 
     def waves(self, items: list[Tensor]) -> list[Coming | Failed]:
         """Waves of code frames [codebooks, frames]."""
-        return self._served(items, self._decode, together=self._together or self._alike is not None)
+        return self._served(items, self._decode, together=self._together or self._shaped is not None)
 
     def _encode(self, parts: list[Recording]) -> list[Coming]:
         codes = self._codec.encode([part.wave for part in parts], self._channels, self._seams)
         return [self._device.fetch(one) for one in codes]
 
     def _decode(self, items: list[Tensor]) -> list[Coming]:
-        return [self._device.fetch(wave) for wave in self._codec.decode(items, self._seams, alike=self._alike)]
+        return [self._device.fetch(wave) for wave in self._codec.decode(items, self._seams, shaped=self._shaped)]
 
     def _served(
         self, items: list[Given], work: Callable[[list[Given]], list[Made]], *, together: bool

@@ -26,7 +26,6 @@ from model_worker.mimo import (
     Ticket,
     read_wav,
 )
-from model_worker.mimo.alike import Alike
 from model_worker.mimo.codec import Seams
 from model_worker.mimo.device import Coming, Device
 from model_worker.mimo.engine import WORK_BYTES
@@ -37,6 +36,7 @@ from model_worker.mimo.groups import Groups
 from model_worker.mimo.slots import Slots
 from model_worker.mimo.sounds import Sounds
 from model_worker.mimo.step import Plan, Stepper
+from model_worker.mimo.waves import ShapedWaves
 
 from .asking import SENTENCES, endless, equal
 from .queueing import Queueing, Tape
@@ -181,13 +181,13 @@ def test_as_many_requests_run_at_once_as_there_is_room_for(model: Model, rows: f
 
 def test_waves_that_end_together_are_decoded_four_at_a_time(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as their shape is one: with a steady engine too."""
-    decode, sizes = Alike.decode, list[int]()
+    decode, sizes = ShapedWaves.decode, list[int]()
 
-    def counted(self: Alike, items: list[torch.Tensor]) -> list[torch.Tensor]:
+    def counted(self: ShapedWaves, items: list[torch.Tensor]) -> list[torch.Tensor]:
         sizes.append(len(items))
         return decode(self, items)
 
-    monkeypatch.setattr(Alike, "decode", counted)
+    monkeypatch.setattr(ShapedWaves, "decode", counted)
     together = [Request("speak", {"text": SENTENCES[0]}, seed=1, stops=(), max_new=12) for _ in range(5)]
     with queued(model, Queueing(), slots=5, steady=True) as engine:
         made = takes(engine, together)
@@ -203,8 +203,8 @@ def test_waves_that_cannot_be_decoded_together_are_decoded_one_by_one(
     """One that does not fit alone fails, after a second try, and no other."""
     decode, tried, spared = Codec.decode, list[int](), list[None]()
     items = [torch.randint(0, 16, (8, frames)) for frames in (48, 60, 48)]
-    alike = None if together else Alike(model.codec, 8, 60, Graphs("waves", None))
-    alone = [decode(model.codec, [item], alike=alike)[0] for item in items]
+    shaped = None if together else ShapedWaves(model.codec, 8, 60, Graphs("waves", None))
+    alone = [decode(model.codec, [item], shaped=shaped)[0] for item in items]
 
     def short(self: Codec, some: list[torch.Tensor], *given: Any, **how: Any) -> list[torch.Tensor]:
         tried.append(sum(item.shape[1] for item in some))

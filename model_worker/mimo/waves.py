@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ITEMS, FRAMES = 4, 50  # of a shape: so many items, each padded to a multiple of so many frames
 
 
-class Alike:
+class ShapedWaves:
     """Decodes items of up to ``longest`` code frames of one codec."""
 
     def __init__(self, codec: Codec, codebooks: int, longest: int, graphs: Graphs) -> None:
