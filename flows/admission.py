@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from flows.start import PATHS
 from speechmill.episodes import SIMPLE, PodcastRequest
+from speechmill.profiles import is_file
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots, refuse_outside
 from speechmill.settings import Settings
@@ -49,7 +50,7 @@ def named(request: DubbingRequest | PodcastRequest) -> Iterator[str]:
         value = getattr(request, name, None)
         if value is not None and not (name in music and value == SIMPLE):
             yield value
-    if request.profile.endswith(".toml"):
+    if is_file(request.profile):
         yield request.profile
     if isinstance(request, PodcastRequest) and request.collected is not None:
         yield from (f"{request.source}/{name}" for name in request.collected.order)

@@ -20,12 +20,12 @@ from typing import Any
 
 from flows.batch_reports import REPORTS, write_report
 from flows.deliveries import where
-from flows.examining import NAMES_FILES
+from flows.examining import files_of
 from flows.manifests import Manifest
 from flows.relay import Relay
 from flows.settling import RETRY_S, Settler, delivery_folder, reason_of, why_it_failed
 from flows.start import refuse_unaskable
-from speechmill.episodes import SIMPLE, PodcastRequest
+from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, UnreadableManifest, is_retryable
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
@@ -217,9 +217,7 @@ class Batch:
             if not languages:
                 raise UnreadableManifest(f"{name} names no languages", hint="fill the column languages: es pt-BR")
             asked["targets"] = list(languages)
-        for field in NAMES_FILES:
-            if isinstance(asked.get(field), str) and asked[field] != SIMPLE:
-                asked[field] = self.manifest.whole(asked[field])
+        asked |= {field: self.manifest.whole(name) for field, name in files_of(asked).items()}
         if isinstance(asked.get("translations"), dict):
             asked["translations"] = {tag: self.manifest.whole(str(file)) for tag, file in asked["translations"].items()}
         request = make_request(model, name, asked, UnreadableManifest, source=self.manifest.whole(row.source))

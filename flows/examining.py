@@ -23,7 +23,17 @@ from tasks.dropping.layout import Role
 from tasks.dropping.sidecars import MOST_BYTES, make_request, read_sidecar
 from tasks.media.sniffing import HEAD_BYTES, refuse_by_head, sniff
 
-NAMES_FILES = ("script", "glossary", "bed", "cast", "show", "lexicon", "intro", "outro")
+NAMES_FILES = ("script", "glossary", "bed", "cast", "show", "lexicon", "intro", "outro", "profile")
+
+
+def files_of(asked: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of what is asked that name a file, and not a thing of the house; translations are apart."""
+    named = {field: asked[field] for field in NAMES_FILES if isinstance(asked.get(field), str)}
+    return {
+        field: name
+        for field, name in named.items()
+        if name != SIMPLE and (field != "profile" or profiles.is_file(name))
+    }
 
 
 class Waits(Exception):
@@ -160,7 +170,7 @@ class Examiner:
         beside: dict[str, str] = {}
 
         def whole(name: object) -> object:
-            if not isinstance(name, str) or name == SIMPLE or name.startswith("/") or "://" in name:
+            if not isinstance(name, str) or name.startswith("/") or "://" in name:
                 return name
             there = layout.beside(key, name)
             if there is None or there not in listing.rows or not _is_safe(there):
@@ -172,9 +182,7 @@ class Examiner:
             beside[there] = listing.objects[there].etag
             return self.place.source(there)
 
-        for field_name in NAMES_FILES:
-            if field_name in found:
-                found[field_name] = whole(found[field_name])
+        found |= {field: whole(name) for field, name in files_of(found).items()}
         if isinstance(found.get("translations"), dict):
             found["translations"] = {tag: whole(name) for tag, name in found["translations"].items()}
         if "show" in found and self.place.path(key) is None:

@@ -10,8 +10,8 @@ from posixpath import dirname, normpath
 from typing import Protocol
 
 from flows import admission
-from flows.examining import NAMES_FILES, Listing
-from speechmill.episodes import SIMPLE, PodcastRequest
+from flows.examining import Listing, files_of
+from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, MissingObject, UnreadableManifest
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots, path_of
@@ -163,7 +163,7 @@ def names(entries: list[Entry]) -> Iterator[str]:
     """Every name of a file in a manifest."""
     for row in (entry.row for entry in entries if entry.row is not None):
         yield row.source
-        given = [row.options.get(field) for field in NAMES_FILES]
+        yield from files_of(row.options).values()
         translations = row.options.get("translations")
-        given += translations.values() if isinstance(translations, dict) else ()
-        yield from (each for each in given if isinstance(each, str) and each != SIMPLE)
+        given = translations.values() if isinstance(translations, dict) else ()
+        yield from (each for each in given if isinstance(each, str))

@@ -15,7 +15,7 @@ from flows.progress import StreamProgress
 from flows.running import by_a_person, carry_out
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import Unaskable
-from speechmill.profiles import profile
+from speechmill.profiles import is_file, profile
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.roots import Roots, path_of
@@ -166,6 +166,8 @@ def absolute(request: Request) -> Request:
     """The request with its paths made absolute, so that it means the same wherever it is resumed."""
     named = {name: getattr(request, name) for name in PATHS if hasattr(request, name)}
     update: dict[str, Any] = {name: None if path is None else whole(path) for name, path in named.items()}
+    if is_file(request.profile):
+        update["profile"] = whole(request.profile)
     if isinstance(request, PodcastRequest):
         update |= {name: SIMPLE for name in ("intro", "bed", "outro") if getattr(request, name) == SIMPLE}
     if isinstance(request, DubbingRequest):

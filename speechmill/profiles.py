@@ -80,6 +80,11 @@ class Profile(_Part):
     encoding: Encoding = Field(default_factory=Encoding)
 
 
+def is_file(name: str) -> bool:
+    """Whether a profile is called by its file, and not by its name."""
+    return name.endswith(".toml")
+
+
 def names() -> tuple[str, ...]:
     """Profiles that come with the house."""
     files = resources.files("speechmill").joinpath("profiles").iterdir()
@@ -90,7 +95,7 @@ def profile(name: str) -> Profile:
     """A profile by its name, or from a user's own ``.toml`` file."""
     if name in names():
         return _of_the_house(name)
-    if not name.endswith(".toml") or not Path(name).is_file():
+    if not is_file(name) or not Path(name).is_file():
         raise UnknownName(
             f"there is no profile “{name}”", hint=f"choose one of {', '.join(names())}, or name a .toml file"
         )

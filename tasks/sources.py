@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from speechmill.episodes import SIMPLE, PodcastRequest
 from speechmill.errors import BadInput, DiskFull, LimitExceeded, SpeechmillError, UnreadableMedia
+from speechmill.profiles import is_file
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
@@ -125,6 +126,8 @@ def at_hand(request: Request, place: Workplace) -> Iterator[Request]:
         }
         if isinstance(request, DubbingRequest):
             update["translations"] = {tag: ours(file) for tag, file in request.translations.items()}
+        if is_file(request.profile):
+            update["profile"] = ours(request.profile)
         if _is_read_by_itself(request) and "://" not in request.source:
             update["source"] = ours(request.source)
         if isinstance(request, PodcastRequest) and request.cast and request.cast.startswith(S3):

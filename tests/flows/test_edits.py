@@ -175,3 +175,15 @@ def test_a_source_that_was_moved_is_named_and_its_job_stays_as_it_was(
     assert ran.code == 3
     assert str(source) in ran.err
     assert json.loads(speechmill("job", job, "--json").out)["state"] == "stale"
+
+
+def test_a_retake_finds_a_profile_of_ones_own_from_any_folder(
+    speechmill: Speechmill, recording: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "club.toml").write_text("[loudness]\nintegrated_lufs = -20.0\ntrue_peak_dbtp = -2.0\n", "utf-8")
+    asked = ("--to", "es", "--engine", "rehearsal", "--script", recording / "en.srt", "--no-prefect", "--json")
+    ran = speechmill("dub", recording / "talk.wav", *asked, "--profile", "club.toml", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    ran = speechmill("retake", ran.result["job"], "0002", "--no-prefect", "--json", cwd=recording)
+    assert ran.code == 0, ran.err
+    assert ran.report["targets"]["es"]["profile"] == "club"

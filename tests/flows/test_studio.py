@@ -283,12 +283,16 @@ def test_a_film_that_is_dropped_is_dubbed_by_a_run_of_its_own(studio: Studio, fo
 def test_what_nobody_watches_is_looked_at_by_a_run_and_published_by_who_made_it(
     studio: Studio, folder: Path, tmp_path: Path
 ) -> None:
-    """And a batch waits for its jobs without taking their places, of which there are two."""
+    """And a batch waits for its jobs without taking their places, of which there are two. Both may ask for what no form
+    offers: one engine for everything, a profile of one's own."""
     there = tmp_path / "place"
     (there / "in").mkdir(parents=True)
-    (there / "in" / "talk.job.json").write_text(json.dumps({"targets": ["da"], "engines": REHEARSAL}), "utf-8")
+    options = {"engine": "rehearsal", "profile": "club.toml"}
+    for beside in (tmp_path, there / "in"):
+        (beside / "club.toml").write_text("[loudness]\nintegrated_lufs = -20.0\ntrue_peak_dbtp = -2.0\n", "utf-8")
+    (there / "in" / "talk.job.json").write_text(json.dumps({"targets": ["da"], **options}), "utf-8")
     shutil.copy(folder / "talk.mp4", there / "in" / "talk.mp4")
-    options = {"engines": REHEARSAL, "script": str(folder / "talk.en.srt")}
+    options["script"] = str(folder / "talk.en.srt")
     films = [{"source": str(folder / "talk.mp4"), "languages": [tag], "options": options} for tag in ("fi", "nb")]
     manifest = tmp_path / "films.jsonl"
     manifest.write_text("\n".join(map(json.dumps, [*films, {"source": "no.mp4", "languages": ["fi"]}])), "utf-8")
@@ -311,6 +315,9 @@ def test_what_nobody_watches_is_looked_at_by_a_run_and_published_by_who_made_it(
     [marker] = studio.until(lambda: list((there / "done").glob("*/*/delivery.json")), bool)
     studio.until(lambda: list((there / "in").iterdir()), lambda left: not left)
     assert (marker.parent / "talk.da.mp4").exists()
+    report = json.loads((marker.parent / "report.json").read_text("utf-8"))
+    assert report["targets"]["da"]["profile"] == "club"
+    assert report["targets"]["da"]["loudness"]["integrated_lufs"] == pytest.approx(-20.0, abs=0.5)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from storage.catalog import JobState
 from storage.places import place_at
 from tests.ingest.conftest import JOB, Studio, listed
 
+CLUB = "[loudness]\nintegrated_lufs = -20.0\ntrue_peak_dbtp = -2.0\n"
+
 
 def put(folder: Path, name: str, body: bytes | str) -> Path:
     path = folder / "in" / name
@@ -35,14 +37,16 @@ def test_a_film_with_its_sidecar_gets_a_job_and_then_lies_beside_its_delivery(
 ) -> None:
     put(drop, "talk.wav", tone)
     put(drop, "talk.en.vtt", "WEBVTT\n")
-    put(drop, "talk.job.json", '{"targets": ["es", "fr"], "script": "talk.en.vtt"}')
+    put(drop, "club.toml", CLUB)
+    put(drop, "talk.job.json", '{"targets": ["es", "fr"], "script": "talk.en.vtt", "profile": "club.toml"}')
     (job,) = studio.sweeper().sweep().accepted
     asked = studio.catalog.job(job)
     assert asked.kind == "dub"
     assert asked.request["targets"] == ["es", "fr"]
     assert asked.request["script"] == str(drop / "in" / "talk.en.vtt")
+    assert asked.request["profile"] == str(drop / "in" / "club.toml")
     assert studio.sweeper().sweep().idle
-    assert len(listed(drop / "in")) == 3  # nothing leaves before it is published
+    assert len(listed(drop / "in")) == 4  # nothing leaves before it is published
 
     studio.finish(job)
     assert studio.sweeper().sweep().published == 1
@@ -50,8 +54,8 @@ def test_a_film_with_its_sidecar_gets_a_job_and_then_lies_beside_its_delivery(
     assert listed(drop) == [
         f"done/{asked.created_at:%Y-%m-%d}/{job}/{name}"
         for name in (
-            "delivery.json", "report.json", "source/talk.en.vtt", "source/talk.job.json", "source/talk.wav",
-            "talk.es.m4a",
+            "delivery.json", "report.json", "source/club.toml", "source/talk.en.vtt", "source/talk.job.json",
+            "source/talk.wav", "talk.es.m4a",
         )
     ]  # fmt: skip
     assert (done / "source" / "talk.wav").read_bytes() == tone
@@ -61,6 +65,7 @@ def test_a_film_with_its_sidecar_gets_a_job_and_then_lies_beside_its_delivery(
     # A retake finds the film where it is now.
     assert studio.catalog.job(job).request["source"] == str(done / "source" / "talk.wav")
     assert studio.catalog.job(job).request["script"] == str(done / "source" / "talk.en.vtt")
+    assert studio.catalog.job(job).request["profile"] == str(done / "source" / "club.toml")
 
 
 @pytest.mark.parametrize(
