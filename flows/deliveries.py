@@ -19,7 +19,7 @@ from storage.places import DELIVERY, BucketPlace
 from storage.s3 import S3Store
 from tasks.foresight import claimed, look_at_out
 from tasks.media.publishing import try_out
-from tasks.media.shelf import PAGE, REPORT, Claim
+from tasks.media.shelf import PAGE, REPORT, Claim, Shelf
 from tasks.sources import S3
 
 JOB, SOURCE, TARGETS = "speechmill-job", "speechmill-source", "speechmill-targets"  # marks of an object
@@ -50,6 +50,15 @@ def refuse_taken(job: Job, request: DubbingRequest | PodcastRequest, chosen: Set
     look_at_out(request, Path(job.out), job.id)
     if PUBLISHED_TO in job.facts:
         _refuse_taken(str(job.facts[PUBLISHED_TO]), *claimed(request, job.id), chosen)
+
+
+def replaced(out: str, request: DubbingRequest | PodcastRequest, chosen: Settings) -> tuple[str, ...]:
+    """The jobs whose deliveries give way to that of ``request``, where it goes to ``out``."""
+    claim, _ = claimed(request)
+    if not out.startswith(S3):
+        return tuple(each.job for each in Shelf.of(Path(out)).replaced(claim))
+    marks = S3Store(out, chosen).marks(DELIVERY) or {}
+    return tuple(marks[mark] for mark in (JOB,) if mark in marks)
 
 
 def placed(out: str, job_id: str, chosen: Settings) -> tuple[str, str | None]:

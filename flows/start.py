@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows.deliveries import placed, refuse_taken, try_place
+from flows.deliveries import placed, refuse_taken, replaced, try_place
 from flows.kinds import runner
 from flows.outcomes import Outcome
 from flows.progress import StreamProgress
 from flows.running import by_a_person, carry_out
 from speechmill.episodes import SIMPLE, PodcastRequest
-from speechmill.errors import Unaskable
+from speechmill.errors import Conflict, Unaskable
 from speechmill.profiles import is_file, profile
 from speechmill.recipes import Json, digest_of_json
 from speechmill.requests import DubbingRequest
@@ -97,12 +97,13 @@ def job_for(
     progress: Progress,
     within: Roots | None = None,
 ) -> Job:
-    """The unfinished job that asked for the same, or a new one whose results go to a folder in ``out``, unless the
-    request names their folder itself. ``within`` is what files that it reads may name."""
+    """The unfinished job that asked for the same, or one that a person has changed lines of; else a new one whose
+    results go to a folder in ``out``, unless the request names their folder itself. ``within`` is what files that it
+    reads may name. Raises ``Conflict`` where what a person made of another request would be written over."""
     asked = request.model_dump(mode="json")
     facts: dict[str, Json] = {} if within is None else {WITHIN: list(within)}
     fingerprint = _fingerprint(kind, asked, facts)
-    job = catalog.unfinished_job(fingerprint)
+    job = catalog.unfinished_job(fingerprint) or _changed_by_a_person(request, fingerprint, chosen, catalog)
     if job is not None:
         progress.say(f"going on with job {job.id}")
         return job
@@ -111,6 +112,22 @@ def job_for(
     if elsewhere is not None:
         facts[PUBLISHED_TO] = elsewhere
     return catalog.add_job(kind, asked, fingerprint, folder, job_id=job_id, facts=facts)
+
+
+def _changed_by_a_person(
+    request: DubbingRequest | PodcastRequest, fingerprint: str, chosen: Settings, catalog: Catalog
+) -> Job | None:
+    """The job that asked for the same, whose delivery with a person's lines a new job would take the place of."""
+    earlier = replaced(request.out, request, chosen) if request.out else ()
+    for job_id, lines in ((each, catalog.edited_lines(each)) for each in earlier):
+        if lines and catalog.job(job_id).fingerprint == fingerprint:
+            return catalog.move_job(job_id, JobState.QUEUED, reason="it was asked for again")
+        if lines:
+            raise Conflict(
+                f"{request.out} has what a person made of {lines} {'line' if lines == 1 else 'lines'} of job {job_id}",
+                hint=f"name another folder with --out; `speechmill retake {job_id}` makes that delivery again",
+            )
+    return None
 
 
 def _fingerprint(kind: str, asked: dict[str, Any], facts: dict[str, Json]) -> str:
@@ -176,8 +193,11 @@ def absolute(request: Request) -> Request:
 
 
 def whole(path: str) -> str:
-    """A path made absolute; an address as it is."""
-    return path if "://" in path else str(path_of(path).absolute())
+    """A path made absolute, and the same by whatever way it is come to; an address as it is."""
+    if "://" in path:
+        return path
+    there = path_of(path).absolute()
+    return str(there.parent.resolve() / there.name if ".." in there.parts[:-1] else there)
 
 
 def run_job(

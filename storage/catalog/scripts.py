@@ -95,6 +95,12 @@ class Scripts(JobTables):
             self._happened(session, job_id, "edited", {"language": language, "line": row.line_id, **what})
             return _stored(row)
 
+    def edited_lines(self, job_id: str) -> int:
+        """How many lines of a job a person has changed."""
+        query = sa.select(sa.func.count()).where(LineRow.job_id == job_id, LineRow.edited)
+        with self._database.reading() as session:
+            return session.scalar(query) or 0
+
     def ask_retake(self, job_id: str, line_ids: Sequence[str], language: str | None = None) -> None:
         """Have lines spoken otherwise, with the same words: each gets its next seed, the job becomes stale."""
         with self._database.writing() as session:

@@ -66,6 +66,59 @@ def test_subtitles_that_were_corrected_after_their_delivery_are_not_written_over
     assert (out / "mine.srt").read_text("utf-8") == "corrected by hand"
 
 
+def test_what_a_person_made_of_lines_outlives_the_same_command(
+    speechmill: Speechmill, season: Path, tmp_path: Path
+) -> None:
+    """Also where the film was cut anew meanwhile."""
+    source, out = tmp_path / "one.wav", tmp_path / "out"
+    source.write_bytes((season / "one.wav").read_bytes())
+    (tmp_path / "en.srt").write_text(SCRIPT, "utf-8")
+    job = dub(speechmill, source, out).result["job"]
+    assert speechmill("edit", job, "0002", "--text", "Gracias.").code == 0
+    assert speechmill("retake", job, "--no-prefect").code == 0
+    first = inside(out)
+    again = dub(speechmill, source, out)
+    assert again.code == 0, again.err
+    assert again.result["job"] == job
+    assert "Gracias." in inside(out)["one.es.srt"].decode()
+    assert inside(out)["one.es.flac"] == first["one.es.flac"]
+    source.write_bytes((season / "two.wav").read_bytes())
+    assert dub(speechmill, source, out).result["job"] == job
+    assert "Gracias." in inside(out)["one.es.srt"].decode()
+    assert inside(out)["one.es.flac"] != first["one.es.flac"]
+
+
+def test_what_a_person_made_of_lines_is_not_written_over_by_another_request(
+    speechmill: Speechmill, season: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    job = dub(speechmill, season / "one.wav", out).result["job"]
+    assert speechmill("edit", job, "0002", "--text", "Gracias.").code == 0
+    for _ in ("before it is made again", "and after"):
+        first = inside(out)
+        other = dub(speechmill, season / "one.wav", out, "--background", "drop")
+        assert other.code == 3
+        assert job in other.err
+        assert "1 line" in other.err
+        assert inside(out) == first
+        assert speechmill("retake", job, "--no-prefect").code == 0
+    assert dub(speechmill, season / "one.wav", tmp_path / "elsewhere", "--background", "drop").code == 0
+
+
+@pytest.mark.parametrize("way", ["../one.wav", "one.wav"])
+def test_a_film_is_the_same_however_its_folder_is_written(
+    speechmill: Speechmill, season: Path, tmp_path: Path, way: str
+) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    there = tmp_path / "in"
+    (there / "one.wav").write_bytes((season / "one.wav").read_bytes())
+    (there / "en.srt").write_text(SCRIPT, "utf-8")
+    assert dub(speechmill, there / "one.wav", tmp_path / "out").code == 0
+    asked = ("--to", "es", "--engine", "rehearsal", "--script", there / "en.srt", "--no-prefect", "--out")
+    ran = speechmill("dub", way, *asked, tmp_path / "out", cwd=there / "deep" if ".." in way else there)
+    assert ran.code == 0, ran.err
+
+
 def test_what_is_read_is_not_written_over(speechmill: Speechmill, season: Path, tmp_path: Path) -> None:
     source = tmp_path / "one.wav"
     source.write_bytes((season / "one.wav").read_bytes())
