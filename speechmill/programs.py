@@ -30,6 +30,7 @@ from speechmill.errors import Cancelled, DiskFull, MissingTool, ToolFailed, Unav
 STDERR_TAIL_BYTES = 2_000
 TERMINATE_GRACE_S = 3.0
 LAUNCHER = re.compile(r"(\S*/)?(prlimit|unshare|confined): ")  # how their complaints begin
+FULL = re.compile(r": (No space left on device|Disk quota exceeded|File too large)$", re.MULTILINE)
 CPU_GRACE_S = 5  # between the signal that says why and the one that cannot be missed
 PASSED_ON = re.compile(
     r"PATH|LD_LIBRARY_PATH|PYTHONPATH|PYTHONHOME|HOME|TMPDIR|XDG_\w+|LANG|LANGUAGE|LC_\w+|TZ|"
@@ -301,9 +302,10 @@ def too_late(program: str, limits: Limits) -> ToolFailed:
 
 def raise_for(program: str, ran: Ran) -> None:
     """Turn a bad end into our words."""
-    if ran.returncode == 0:
+    # ffmpeg ends well where it could write all but the end of a file, which no player opens then.
+    if ran.returncode == 0 and not FULL.search(ran.stderr):
         return
-    if "No space left on device" in ran.stderr or ran.returncode == -signal.SIGXFSZ or "File too large" in ran.stderr:
+    if FULL.search(ran.stderr) or ran.returncode == -signal.SIGXFSZ:
         raise DiskFull(
             f"the disk is full ({program} could not write)",
             hint="free some space and run the same command again; finished work is kept",

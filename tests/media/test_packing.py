@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import mmap
 import struct
 import subprocess
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from tasks.media.extraction import extract
 from tasks.media.packing import Dub, Packed, Subtitle, pack
 from tasks.media.probing import Media, Picture, probe
 from tasks.media.tracks import AudioTrack
+from tests.servers import missing
 
 Make = Callable[..., Path]
 Inputs = Callable[..., list[str]]
@@ -226,6 +228,25 @@ def test_a_full_disk_is_named(film: Path, dub: Path, settings: Settings, tmp_pat
     full.symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="free some space"):
         pack(probe(film, settings), 0, "en", [Dub("es", dub)], [], full)
+
+
+@pytest.mark.parametrize("short_of", [1, 3])
+def test_a_disk_that_is_full_for_the_very_end_is_named_too(
+    film: Path, dub: Path, settings: Settings, tmp_path: Path, short_of: int
+) -> None:
+    """ffmpeg ends well then, with a film that no player opens."""
+    media = probe(film, settings)
+    whole = pack(media, 0, "en", [Dub("es", dub)], [], tmp_path / "whole.mp4").path.stat().st_size
+    (tmp_path / "disk").mkdir()
+    room = (whole // mmap.PAGESIZE - short_of) * mmap.PAGESIZE
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={room}", "none", str(tmp_path / "disk")]
+    if subprocess.run(mount, capture_output=True).returncode:
+        missing("this machine does not allow mounting a small disk")
+    try:
+        with pytest.raises(DiskFull, match="free some space"):
+            pack(media, 0, "en", [Dub("es", dub)], [], tmp_path / "disk" / "talk.es.mp4")
+    finally:
+        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
 
 
 def test_the_command_that_packs(tmp_path: Path) -> None:
