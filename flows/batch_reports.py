@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from storage.scratch import system_errors
 
@@ -35,7 +36,7 @@ def page(report: dict[str, Any], most: int | None = None) -> str:
     for row in rows[:most]:
         reason = row["reason"]
         known = f"{reason['message']}; {reason['hint']}" if reason else ""
-        link = f"[report]({row['report']})" if row["report"] else ""
+        link = f"[report]({quote(row['report'], safe='/:')})" if row["report"] else ""
         into = " ".join(row["languages"])
         cells = [str(row["line"]), row["source"], into, row["state"], row["job"] or "", known]
         lines.append(_row([*map(_cell, cells[:-1]), " ".join(filter(None, [_cell(known), link]))]))

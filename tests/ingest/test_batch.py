@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -224,6 +226,18 @@ def test_a_batch_waits_for_a_prefect_server_that_is_away(folder: Path, tmp_path:
         batch.wait(10)
     report = json.loads((tmp_path / "out" / "films" / "batch.json").read_text("utf-8"))
     assert report["counts"]["waiting"] == 2
+
+
+def test_links_to_reports_lead_there_whatever_films_are_called(studio: Studio, folder: Path) -> None:
+    (folder / "one.wav").rename(folder / "Episode 1 (draft).wav")
+    (folder / "films.csv").write_text("source,languages\nEpisode 1 (draft).wav,es\n")
+    batch = begun(studio, folder)
+    row = batch.report().rows[0]
+    assert row.job is not None
+    studio.finish(row.job)
+    batch.settle()
+    (link,) = re.findall(r"\[report\]\(([^\s()]+)\)", (folder / "results" / "batch.md").read_text("utf-8"))
+    assert unquote(link) == batch.report().rows[0].report
 
 
 def test_what_a_stranger_writes_into_a_manifest_cannot_break_out_of_the_table(studio: Studio, folder: Path) -> None:
