@@ -181,6 +181,18 @@ def test_nothing_of_others_is_written_over_in_a_bucket(studio: Studio, folder: P
     assert under(studio, "out/talk/") == {**delivered, "talk.es.srt": corrected["Body"]}
 
 
+def test_the_same_command_goes_on_with_what_a_person_corrected_in_a_bucket(studio: Studio, folder: Path) -> None:
+    out = f"s3://{studio.bucket}/out/talk"
+    first = dub(studio.speechmill, folder, str(folder / "talk.mp4"), out)
+    assert first.code == 0, first.err
+    edited = studio.speechmill("edit", first.result["job"], "0001", "--text", "Adiós.", "--lang", "es")
+    assert edited.code == 0, edited.err
+    again = dub(studio.speechmill, folder, str(folder / "talk.mp4"), out)
+    assert again.code == 0, again.err
+    assert again.result["job"] == first.result["job"]
+    assert "Adiós." in under(studio, "out/talk/")["talk.es.srt"].decode()
+
+
 def test_a_bucket_for_results_that_is_not_there_is_said_before_any_work(studio: Studio, folder: Path) -> None:
     ran = dub(studio.speechmill, folder, str(folder / "talk.mp4"), "s3://not-yet-there/out")
     assert ran.code == 4, ran.err
