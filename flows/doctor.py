@@ -116,6 +116,7 @@ def _ffmpeg(_: Settings) -> str | Warned:
 
 
 def _sandbox(_: Settings) -> str | Warned:
+    programs.find("prlimit")  # by which all of them are started
     if not programs.without_network():
         return Warned(
             "external programs have the network of this machine, which refuses to take it from them",

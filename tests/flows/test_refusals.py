@@ -66,3 +66,4 @@ def test_the_doctor_says_what_is_there_and_how_to_mend_what_is_not(speechmill: S
     ill = speechmill("doctor", PATH="/nowhere")
     assert ill.code == 4
     assert "apt-get install ffmpeg" in ill.out
+    assert "apt-get install util-linux" in ill.out
