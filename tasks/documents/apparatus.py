@@ -29,6 +29,7 @@ SOURCE = re.compile(
     r"|[(,.]\s?(?:1[89]|20)\d\d[a-z]?[).,:;]|^\[\d{1,3}\]|^\^|\[[JMCDN]\]",
     re.IGNORECASE,
 )
+RIGHTS = re.compile(r"(?:copyright\s+)?(?:©|\(c\))\s*(?:1[89]|20)\d\d\b", re.IGNORECASE)
 NUMBERED_NOTE = re.compile(r"^\[(\d{1,3})\]\s+\S")
 CITED = re.compile(r"(?<=\S)\s?\[(\d{1,3})\]")
 NUMBERING = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[IVX]{1,4}\.|[一二三四五六七八九十]{1,3}、)\s*")
@@ -72,6 +73,8 @@ def _without_asides(found: Sequence[Piece | Dropped], words: _Words, author: str
             yield _dropped(piece, "byline", "It says who wrote it, and when; the show notes do.")
         elif _is_note(piece, words, cited):
             yield replace(piece, kind=Kind.NOTE)
+        elif RIGHTS.match(piece.text):
+            yield _dropped(piece, "rights", "It says who has the rights.")
         elif piece.text.casefold().strip(" :.") in words.asides or _points_elsewhere(piece, words):
             yield _dropped(piece, "aside", "It leads elsewhere.")
         else:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from tasks.documents import markup
+from tasks.documents.archives import parse_html
 from tasks.documents.blocks import Dropped, Kind, Link, Piece, clean, lowered, raised
+from tasks.documents.dialects import plainly
 from tasks.text.saying.formulas import MARKED, is_formula
 
 if TYPE_CHECKING:
@@ -16,8 +19,8 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-FIELD = re.compile(r"^([A-Za-z_-]{1,40})\s*:\s*(.+?)\s*$", re.MULTILINE)
+FRONT = re.compile(r"\A(?:---[ \t]*\n(.*?)\n(?:---|\.\.\.)|\+\+\+[ \t]*\n(.*?)\n\+\+\+)[ \t]*(?:\n|\Z)", re.DOTALL)
+FIELD = re.compile(r"^([A-Za-z_-]{1,40})\s*[:=]\s*(.+?)\s*$", re.MULTILINE)
 NOTE_MARK = re.compile(r"\[\^[^\]\s]{1,40}\]")
 NOTE_TEXT = re.compile(r"\[\^[^\]\s]{1,40}\]:[ \t]*")
 BOX = re.compile(r"^\[[ xX]\]\s+|^\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*")
@@ -26,6 +29,9 @@ SUPER = re.compile(r"(\S?)\^([^\s^]{1,10})\^")  # of Pandoc
 MARK = re.compile(r"[\d,*†‡]+")
 SUB = re.compile(r"(?<=\w)~(\d{1,3})~")
 TAG = re.compile(r"<[^<>]{0,500}>")
+ATTRIBUTES = re.compile(r"\s*\{:?\s*[#.][^{}]{0,120}\}\s*$")  # of a heading or paragraph: {#name .class}
+SIGNS = re.compile(r"(?<![\w:]):[a-z][a-z0-9_+-]{1,30}:(?![\w:])|(?<!\S)==(?=\w)|(?<=[\w.,!?])==(?!\S*=)")
+"""Names of emoji (:tada:), and what marks text as with a pen (==bright==)."""
 
 
 def front_matter(text: str) -> tuple[dict[str, str], str]:
@@ -33,12 +39,14 @@ def front_matter(text: str) -> tuple[dict[str, str], str]:
     match = FRONT.match(text)
     if match is None:
         return {}, text
-    fields = {name.lower(): value.strip("\"' ") for name, value in FIELD.findall(match[1])}
+    fields = {name.lower(): value.strip("\"' ") for name, value in FIELD.findall(match[1] or match[2] or "")}
     return fields, "\n" * match[0].count("\n") + text[match.end() :]
 
 
 def pieces(text: str) -> Iterator[Piece | Dropped]:
     """Pieces of a Markdown text, each with the line it begins on."""
+    text, told = plainly(text)
+    yield from told
     tokens = _parser().parse(text)
     around: list[str] = []  # what is open: blockquote, list_item, table
     cells: list[list[str]] = []
@@ -60,9 +68,8 @@ def pieces(text: str) -> Iterator[Piece | Dropped]:
         elif token.type in ("fence", "code_block"):
             yield Piece(Kind.CODE, token.content, place)
         elif token.type == "html_block":
-            said = TAG.sub(" ", token.content)
-            if said.strip():
-                yield Dropped("markup", "It is HTML inside Markdown.", said, place)
+            if TAG.sub("", token.content).strip():
+                yield from markup.pieces(parse_html(f"<body>{token.content}</body>", "Markdown"), place)
         elif token.type == "inline":
             if "table" in around:
                 cells[-1].append(_inline(token.children or ())[0])
@@ -117,7 +124,7 @@ def _text(token: Token, around: Sequence[str], place: str, level: int) -> Iterat
     if "note" in around:
         yield Piece(Kind.NOTE, text, place, links=links)
         return
-    text = BOX.sub("", _shifted(NOTE_MARK.sub("", text)))
+    text = ATTRIBUTES.sub("", BOX.sub("", _shifted(NOTE_MARK.sub("", text)))).strip()
     if "heading" in around:
         yield Piece(Kind.HEADING, text, place, level, links=links)
     elif "blockquote" in around:
@@ -149,7 +156,9 @@ def _inline(children: Sequence[Token]) -> tuple[str, tuple[Link, ...]]:
             struck -= 1
         elif struck:
             continue
-        elif child.type in ("text", "code_inline", "formula"):
+        elif child.type == "text":
+            parts.append(shift(SIGNS.sub("", child.content)))
+        elif child.type in ("code_inline", "formula"):
             parts.append(shift(child.content))
         elif child.type == "html_inline":
             shift = SHIFTED.get(child.content.lower(), str)

@@ -16,7 +16,7 @@ BLOCKS = frozenset(
     re.findall(
         r"\w+",
         """address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header
-    hgroup hr html li main nav ol p pre section summary table ul h1 h2 h3 h4 h5 h6 form""",
+    hgroup hr html li main nav ol p pre section summary table tbody td tfoot th thead tr ul h1 h2 h3 h4 h5 h6 form""",
     )
 )
 SILENT = frozenset(
@@ -29,6 +29,8 @@ SILENT = frozenset(
 AROUND = {"nav": "menu", "footer": "footer", "form": "form"}
 NOTES = frozenset({"aside", "figcaption"})
 SHIFTED = {"sup": raised, "sub": lowered}
+VERSE = re.compile(r"\b(?:verse|poem|poetry)\b")  # in the class of what is set as it was typed
+SEVERAL = 2  # paragraphs in one cell
 DEEPEST = 200  # elements inside one another; pages of people have less than 60
 
 
@@ -68,10 +70,10 @@ class _Reader:
             found = inline(element)
             yield Piece(Kind.HEADING, found.text, where, HEADINGS[name], links=found.links)
             return
-        if name == "pre":
+        if name == "pre" and not VERSE.search(attribute(element, "class").lower()):
             yield Piece(Kind.CODE, "".join(element.itertext()), where)
             return
-        if name == "table" and attribute(element, "role") != "presentation":
+        if name == "table" and not _is_layout(element):
             yield Piece(Kind.TABLE, _table(element), where)
             return
         if name in NOTES or (name != "body" and is_note(element, self.notes)):
@@ -156,13 +158,41 @@ def _gather(element: Any, run: _Run) -> None:
     text = "".join(inside.parts)
     if name in SHIFTED:
         text = SHIFTED[name](text)
-    if name in BLOCKS or name in ("td", "th", "tr"):
+    if name in BLOCKS:
         text = f" {text} "
     run.parts.append(text)
     run.links.extend(inside.links)
     address = attribute(element, "href")
     if name == "a" and address and not address.startswith(("#", "javascript:", "mailto:", "data:")) and clean(text):
         run.links.append(Link(clean(text), address))
+
+
+def _is_layout(table: Any) -> bool:
+    """Whether a table only says where its text stands, as in most newsletters: it says so, nothing stands beside
+    anything else in it, or a cell holds what figures have no need of."""
+    if attribute(table, "role") in ("presentation", "none"):
+        return True
+    if any(local(inner) == "caption" for inner in table):
+        return False
+    cells = [[cell for cell in row if local(cell) in ("td", "th")] for row in _own(table, "tr")]
+    if any(local(cell) == "th" for row in cells for cell in row):
+        return False
+    beside = any(sum(bool(inline(cell).text) for cell in row) > 1 for row in cells)
+    return not beside or any(_holds_text(cell) for row in cells for cell in row)
+
+
+def _own(table: Any, name: str) -> Iterator[Any]:
+    """The elements of a table by a name, but for those of tables in it."""
+    for child in table:
+        if local(child) == name:
+            yield child
+        elif local(child) in ("tbody", "thead", "tfoot"):
+            yield from _own(child, name)
+
+
+def _holds_text(cell: Any) -> bool:
+    names = [local(inner) for inner in cell.iterdescendants()]
+    return "table" in names or any(name in HEADINGS for name in names) or names.count("p") >= SEVERAL
 
 
 def _table(element: Any) -> str:

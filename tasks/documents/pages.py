@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import logging
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -137,7 +138,8 @@ def _with_headings(pieces: Sequence[Piece], stands: Sequence[bool], title: str) 
 
 
 def _letters(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isalnum())
+    """Letters and digits; what is raised or lowered (CO₂) as what it is, since an extraction knows no such thing."""
+    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
 
 
 def _prune(root: Any) -> None:

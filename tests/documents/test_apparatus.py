@@ -144,6 +144,14 @@ def test_what_leads_elsewhere_is_not_read() -> None:
     assert [isinstance(piece, Dropped) for piece in found] == [False, False, True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    "text", ["© 2026 Memo LLC, 548 Market Street", "Copyright © 2026 Ana Prat. All rights reserved."]
+)
+def test_whose_a_text_is_and_what_a_mail_client_does_is_not_read(text: str) -> None:
+    around = [TITLE, body("View in browser"), TEXT, body(text), body("Unsubscribe")]
+    assert [isinstance(piece, Dropped) for piece in apart(around, "en")] == [False, True, False, True, True]
+
+
 def test_links_beside_headings_are_no_part_of_them() -> None:
     found = apart([Piece(Kind.HEADING, "History[edit]", "line 1", 2), Piece(Kind.HEADING, "C#", "line 2", 2)], "en")
     assert [piece.text for piece in found] == ["History", "C#"]

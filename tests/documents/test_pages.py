@@ -154,3 +154,38 @@ def test_links_of_a_page_lead_on_from_it_and_not_to_itself() -> None:
     assert [(link.text, link.address) for piece in found if isinstance(piece, Piece) for link in piece.links] == [
         ("the tide", "https://a.org/t#x")
     ]
+
+
+NEWSLETTER = """<html lang="en"><body><table width="100%"><tr><td align="center"><table width="600"><tr><td>
+<h1>The Monday Memo</h1><p>The central bank cut its rate by a quarter of a point on Wednesday.</p>
+<table><tr><td>Rents fell again, as they have since the autumn.</td></tr></table>
+<table><tr><td><img src="chart.png" alt=""></td>
+<td><p>The robots are coming.</p><p>They weigh 61 kilograms.</p></td></tr>
+</table><table><tr><th>City</th><th>Rent</th></tr><tr><td>Paris</td><td>1,200</td></tr></table>
+<table><tr><td>Lyon</td><td>900</td></tr><tr><td>Lille</td><td>700</td></tr></table>
+</td></tr></table></td></tr></table></body></html>"""
+
+
+def test_a_newsletter_that_is_set_in_tables_is_read_and_its_figures_are_not(read: Read) -> None:
+    document = read("memo.html", NEWSLETTER)
+    assert [block.text for block in document.spoken_blocks] == [
+        "The Monday Memo",
+        "The central bank cut its rate by a quarter of a point on Wednesday.",
+        "Rents fell again, as they have since the autumn.",
+        "The robots are coming.",
+        "They weigh 61 kilograms.",
+    ]
+    assert [part.text for part in document.skipped] == ["City | Rent Paris | 1,200", "Lyon | 900 Lille | 700"]
+
+
+def test_a_paragraph_of_formulas_belongs_to_its_article(read: Read) -> None:
+    said = "CO<sub>2</sub>, N<sub>2</sub>O and CH<sub>4</sub> rose by 10<sup>6</sup> t a year, H<sub>2</sub>O did not."
+    document = read("gas.html", page(f"{LONGER}<p>{said}</p>"))
+    assert "CO₂, N₂O and CH₄ rose by 10⁶ t a year, H₂O did not." in [block.text for block in document.spoken_blocks]
+
+
+def test_verse_is_read_line_by_line_and_typewriting_is_not(read: Read) -> None:
+    verse = '<pre class="wp-block-verse">The water comes,\nthe water goes</pre><pre>22:15 Wien\n06:32 Zurich</pre>'
+    document = read("tide.html", page(verse))
+    assert "The water comes, the water goes" in [block.text for block in document.spoken_blocks]
+    assert ("code", "22:15 Wien 06:32 Zurich") in [(part.what, part.text) for part in document.skipped]
