@@ -20,7 +20,7 @@ from typing import Any
 
 from flows.batch_reports import REPORTS, write_report
 from flows.deliveries import where
-from flows.examining import files_of
+from flows.examining import files_of, results_of
 from flows.manifests import Manifest
 from flows.relay import Relay
 from flows.settling import RETRY_S, Settler, delivery_folder, reason_of, why_it_failed
@@ -218,6 +218,8 @@ class Batch:
                 raise UnreadableManifest(f"{name} names no languages", hint="fill the column languages: es pt-BR")
             asked["targets"] = list(languages)
         asked |= {field: self.manifest.whole(name) for field, name in files_of(asked).items()}
+        if isinstance(asked.get("show"), str):
+            asked["show"] = self.manifest.show(asked["show"])
         if isinstance(asked.get("translations"), dict):
             asked["translations"] = {tag: self.manifest.whole(str(file)) for tag, file in asked["translations"].items()}
         request = make_request(model, name, asked, UnreadableManifest, source=self.manifest.whole(row.source))
@@ -238,7 +240,8 @@ class Batch:
         called = "" if url else self._called(safe_stem(Path(row.source)))
         if self._bucket is not None:
             job_facts[PUBLISHED_TO] = f"{self.asked}/{called}"
-        return Wanted(drop, job_kind, body, fingerprint, str(self.out), facts, job_facts, url, called)
+        out = results_of(request, str(self.out)) if url else str(self.out)
+        return Wanted(drop, job_kind, body, fingerprint, out, facts, job_facts, url, called)
 
     def _names_there(self) -> set[str]:
         """Names of folders that rows before have, or that others have put there."""

@@ -11,7 +11,7 @@ from flows import admission
 from flows.start import refuse_unaskable
 from speechmill import profiles
 from speechmill.episodes import SIMPLE, PodcastRequest
-from speechmill.errors import BadInput, LimitExceeded, UnreadableMedia, UnreadableSidecar
+from speechmill.errors import BadInput, LimitExceeded, UnreadableManifest, UnreadableMedia, UnreadableSidecar
 from speechmill.recipes import digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
@@ -23,11 +23,12 @@ from tasks.dropping.layout import Role
 from tasks.dropping.sidecars import MOST_BYTES, make_request, read_sidecar
 from tasks.media.sniffing import HEAD_BYTES, refuse_by_head, sniff
 
-NAMES_FILES = ("script", "glossary", "bed", "cast", "show", "lexicon", "intro", "outro", "profile")
+NAMES_FILES = ("script", "glossary", "bed", "cast", "lexicon", "intro", "outro", "profile")
 
 
 def files_of(asked: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of what is asked that name a file, and not a thing of the house; translations are apart."""
+    """The fields of what is asked that name a file, and not a thing of the house; translations and shows are
+    apart."""
     named = {field: asked[field] for field in NAMES_FILES if isinstance(asked.get(field), str)}
     return {
         field: name
@@ -120,7 +121,7 @@ class Examiner:
         request = make_request(
             model, _sidecar(drop.key, listing.rows) or drop.key, asked, source=self.place.source(drop.key)
         )
-        within = admission.admit(request, self._settings, self.place.source("in"))
+        within = admission.admit(request, self._settings, *roots_of(self.place))
         refuse_unaskable(request.approve, self._settings, prefect=self._prefect)
         if isinstance(request, DubbingRequest):
             self._sniff(drop)
@@ -133,7 +134,7 @@ class Examiner:
             "podcast" if kind is Role.DOCUMENT else "dub",
             body,
             digest_of_json([drop.name, body]),
-            str(self._settings.home / "out"),
+            results_of(request, str(self._settings.home / "out")),
             {"beside": beside},
             {} if within is None else {WITHIN: list(within)},
         )
@@ -185,8 +186,8 @@ class Examiner:
         found |= {field: whole(name) for field, name in files_of(found).items()}
         if isinstance(found.get("translations"), dict):
             found["translations"] = {tag: whole(name) for tag, name in found["translations"].items()}
-        if "show" in found and self.place.path(key) is None:
-            raise UnreadableSidecar(f"{key} names a show, whose feed cannot be kept in a bucket", hint="leave it out")
+        if isinstance(found.get("show"), str):
+            found["show"] = show_at(self.place, key, found["show"], UnreadableSidecar)
         return found, beside
 
     def _refuse_strange(self, drop: Drop) -> None:
@@ -206,6 +207,38 @@ class Examiner:
             sniff(path, most_bytes=self._settings.max_source_bytes)
         else:
             refuse_by_head(Path(safe_name(drop.key)), self.place.read(drop.key, HEAD_BYTES))
+
+
+def roots_of(place: Place) -> tuple[str, ...]:
+    """What may be named by whoever drops something into a place."""
+    folders = ("in", "shows") if place.path(layout.SHOWS) is not None else ("in",)
+    return tuple(place.source(each) for each in folders)
+
+
+def show_at(place: Place, who: str, named: str, refusal: type[UnreadableSidecar | UnreadableManifest]) -> str:
+    """The show that is named by what was dropped: in the place's ``shows/``, or by its whole path. It cannot lie in
+    ``in/``, which what is dropped there leaves with its files, and where its feed would be taken for a drop."""
+    if place.path(layout.SHOWS) is None:
+        raise refusal(f"{who} names a show, whose feed cannot be kept in a bucket", hint="leave it out")
+    if named.startswith("/") or "://" in named:
+        found: Path | None = Path(named)
+    else:
+        key = layout.show_key(named)
+        found = None if key is None else place.path(key)
+    incoming = place.path("in")
+    if found is None or (incoming is not None and found.is_relative_to(incoming)) or not found.is_file():
+        raise refusal(
+            f"{who} names the show {named[:80]!r}, which is not there",
+            hint="put it into shows/ beside in/, where its feed and its episodes stay, and name it relative to that",
+        )
+    return str(found)
+
+
+def results_of(request: DubbingRequest | PodcastRequest, otherwise: str) -> str:
+    """Where the results of a dropped job are made: an episode in the folder of its show, from where it is heard, since
+    nobody is there who could copy it."""
+    show = request.show if isinstance(request, PodcastRequest) else None
+    return str(Path(show).parent) if show else otherwise
 
 
 def _sidecar(key: str, rows: Mapping[str, Drop]) -> str | None:

@@ -10,7 +10,7 @@ from posixpath import dirname, normpath
 from typing import Protocol
 
 from flows import admission
-from flows.examining import Listing, files_of
+from flows.examining import Listing, files_of, roots_of, show_at
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, MissingObject, UnreadableManifest
 from speechmill.requests import DubbingRequest
@@ -41,6 +41,9 @@ class Manifest(Protocol):
     def whole(self, name: str) -> str:
         """What a name in it leads to, as a request has it; raises ``UnreadableManifest``."""
 
+    def show(self, name: str) -> str:
+        """The show that is named in it; raises ``UnreadableManifest``."""
+
     def admit(self, request: DubbingRequest | PodcastRequest) -> Roots | None:
         """The roots that a request keeps to, as ``flows.admission.admit`` has them; raises ``BadInput``."""
 
@@ -70,6 +73,9 @@ class FileManifest:
 
     def whole(self, name: str) -> str:
         return name if "://" in name else str((self.path.parent / path_of(name)).absolute())
+
+    def show(self, name: str) -> str:
+        return self.whole(name)
 
     def admit(self, request: DubbingRequest | PodcastRequest) -> Roots | None:
         return admission.admit(request, self.settings) if self.outside else None
@@ -104,6 +110,9 @@ class BucketManifest:
             return name
         bucket, _, key = self.url.removeprefix(S3).partition("/")
         return f"{S3}{bucket}/{normpath(f'/{dirname(key)}/{name}').lstrip('/')}"
+
+    def show(self, name: str) -> str:
+        return self.whole(name)
 
     def admit(self, request: DubbingRequest | PodcastRequest) -> Roots | None:
         return admission.admit(request, self.settings) if self.outside else None
@@ -151,12 +160,11 @@ class DroppedManifest:
             raise UnreadableManifest(f"{name[:80]} was dropped before, for itself", hint="drop the manifest first")
         return self.place.source(key)
 
+    def show(self, name: str) -> str:
+        return show_at(self.place, self.name, name, UnreadableManifest)
+
     def admit(self, request: DubbingRequest | PodcastRequest) -> Roots | None:
-        if isinstance(request, PodcastRequest) and request.show and self.place.path(self.drop.key) is None:
-            raise UnreadableManifest(
-                f"{self.name} names a show, whose feed cannot be kept in a bucket", hint="leave it out"
-            )
-        return admission.admit(request, self.settings, self.place.source("in"))
+        return admission.admit(request, self.settings, *roots_of(self.place))
 
 
 def names(entries: list[Entry]) -> Iterator[str]:

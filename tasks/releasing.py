@@ -83,6 +83,8 @@ def release(
     says no."""
     chosen = profile(request.profile)
     place.refuse_out(request.out)
+    if request.show:
+        place.refuse_outside(Path(request.show))  # whose folder is written to
     now = datetime.now(UTC)
     show = shown(place, request, recorded)
     entry = entered(request, show, manuscript, place.job, out, now)

@@ -10,6 +10,7 @@ from storage.places import IN
 
 SIDECAR = ".job.json"
 DEFAULTS = "defaults.job.json"
+SHOWS = "shows/"  # beside in/: what stays where it is, since its feed is served from there
 SCRIPT = ".script.json"
 MANIFESTS = (".batch.csv", ".batch.jsonl")
 TEMPORARY = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".swp", "~")
@@ -87,3 +88,9 @@ def beside(key: str, named: str) -> str | None:
         return None
     found = normpath(f"{key.rpartition('/')[0]}/{named}")
     return found if found.startswith(IN) else None
+
+
+def show_key(named: str) -> str | None:
+    """The key of a show that a sidecar names, relative to ``shows/``; ``None`` for one that leaves it."""
+    found = normpath(f"{SHOWS}{named}")
+    return found if found.startswith(SHOWS) and "\\" not in named else None

@@ -1,9 +1,11 @@
-"""A film that was dropped is corrected by a person, from the command line and as it is."""
+"""What was dropped, from the command line and as it is: a film that a person corrects, articles for a show."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+import feedparser
 
 from tests.flows.conftest import Speechmill
 
@@ -38,3 +40,27 @@ def test_a_corrected_line_of_a_dropped_film_is_in_its_delivery(
     assert (delivered / "delivery.json").read_bytes() != marker
     assert (delivered / "source" / "talk.mp4").exists()
     assert list((drop / "in").iterdir()) == []
+
+
+def test_an_article_that_is_dropped_for_a_show_is_there_where_the_feed_leads(
+    speechmill: Speechmill, tmp_path: Path
+) -> None:
+    drop = tmp_path / "drop"
+    home = drop / "shows" / "slow"
+    for each in (drop / "in", home):
+        each.mkdir(parents=True)
+    (home / "show.toml").write_text('title = "Slow Machines"\nbase_url = "https://mills.net/slow/"\n')
+    (drop / "in" / "defaults.job.json").write_text('{"show": "slow/show.toml", "engine": "rehearsal"}')
+    for name in ("Wheels", "Weirs"):
+        (drop / "in" / f"{name}.md").write_text(f"# {name}\n\nAll about {name}.\n")
+    env = {"SPEECHMILL_DROP_MIN_AGE_S": "0", "SPEECHMILL_SIDECAR_GRACE_S": "0"}
+    swept = speechmill("ingest", drop, "--once", "--no-prefect", **env)
+    assert swept.code == 0, swept.err
+    items = feedparser.parse((home / "feed.xml").read_bytes()).entries
+    assert {item.title for item in items} == {"Wheels", "Weirs"}
+    for item in items:
+        (sound,) = item.enclosures
+        there = home / sound.href.removeprefix("https://mills.net/slow/")
+        assert there.stat().st_size == int(sound.length)
+        assert len(list((drop / "done").glob(f"*/{there.parent.name}/episode.mp3"))) == 1
+    assert [path.name for path in (drop / "in").iterdir()] == ["defaults.job.json"]

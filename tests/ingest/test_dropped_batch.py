@@ -122,3 +122,13 @@ def test_a_manifest_that_is_none_is_put_away_with_its_reason(studio: Studio, dro
     (said,) = (json.loads(path.read_text("utf-8")) for path in (drop / "quarantine").glob("*/reason.json"))
     assert said["code"] == "unreadable-manifest"
     assert listed(drop / "in") == []
+
+
+def test_a_row_may_name_a_show_which_stays_where_it_is(studio: Studio, drop: Path, tone: bytes) -> None:
+    (drop / "shows").mkdir()
+    (drop / "shows" / "slow.toml").write_text('title = "Slow Machines"\n')
+    (drop / "in" / "note.md").write_text("# Hello\n\nWorld.\n")
+    (drop / "in" / "notes.batch.csv").write_text('source,languages,options\nnote.md,,"{""show"": ""slow.toml""}"\n')
+    (job,) = studio.sweeper().sweep().accepted
+    asked = studio.catalog.job(job)
+    assert (asked.request["show"], asked.out) == (str(drop / "shows" / "slow.toml"), str(drop / "shows" / job))

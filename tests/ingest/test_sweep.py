@@ -293,3 +293,33 @@ def test_a_film_that_is_replaced_after_its_job_was_made_keeps_what_lies_there_no
     studio.finish(second)
     studio.sweeper().sweep()
     assert (next((drop / "done").glob(f"*/{second}/source/talk.wav"))).read_bytes() == tone + b"\0\0"
+
+
+SHOW = 'title = "Slow Machines"\nbase_url = "https://mills.net/slow/"\n'
+
+
+def test_an_episode_is_made_in_the_folder_of_its_show_which_stays_beside_in(studio: Studio, drop: Path) -> None:
+    (drop / "shows" / "slow").mkdir(parents=True)
+    (drop / "shows" / "slow" / "show.toml").write_text(SHOW)
+    put(drop, "slow/defaults.job.json", '{"show": "slow/show.toml"}')
+    put(drop, "slow/note.md", "# Hello\n\nWorld.\n")
+    (job,) = studio.sweeper().sweep().accepted
+    asked = studio.catalog.job(job)
+    assert asked.request["show"] == str(drop / "shows" / "slow" / "show.toml")
+    assert asked.out == str(drop / "shows" / "slow" / job)  # the feed's address of it leads there
+    studio.finish(job)
+    assert studio.sweeper().sweep().published == 1
+    assert listed(drop / "in") == ["slow/defaults.job.json"]
+    assert (drop / "shows" / "slow" / "show.toml").read_text() == SHOW
+
+
+@pytest.mark.parametrize(
+    "named", ["show.toml", "../in/show.toml", "../../etc/passwd", "{in}/show.toml", "nowhere.toml"]
+)
+def test_a_show_that_would_be_swept_away_with_its_feed_is_refused(studio: Studio, drop: Path, named: str) -> None:
+    put(drop, "show.toml", SHOW)
+    put(drop, "note.md", "# Hello\n\nWorld.\n")
+    put(drop, "note.job.json", json.dumps({"show": named.format(**{"in": drop / "in"})}))
+    assert studio.sweeper().sweep().quarantined == 1
+    assert "shows/ beside in/" in reason(drop)["hint"]
+    assert listed(drop / "in") == ["show.toml"]
