@@ -18,6 +18,8 @@ RELATIONS = "word/_rels/document.xml.rels"
 NOTES = {"word/footnotes.xml": "footnote", "word/endnotes.xml": "endnote"}
 HEADING = re.compile(r"heading\s*(\d)", re.IGNORECASE)
 SHIFTED = {"superscript": raised, "subscript": lowered}
+UNREAD = frozenset({"del", "movefrom", "txbxcontent", "fallback"})
+"""What is in a paragraph and not of its text: what was taken out of it or moved elsewhere, boxes, and their doubles."""
 WORDLESS_NOTES = frozenset({"separator", "continuationSeparator", "continuationNotice"})
 
 
@@ -43,10 +45,14 @@ def _body(body: Any, styles: dict[str, str], links: dict[str, str]) -> Iterator[
     number = 0
     for element in body.iter():
         name = local(element)
-        if name == "tbl" and not _inside(element, body, "tbl"):
+        if name == "tbl" and not _is_frame(element) and not _in_table(element, body):
             number += 1
             yield Piece(Kind.TABLE, _table(element), f"paragraph {number}")
-        elif name == "p" and not _inside(element, body, "tbl", "txbxcontent"):
+        elif name == "txbxcontent" and not _inside(element, body, "fallback"):
+            text = clean(" ".join("".join(_texts(p)) for p in element.iter() if local(p) == "p"))
+            if text:
+                yield Dropped("box", "It stands in a box beside the text.", text, f"paragraph {number}")
+        elif name == "p" and not _in_table(element, body) and not _inside(element, body, "txbxcontent"):
             number += 1
             text, found, hidden = _paragraph(element, links)
             if hidden:
@@ -65,16 +71,43 @@ def _inside(element: Any, body: Any, *names: str) -> bool:
     return False
 
 
+def _in_table(element: Any, body: Any) -> bool:
+    """Whether it is in a table of figures; what a frame holds is text."""
+    parent = element.getparent()
+    while parent is not None and parent is not body:
+        if local(parent) == "tbl" and not _is_frame(parent):
+            return True
+        parent = parent.getparent()
+    return False
+
+
+def _is_frame(table: Any) -> bool:
+    """Whether nothing stands beside anything else in a table: it only draws a frame around its text."""
+    return all(sum(local(cell) == "tc" for cell in row) <= 1 for row in table.iterdescendants() if local(row) == "tr")
+
+
+def _within(element: Any) -> Iterator[Any]:
+    """The elements of a paragraph that are of its text."""
+    for child in element:
+        if local(child) not in UNREAD:
+            yield child
+            yield from _within(child)
+
+
+def _texts(paragraph: Any) -> Iterator[str]:
+    return (e.text or "" for e in _within(paragraph) if local(e) == "t")
+
+
 def _paragraph(paragraph: Any, links: dict[str, str]) -> tuple[str, tuple[Link, ...], str]:
-    """Text, links, and text that is formatted as hidden. Deleted text of tracked changes is in ``delText``: unread."""
+    """Text, links, and text that is formatted as hidden."""
     shown: list[str] = []
     hidden: list[str] = []
     found: list[Link] = []
-    for run in paragraph.iter():
+    for run in _within(paragraph):
         name = local(run)
         if name == "hyperlink":
             address = links.get(attribute(run, "id"), "")
-            text = clean("".join(e.text or "" for e in run.iter() if local(e) == "t"))
+            text = clean("".join(_texts(run)))
             if address.startswith(("http://", "https://")) and text:
                 found.append(Link(text, address))
         if name != "r":

@@ -27,6 +27,7 @@ SILENT = frozenset(
     )
 )
 AROUND = {"nav": "menu", "footer": "footer", "form": "form"}
+ABOUT = re.compile(r"\b(?:copyright-page|colophon|index|toc|landmarks)\b")  # parts of books that are no text of theirs
 NOTES = frozenset({"aside", "figcaption"})
 SHIFTED = {"sup": raised, "sub": lowered}
 VERSE = re.compile(r"\b(?:verse|poem|poetry)\b")  # in the class of what is set as it was typed
@@ -62,6 +63,9 @@ class _Reader:
             return
         if is_hidden(element):
             yield from _dropped(element, "hidden", "The page does not show it.", where)
+            return
+        if ABOUT.search(attribute(element, "type")):
+            yield from _dropped(element, "apparatus", "It is about the book, and not its text.", where)
             return
         if name in AROUND:
             yield from _dropped(element, AROUND[name], f"It is a {AROUND[name]}, not the text.", where)

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.documents.elements import attribute, local
 
 TYPES = re.compile(r"(?:foot|end|rear)notes?\b|\bbibliography\b|\bdoc-(?:foot|end)notes?\b")
-REFERENCE_TYPES = re.compile(r"\bnoteref\b|\bdoc-noteref\b")
+REFERENCE_TYPES = re.compile(r"\b(?:doc-)?(?:noteref|pagebreak)\b")
 MARK = re.compile(r"[\[(]?\s*(?:\d{1,4}|[a-z]|[*†‡§]{1,3})\s*[\])]?", re.IGNORECASE)
 """What a small raised link says: “1”, “[12]”, “†”."""
 ROUND = re.compile(r"\(\s*(?:\d{1,4}|[*†‡§]{1,3})\s*\)")  # of raised text; “(2)” on the line is an equation too

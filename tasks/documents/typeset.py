@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from tasks.documents.blocks import Dropped, Kind, Piece
+from tasks.documents.blocks import Dropped, Kind, Piece, clean
 from tasks.documents.plain import ITEM, NUMBERED
 
 EDGE_ROWS = 2  # a running head or foot is among the first or last two rows of its page
@@ -23,6 +23,9 @@ HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010]$")
 NUMBER_CUT = re.compile(r"\d[-\u2010]$")
 SECTION = re.compile(r"^\d{1,2}(?:\.\d{1,2})*\.?\s+[A-ZÀ-Þ]\S*(?:\s+\S+){0,8}$")
 MARKED = re.compile(r"^(?:[⁰¹²³⁴-⁹]{1,3}|[*†‡]|\d{1,2}\.?(?=\s))\s?\S")  # as notes at the foot of a page begin
+PAGE_ADDRESS = re.compile(r"(?:https?|file)://\S+(?:\s+\d{1,4}/\d{1,4})?")
+PRINTED = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4},? \d{1,2}:\d{2}(?:\s?[AP]M)?\b.*|\d{1,4}/\d{1,4}", re.IGNORECASE)
+"""What browsers print around a page: its address, and beside that when it was printed, and how many pages there are."""
 SHORT_SHARE = 0.75  # a row shorter than this share of its page's widest ends a paragraph, where it ends a sentence
 LARGER, SMALLER = 1.08, 0.92  # than the type of the text, for headings and notes
 MOST_LEADING = 2.0  # of the size of the type: what is further apart is no paragraph
@@ -89,6 +92,7 @@ class _Setter:
                 yield Dropped("picture", "There is no text on this page.", "", f"page {number}")
                 continue
             edges = {*filled[:EDGE_ROWS], *filled[-EDGE_ROWS:]}
+            printed = any(PAGE_ADDRESS.fullmatch(clean(page[at].text)) for at in edges)
             widest = max(len(page[at].text) for at in filled)
             left_pt = Counter(round(page[at].x_pt) for at in filled).most_common(1)[0][0]
             tabular = _tabular(page)
@@ -97,6 +101,11 @@ class _Setter:
                 if not row.text:
                     if self._open and self._open.kind is Kind.BODY and ENDS.search(self._open.rows[-1].text):
                         yield from self._close()
+                    continue
+                if at in edges and printed and _is_printed(row.text):
+                    yield Dropped(
+                        "running head", "A browser has printed it beside the page.", row.text, f"page {number}"
+                    )
                     continue
                 beside = _beside(row.text, number + self._offset)
                 if at in edges and (_bare(row.text) in self._running or beside in self._heads):
@@ -186,6 +195,10 @@ class _Setter:
 
 def _bare(text: str) -> str:
     return re.sub(r"\d+", "0", text).casefold()
+
+
+def _is_printed(text: str) -> bool:
+    return any(pattern.fullmatch(clean(text)) for pattern in (PAGE_ADDRESS, PRINTED))
 
 
 def _running(pages: Sequence[Sequence[Row]]) -> frozenset[str]:

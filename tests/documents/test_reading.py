@@ -235,6 +235,46 @@ def test_docx_by_the_names_of_its_styles(tmp_path: Path, settings: Settings) -> 
     assert "effacé" not in document.text
 
 
+def test_docx_that_several_have_worked_on(tmp_path: Path, settings: Settings) -> None:
+    def r(text: str) -> str:
+        return f"<w:r><w:t xml:space='preserve'>{text}</w:t></w:r>"
+
+    box = f"<w:txbxContent><w:p>{r('The mill will open.')}</w:p></w:txbxContent>"
+    drawn = f"<w:r><AlternateContent><Choice>{box}</Choice><Fallback>{box}</Fallback></AlternateContent></w:r>"
+    called_out = f"<w:tbl><w:tr><w:tc><w:p>{r('Bring boots.')}</w:p><w:p>{r('And bread.')}</w:p></w:tc></w:tr></w:tbl>"
+    body = (
+        f"<w:p>{r('It opens')}<w:moveFrom>{r(' in May')}</w:moveFrom>{r(' on Monday')}"
+        f"<w:ins>{r(' at ten.')}</w:ins></w:p>"
+        f"<w:p>{drawn}{r('Nobody knows why.')}</w:p>{called_out}"
+    )
+    document = read_document(docx_file(tmp_path / "a.docx", body), settings)
+    assert kinds(document) == [
+        ("body", "It opens on Monday at ten."),
+        ("body", "Nobody knows why."),
+        ("body", "Bring boots."),
+        ("body", "And bread."),
+    ]
+    assert [(part.what, part.text) for part in document.skipped] == [("box", "The mill will open.")]
+
+
+def test_what_a_book_says_of_itself_is_not_read(tmp_path: Path, settings: Settings) -> None:
+    chapters = [
+        "<section epub:type='titlepage'><h1>The Sea</h1><p>Mill Press</p></section>",
+        "<section epub:type='copyright-page'><p>All rights reserved.</p></section>",
+        "<section epub:type='bodymatter chapter'><h1>The Shore</h1>"
+        "<p>Sand <span epub:type='pagebreak'>12</span>and <span role='doc-pagebreak'>13</span>wind.</p></section>",
+        "<section epub:type='index'><h1>Index</h1><p>Sand, 12</p></section>",
+    ]
+    document = read_document(epub_file(tmp_path / "sea.epub", chapters), settings)
+    assert kinds(document) == [
+        ("heading", "The Sea"),
+        ("body", "Mill Press"),
+        ("heading", "The Shore"),
+        ("body", "Sand and wind."),
+    ]
+    assert [part.text for part in document.skipped] == ["All rights reserved.", "Index Sand, 12"]
+
+
 def test_pdf_paragraphs_run_over_lines_and_pages(read: Read) -> None:
     page = [
         "The Night Train Quarterly",

@@ -116,6 +116,16 @@ def test_heads_of_two_pages_and_more_are_no_text() -> None:
     assert [kind for kind, _ in kinds(*pages)].count("running head") == 4
 
 
+def test_what_a_browser_prints_around_a_page_is_no_text() -> None:
+    head, foot = "11/27/26, 7:57 AM The Night Train – Example News", "https://example.org/night-train?a=b"
+    assert kinds(page(head, LINE, "it waits.", f"{foot} 1/2"), page(head, LINE, "it goes.", foot, "2/2")) == [
+        ("running head", head), ("body", f"{LINE} it waits."), ("running head", f"{foot} 1/2"),
+        ("running head", head), ("body", f"{LINE} it goes."), ("running head", foot), ("running head", "2/2"),
+    ]  # fmt: skip
+    alone = kinds(page(LINE, "it waits.", "27.11.2026, 07:57 Der Nachtzug", "ﬁle:///tmp/a.html 1/1"))
+    assert [kind for kind, _ in alone] == ["body", "running head", "running head"]
+
+
 def test_a_pdf_has_its_headings(read: Read) -> None:
     text = ["It leaves at nine in the evening from platform three,", "they say."]
     assert [

@@ -124,7 +124,7 @@ def test_a_manifest_that_is_none_is_put_away_with_its_reason(studio: Studio, dro
     assert listed(drop / "in") == []
 
 
-def test_a_row_may_name_a_show_which_stays_where_it_is(studio: Studio, drop: Path, tone: bytes) -> None:
+def test_a_row_may_name_a_show_which_stays_where_it_is(studio: Studio, drop: Path) -> None:
     (drop / "shows").mkdir()
     (drop / "shows" / "slow.toml").write_text('title = "Slow Machines"\n')
     (drop / "in" / "note.md").write_text("# Hello\n\nWorld.\n")
