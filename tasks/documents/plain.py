@@ -15,6 +15,7 @@ NUMBERED = re.compile(
 )
 ITEM = re.compile(r"^\s*(?:[-*•·–]|\d{1,3}[.)])\s+")
 QUOTED = re.compile(r"^\s*>\s?")
+SEVERAL = 2  # items of a list; one dash at the beginning of a line is a dash
 LONGEST_HEADING = 80
 ENDS = tuple(".!?…。！？:;,：；，")
 
@@ -61,6 +62,11 @@ def _paragraph(lines: list[str], number: int) -> Iterator[Piece]:
                 item, began = [], number + offset
             item.append(ITEM.sub("", line) if ITEM.match(line) else line)
         yield Piece(Kind.LIST, " ".join(item), f"line {began}")
+        return
+    listed = next((at for at, line in enumerate(lines) if ITEM.match(line)), len(lines))
+    if sum(map(bool, map(ITEM.match, lines))) >= SEVERAL:  # below the line that announces them
+        yield Piece(Kind.BODY, " ".join(lines[:listed]), place)
+        yield from _paragraph(lines[listed:], number + listed)
         return
     yield Piece(Kind.BODY, " ".join(lines), place)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from tasks.documents.blocks import Block, Document, Kind
 from tasks.scriptwriting.length import Draft, Part, line_s
-from tasks.scriptwriting.rules import phrases, sections
+from tasks.scriptwriting.rules import announced, phrases, sections
 from tasks.scriptwriting.sentences import sentences
 
 PHRASE_CHARACTERS = 70  # about what a learner can hold and repeat: ten words
@@ -34,7 +34,7 @@ def lesson(document: Document, speakers: Sequence[str], characters_per_s: float)
     for number, section in enumerate(sections(document)):
         units: list[tuple[Draft, ...]] = []
         if section.heading is not None:
-            text = said["today" if number == 0 else "next"].format(title=section.heading.text.rstrip(".:"))
+            text = announced(section.heading.text, number == 0, document.language)
             heading = section.heading
             units.append((Draft(teacher, text, heading.span(), section.title, gap_ms=repeat_ms, place=heading.place),))
         if number == 0 and said["listen"]:

@@ -6,6 +6,7 @@ share the text by paragraph, and the host introduces the headings.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tasks.scriptwriting.length import Draft, Part, line_s
 from tasks.scriptwriting.sentences import sentences
 
 TITLE_CHARACTERS = 120  # of a chapter; players show less than half of it
+DOUBLE = re.compile(r"(?<=[?!…？！])[.。]$")  # a full stop after “What changed?”
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ def phrases(language: str) -> dict[str, str]:
     known = tomllib.loads(resources.files("tasks.scriptwriting").joinpath("phrases.toml").read_text("utf-8"))
     bare = {"today": "{title}", "next": "{title}", "listen": "", "words": "", "recap": ""}
     return {**bare, **known.get(base(language), {})}
+
+
+def announced(title: str, first: bool, language: str) -> str:
+    """A title as a sentence: “Next: The Stops.”; one that asks or calls out ends as it does."""
+    text = phrases(language)["today" if first else "next"].format(title=title.rstrip(".:"))
+    return DOUBLE.sub("", text)
 
 
 def sections(document: Document) -> list[Section]:
@@ -81,7 +89,6 @@ def reading(document: Document, speakers: Sequence[str], characters_per_s: float
 def dialogue(document: Document, speakers: Sequence[str], characters_per_s: float) -> list[Part]:
     """Parts of a dialogue between the first speaker, who introduces, and the others."""
     host, *guests = speakers
-    said = phrases(document.language)
     spoken = any(block.speaker for block in document.blocks)
 
     def who(_: int, block: Block, paragraph: int) -> str:
@@ -94,7 +101,7 @@ def dialogue(document: Document, speakers: Sequence[str], characters_per_s: floa
 
     def introduced(section: int, first: bool, block: Block) -> tuple[str, str]:
         del section
-        return host, said["today" if first else "next"].format(title=block.text.rstrip(".:"))
+        return host, announced(block.text, first, document.language)
 
     return _parts(document, who, introduced, characters_per_s)
 

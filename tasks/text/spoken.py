@@ -32,6 +32,7 @@ NUMBERS = (
 )  # fmt: skip
 
 UNITS = "/$€£¥%°"  # which may stand alone
+SWISS = re.compile(r"(?<=\d)['’](?=\d{3}(?:['’]\d{3})*(?![\d'’\"″]))")  # of “3'500”, which feet and inches never have
 ELIDED = re.compile(r"(?<=\bd') |(?<=\bun') ")
 """The space after “d'” of “d'euros”, “un'” of “un'ora”."""
 
@@ -48,7 +49,7 @@ def spoken_form(text: str, language: str, lexicon: Mapping[str, str] | None = No
     text = words.comparisons(text, speaks)
     text = addresses.said(text, speaks, kept)
     if speaks.numbers.known:
-        text = romans.said(text, speaks, kept)
+        text = romans.said(SWISS.sub("", text), speaks, kept)
         if any(c.isnumeric() or c in UNITS for c in text):
             for rule in NUMBERS:
                 text = rule(text, speaks, kept)

@@ -118,6 +118,16 @@ def test_plain_text(read: Read) -> None:
     ]
 
 
+def test_a_list_may_begin_right_below_what_announces_it(read: Read) -> None:
+    text = "It came at last\n- or so\nthey say.\n\nHighlights\n  * Revenue: up\n    a little\n  * Debt: down\n"
+    assert kinds(read("a.txt", text)) == [
+        ("body", "It came at last - or so they say."),
+        ("body", "Highlights"),
+        ("list", "Revenue: up a little"),
+        ("list", "Debt: down"),
+    ]
+
+
 HTML = """<!doctype html><html lang="es"><head><meta charset="utf-8"><title>Tren</title></head><body>
 <nav>Inicio Noticias</nav><article><h1>El tren</h1>
 <p>El tren sale a las nueve de la noche desde la vía tres, y nadie sabe por qué lo hace.</p>

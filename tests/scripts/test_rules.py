@@ -16,6 +16,7 @@ from tasks.documents.blocks import Document, assemble
 from tasks.documents.captions import pieces as caption_pieces
 from tasks.documents.markdown import pieces
 from tasks.scriptwriting.preview import preview
+from tasks.scriptwriting.rules import announced
 from tasks.scriptwriting.sentences import LONGEST, sentences
 from tasks.scriptwriting.writing import write_script
 
@@ -125,6 +126,20 @@ def test_two_readers_share_the_sections_or_the_quotations(article: Document, off
         "q.md", pieces("It was late at night in the town.\n\n> We never stop, she said.\n"), language="en"
     )
     assert [line.speaker for line in write_script(quoting, Format.READING, offline, speakers=two).lines] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("title", "language", "said"),
+    [
+        ("The Stops", "en", "Next: The Stops."),
+        ("The Stops:", "en", "Next: The Stops."),
+        ("What changed?", "en", "Next: What changed?"),
+        ("为什么？", "zh", "接下来：为什么？"),
+        ("Los trenes", "es", "Y ahora: Los trenes."),
+    ],
+)
+def test_a_title_is_announced_in_one_sentence(title: str, language: str, said: str) -> None:
+    assert announced(title, first=False, language=language) == said
 
 
 def test_in_a_dialogue_the_host_introduces_and_paragraphs_alternate(article: Document, offline: Settings) -> None:

@@ -6,8 +6,10 @@ import re
 
 from tasks.text.saying.tongue import Kept, Tongue
 
-ADDRESS = re.compile(r"\b(?:https?://|www\.)([\w.-]+)(?::\d+)?(?:/[^\s)\]”\"'»]*[\w/])?")
-MAIL = re.compile(r"\b([\w.+-]+)@([\w-]+(?:\.[\w-]+)+)\b")
+LETTER = r"(?:(?![\u3040-\u30ff\u3400-\u9fff])[\w-])"  # of a host; Chinese text stands right beside addresses
+HOST = rf"{LETTER}+(?:\.{LETTER}+)*"
+ADDRESS = re.compile(rf"(?<![A-Za-z\d])(?:https?://|www\.)({HOST})(?::\d+)?(?:/[^\s)\]”\"'»，。、；]*[\w/])?")
+MAIL = re.compile(rf"(?<![A-Za-z\d.+])({LETTER}(?:[.+]|{LETTER})*)@({LETTER}+(?:\.{LETTER}+)+)")
 HANDLE = re.compile(r"(?<![\w@.])@(?=\w)")
 DOI = re.compile(
     r"\s*\(?\b(?:doi\s*:?\s*)?(?:https?://(?:dx\.)?doi\.org/)?10\.\d{4,9}/\S*[^\s.,;)\]]\)?", re.IGNORECASE

@@ -73,7 +73,8 @@ def ratios(text: str, tongue: Tongue, kept: Kept) -> str:
     text = re.sub(ratio, lambda m: two(tongue.word("ratio"), m), text)
     by = tongue.joined("{a}", tongue.word("by"), "{b}")
     known = tongue.units
-    sides = rf"{tongue.before}({number})\s?[x×]\s?({number})(?:\s?(?P<unit>{any_of(known)})(?!\w))?(?![\w²³⁰-⁹^])"
+    unit = rf"\s?(?P<unit>{any_of(known)})(?!\w)(?:\.(?=\s[a-z]))?"
+    sides = rf"{tongue.before}({number})\s?[x×]\s?({number})(?:{unit})?(?![\w²³⁰-⁹^])"
 
     def area(found: re.Match[str]) -> str:
         unit = units.name(known[found["unit"]], 2, tongue) if found["unit"] else ""

@@ -12,7 +12,8 @@ from tasks.text.saying.tongue import DONE, Kept, Tongue, after, any_of, before
 from tasks.text.saying.units import is_attribute, measured
 
 CURRENCIES = {
-    "US$": "USD", "R$": "BRL", "C$": "CAD", "CA$": "CAD", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "HK$": "HKD",
+    "US$": "USD", "US-$": "USD",
+    "R$": "BRL", "C$": "CAD", "CA$": "CAD", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "HK$": "HKD",
     "S$": "SGD", "MX$": "MXN", "NT$": "TWD", "$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "￥": "CNY", "₹": "INR",
     "₽": "RUB", "₩": "KRW", "₺": "TRY", "₴": "UAH", "₫": "VND", "₪": "ILS",
 }  # fmt: skip
@@ -106,7 +107,7 @@ def _named(value: Number, big: str, name: str, tongue: Tongue) -> str:
 def _sign(sign: str, tongue: Tongue) -> str:
     """A sign or a code as the sign that the table has."""
     yuan = {"￥": "¥"} if tongue.language == "zh" else {}
-    return {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", **yuan}.get(sign, sign)
+    return {"US$": "$", "US-$": "$", "USD": "$", "EUR": "€", "GBP": "£", **yuan}.get(sign, sign)
 
 
 def _name(sign: str, value: Number, tongue: Tongue) -> str:

@@ -10,6 +10,7 @@ NUMERAL = r"(?:X{0,3}(?:IX|IV|V?I{0,3})|[XL]{1,4}[IVX]{0,4})"
 LIST = re.compile(
     r"\b[IVX]{1,5}(?:, [IVX]{1,5})+\b(?:,? \w{1,3} [IVX]{1,5}\b)?|\b[IVX]{1,5} (?:and|y|e|et|und|en) [IVX]{2,5}\b"
 )
+FIRST = "of|and|was|were|had|is|died|became|ruled|reigned|who"  # “Charles I was”, where a person would say “I am”
 VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
 
@@ -27,8 +28,8 @@ def said(text: str, tongue: Tongue, kept: Kept) -> str:
     text = LIST.sub(lambda m: _list(m[0], tongue, kept), text)
     text = re.sub(rf"\b({numbered})\s+([IVX]+|[XLC]{{2,}}[IVX]*)\b(?!\.\w)", lambda m: _numbered(m, tongue, kept), text)
     regnal = "|".join(str(rules["regnal"]).split())
-    end = r"(?:er|ᵉʳ)?(?![\w'’])" if tongue.language == "fr" else r"(?:\.(?=[,;:]|\s+[a-zäöüß])|(?![\w'’]))"
-    single = "" if tongue.language != "en" else r"(?!I\b(?!,|\.|\s(?:of|was|had|is|died)\b))"
+    end = r"(?:er|ᵉʳ)?(?![\w'’])" if tongue.language == "fr" else r"(?:\.(?=[,;:]|\s+[a-zäöüß])|(?!\w|['’](?!s\b)))"
+    single = "" if tongue.language != "en" else rf"(?!I\b(?![,.;:)]|['’]s\b|\s(?:{FIRST})\b))"
     return re.sub(
         rf"\b({regnal})\s+{single}({NUMERAL}){end}",
         lambda m: f"{m[1]} {kept.keep(_regnal(m[1], value(m[2]), tongue))}" if m[2] else m[0],
