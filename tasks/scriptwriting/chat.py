@@ -26,7 +26,7 @@ from tasks.documents.web import Reply, exchange
 
 VERSION = "1"
 TRIES = 3  # for one question; a model that failed three times goes on failing
-RETRIES = 2  # of one request that a busy server turned away
+RETRIES = 2  # of one request that a busy server turned away, or whose answer broke off
 MOST_WAIT_S = 20.0
 MOST_REPLY_BYTES = 4 * 2**20
 TEMPERATURE = 0.7
@@ -157,9 +157,17 @@ class Endpoint:
         data = json.dumps(body, ensure_ascii=False).encode("utf-8")
         for attempt in range(RETRIES + 1):
             self.calls += 1
-            reply = exchange(
-                "POST", self._url, body=data, headers=headers, most_bytes=MOST_REPLY_BYTES, deadline_s=self._deadline_s
-            )
+            began_s = time.monotonic()
+            try:
+                reply = exchange(
+                    "POST", self._url, body=data, headers=headers, most_bytes=MOST_REPLY_BYTES,
+                    deadline_s=self._deadline_s,
+                )  # fmt: skip
+            except Unavailable:
+                if attempt == RETRIES or time.monotonic() - began_s >= self._deadline_s:
+                    raise  # who has not answered in all that time will not do so in as much again
+                time.sleep(2.0**attempt)
+                continue
             if reply.status not in BUSY or attempt == RETRIES:
                 return reply
             asked = reply.headers.get("retry-after", "")

@@ -59,6 +59,11 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """An answer whose connection is closed in the middle."""
+
+
+@dataclass(frozen=True)
 class Slow:
     wait_s: float
 
@@ -111,6 +116,8 @@ def endpoint() -> Iterator[Endpoint]:
             status, body = 200, b""
             if isinstance(said, Slow):
                 time.sleep(said.wait_s)
+            elif isinstance(said, Broken):
+                body = b" " * 100
             elif isinstance(said, Status):
                 status, body = said.code, said.body
             else:
@@ -122,7 +129,7 @@ def endpoint() -> Iterator[Endpoint]:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(body[:9] if isinstance(said, Broken) else body)
             except OSError:
                 return
 

@@ -21,7 +21,7 @@ from tasks.documents.blocks import Document, assemble
 from tasks.documents.markdown import pieces
 from tasks.scriptwriting.writing import write_script
 from tasks.workplace import artifact_store, open_catalog
-from tests.scripts.conftest import Endpoint, Slow, Status, question, willing
+from tests.scripts.conftest import Broken, Endpoint, Slow, Status, question, willing
 
 ABOUT_TRAIN = "It leaves at nine in the evening from platform three."
 
@@ -177,6 +177,18 @@ def test_an_endpoint_without_schemas_is_asked_plainly(endpoint: Endpoint, articl
 def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint, article: Document, tmp_path: Path) -> None:
     endpoint.answers = [lambda _: Status(503), willing]
     assert write_script(article, Format.DIALOGUE, endpoint.settings(tmp_path), minutes=2).lines
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(endpoint: Endpoint, article: Document, tmp_path: Path) -> None:
+    endpoint.answers = [lambda _: Broken(), willing]
+    assert write_script(article, Format.DIALOGUE, endpoint.settings(tmp_path), minutes=2).lines
+
+
+def test_an_endpoint_that_always_breaks_off_is_given_up(endpoint: Endpoint, article: Document, tmp_path: Path) -> None:
+    endpoint.answers = [lambda _: Broken()]
+    with pytest.raises(Unavailable, match="it ended after"):
+        write_script(article, Format.DIALOGUE, endpoint.settings(tmp_path), minutes=2)
+    assert len(endpoint.asked) == 3
 
 
 def test_an_invented_quotation_loses_its_marks_and_is_told(
