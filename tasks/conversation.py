@@ -77,6 +77,7 @@ def plan(
     clips: dict[str, Clip] = {}
     chapters: list[tuple[int, str]] = []
     speaking: dict[str, int] = defaultdict(int)
+    own_end: dict[str, int] = defaultdict(int)  # where each has said what they say
     end = samples_of_ms(pauses.lead_ms)
     before: Turn | None = None
     chapter = ""
@@ -90,6 +91,10 @@ def plan(
             continue
         previous = clips.get(before.line_id) if before else None
         start = _start(turn, before, previous, end, begins, pauses)
+        if (
+            before is not None and before.speaker != turn.speaker
+        ):  # nobody speaks over themselves, but where it is asked
+            start = max(start, own_end[turn.speaker])
         clip = Clip(
             line_id=turn.line_id,
             take=take.audio,
@@ -110,6 +115,7 @@ def plan(
         clips[turn.line_id] = clip
         speaking[turn.speaker] += clip.length_samples
         end = max(end, clip.end_samples)
+        own_end[turn.speaker] = max(own_end[turn.speaker], clip.end_samples)
         if turn.kind is not LineKind.BACKCHANNEL:
             before = turn
     length = end + samples_of_ms(pauses.tail_ms)

@@ -42,6 +42,14 @@ def test_the_gap_before_a_line_has_its_reason(second: Turn, gap_ms: int) -> None
     assert found.clips["2"].start_samples - found.clips["1"].end_samples == samples_of_ms(gap_ms)
 
 
+def test_nobody_speaks_over_themselves() -> None:
+    """B goes on when A has only murmured under B's line."""
+    murmured = turn("2", "A", gap_ms=-800, samples=SECOND // 4)
+    found = plan([turn("1", "B"), murmured, turn("3", "B", gap_ms=100)], PAUSES, {})
+    assert found.clips["2"].end_samples < found.clips["1"].end_samples
+    assert found.clips["3"].start_samples == found.clips["1"].end_samples
+
+
 def test_a_backchannel_is_heard_softly_under_the_one_who_speaks_and_takes_no_turn() -> None:
     said = [turn("1", "A", samples=4 * SECOND), turn("2", "B", samples=9600, kind=LineKind.BACKCHANNEL), turn("3", "A")]
     found = plan(said, PAUSES, {"B": 1.0})
