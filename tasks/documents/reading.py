@@ -14,7 +14,7 @@ from speechmill.settings import Settings
 from storage.scratch import Scratch
 from tasks import sources
 from tasks.documents.apparatus import apart
-from tasks.documents.blocks import Document, Dropped, Kind, Piece, assemble, clean
+from tasks.documents.blocks import READ_ALOUD, Document, Dropped, Kind, Piece, assemble, clean
 from tasks.documents.interviews import told_apart
 from tasks.documents.tongues import language_of, script_language_of
 from tasks.documents.web import fetch
@@ -25,6 +25,7 @@ MOST_PAGE_BYTES = 16 * 2**20
 FETCH_S = 60.0
 HEAD_BYTES = 4096
 DEFAULT_LANGUAGE = "en"
+LITTLE = 0.25  # a document of which less is read is told
 SAMPLED_PIECES = 400  # by which the language is told
 TITLED = frozenset({"html", "markdown"})  # their title often stands beside the text; books and papers have title pages
 
@@ -112,6 +113,7 @@ def _read(source: _Source) -> Document:
     said = own or source.language or language_of(text) or DEFAULT_LANGUAGE
     notes = _language_notes(source, own, text)
     found = told_apart(apart(found, said, metadata.get("author", "")))
+    notes += _little_notes(source.name, found)
     title = metadata.pop("title", "")
     if title and kind in TITLED and not any(_titles(piece, title) for piece in found):
         found.insert(0, Piece(Kind.HEADING, title, "title", 1))
@@ -138,6 +140,16 @@ def _language_notes(source: _Source, own: str | None, text: str) -> list[str]:
     if script_language_of(text) is not None:
         return []  # it is told by its letters, which others have too
     return [f"{source.name} seems to be in {languages.name(seems)}, and is read as {languages.name(asked)}."]
+
+
+def _little_notes(name: str, found: Iterable[Piece | Dropped]) -> list[str]:
+    """What is to be known of a document most of which cannot be followed by ear: it may be no text for an episode."""
+    pieces = [piece for piece in found if isinstance(piece, Piece)]
+    read = sum(len(piece.text) for piece in pieces if piece.kind in READ_ALOUD)
+    share = read / max(1, sum(len(piece.text) for piece in pieces))
+    if not pieces or share >= LITTLE:
+        return []
+    return [f"Only {share:.0%} of {name} is read: the rest is tables, program text and notes."]
 
 
 def _titles(piece: Piece | Dropped, title: str) -> bool:

@@ -128,6 +128,14 @@ def test_a_list_may_begin_right_below_what_announces_it(read: Read) -> None:
     ]
 
 
+def test_a_document_that_is_mostly_tables_is_told(read: Read) -> None:
+    table = "| Port | Range |\n|---|---|\n" + "| Dover | 6.8 m |\n" * 40
+    assert read("a.md", f"# Tides\n\nOf all ports.\n\n{table}").notes == (
+        "Only 3% of a.md is read: the rest is tables, program text and notes.",
+    )
+    assert not read("b.md", MARKDOWN).notes
+
+
 HTML = """<!doctype html><html lang="es"><head><meta charset="utf-8"><title>Tren</title></head><body>
 <nav>Inicio Noticias</nav><article><h1>El tren</h1>
 <p>El tren sale a las nueve de la noche desde la vía tres, y nadie sabe por qué lo hace.</p>
