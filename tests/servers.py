@@ -7,6 +7,7 @@ A server that cannot be had here skips the test with its reason; on CI, where ev
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +33,7 @@ MOTO = Path(__file__).parent / "moto_in_turn.py"
 RGW_CANNOT_BE_HAD = 4  # exit status of the script
 POSTGRES_OPTIONS = "-c listen_addresses='' -c fsync=off -c max_connections=60 -c shared_buffers=16MB"
 START_S = 30.0
-PREFECT_START_S = 150.0  # it makes its tables first
+PREFECT_START_S = 150.0  # where it makes its tables first, on a busy machine
 ONE_PROCESS = pytest.mark.xdist_group("rgw")
 """Marks tests with Ceph RGW: one process of pytest runs them all, so that one server is started."""
 
@@ -189,7 +191,7 @@ def redis() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def prefect_url() -> Iterator[str]:
-    """The URL of a Prefect server that knows nothing yet; about 15 seconds to start."""
+    """The URL of a Prefect server that knows nothing yet; about 5 seconds to start."""
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="speechmill-prefect-"))
     with prefect_served(port, folder) as url:
@@ -197,9 +199,35 @@ def prefect_url() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@cache
+def _prefect_tables() -> Path:
+    """The database of a Prefect server that knows nothing yet. To make its tables takes longer than all else that a
+    server does until it answers, so they are kept, as long as Prefect's version stays what it is."""
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "speechmill")
+    kept.mkdir(parents=True, exist_ok=True)
+    tables = kept / f"prefect-{version('prefect')}.db"
+    with (kept / "prefect.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other processes of these tests wait for one to make them
+        if not tables.exists():
+            with tempfile.TemporaryDirectory(dir=kept) as home:
+                argv = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+                env = {**os.environ, "PREFECT_HOME": home, "DO_NOT_TRACK": "1"}
+                subprocess.run(argv, env=env, check=True, stdout=subprocess.DEVNULL)
+                Path(home, "prefect.db").rename(tables)
+    return tables
+
+
+def with_prefect_tables(folder: Path) -> None:
+    """Have a Prefect server that will keep its things in a folder find its tables made, as after its first start."""
+    if not (folder / "prefect.db").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(_prefect_tables(), folder / "prefect.db")
+
+
 @contextmanager
 def prefect_served(port: int, folder: Path, **environment: str) -> Iterator[str]:
     """A Prefect server that keeps its things in a folder; its URL."""
+    with_prefect_tables(folder)
     url = f"http://127.0.0.1:{port}"
     env = {
         **os.environ, "PREFECT_HOME": str(folder), "PREFECT_API_URL": f"{url}/api", "DO_NOT_TRACK": "1",

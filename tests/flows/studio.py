@@ -16,7 +16,7 @@ import pytest
 
 from tests.forge import Forge
 from tests.prefect_api import PrefectApi
-from tests.servers import free_port
+from tests.servers import free_port, with_prefect_tables
 
 ONE_STUDIO = pytest.mark.xdist_group("studio")
 """Marks tests with a studio: one process of pytest runs them all, so that one is started."""
@@ -111,9 +111,10 @@ class Studio(PrefectApi):
 
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory, forge: Forge) -> Iterator[Studio]:
-    """``speechmill up``, with nothing set but where it keeps its things."""
+    """``speechmill up``, with nothing set but where it keeps its things; for Prefect's server not the first time."""
     home = tmp_path_factory.mktemp("studio") / "home"
     home.mkdir()
+    with_prefect_tables(home / "prefect")
     port = free_port()
     key = home.parent / "key"
     key.write_text(SECRETS["in a file"])

@@ -13,7 +13,7 @@ from subprocess import Popen
 from flows.prefect_server import environment
 from speechmill.settings import Settings
 from tests.prefect_api import PrefectApi
-from tests.servers import PREFECT_START_S, free_port, served
+from tests.servers import PREFECT_START_S, free_port, served, with_prefect_tables
 
 
 @contextmanager
@@ -27,6 +27,7 @@ def server(home: Path, port: int) -> Iterator[tuple[PrefectApi, Popen[bytes]]]:
 def test_a_server_that_was_killed_knows_who_has_which_place(tmp_path: Path) -> None:
     """Else the place of a run that ended meanwhile, or was killed with it, is never given back."""
     port = free_port()
+    with_prefect_tables(tmp_path / "prefect")
     with server(tmp_path, port) as (api, process):
         assert api.ask("v2/concurrency_limits/", {"name": "places", "limit": 1}).status == 201
         taken = {"names": ["places"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
