@@ -12,9 +12,9 @@ from playwright.sync_api import Locator, Page, sync_playwright
 from playwright.sync_api import TimeoutError as WaitedTooLong
 
 from tests.flows.studio import ONE_STUDIO, Studio
+from tests.report.browsing import ARGUMENTS, CHROMIUM
 from tests.servers import missing
 
-CHROMIUM = Path("/usr/bin/chromium")
 LABELLED = (
     "xpath=//div[contains(@class,'p-label') and contains(@class,'schema-form-property')]"
     "[./div[1]//span[@class='schema-form-property__label' and starts-with(normalize-space(.),'{}')]]/div[2]"
@@ -23,12 +23,10 @@ LABELLED = (
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    if not CHROMIUM.exists():
+    if CHROMIUM is None:
         missing("chromium is not installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         found = browser.new_page(viewport={"width": 1400, "height": 1800})
         found.set_default_timeout(60_000)
         try:

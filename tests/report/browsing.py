@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-dev-shm-usage", "--no-first-run"]  # fmt: skip
+             "--disable-dev-shm-usage", "--no-first-run",
+             # Else a GPU is imitated, which takes most of what Prefect's pages cost.
+             "--disable-software-rasterizer"]  # fmt: skip
 NASTY = "</script><img src=x onerror=\"document.title='broken'\"><!-- {{ 7*7 }} &amp; \u2028 “a” 'b' \\ " + "ä" * 90
 
 WIDE = """[...document.querySelectorAll('main *, header *, #player *')].filter(e => e.offsetParent &&
