@@ -25,11 +25,16 @@ import pytest
 PATIENCE_S = 300.0
 MOST_BYTES = 1 << 20  # of one request
 IMPORTED = (
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
     "alembic.command",
     "alembic.config",
+    "babel.dates",
+    "babel.numbers",
     "celery.apps.worker",
     "celery.concurrency.thread",
     "celery.worker.components",
+    "flows.clearing",
     "flows.cli",
     "flows.digesting",
     "flows.doctor",
@@ -38,7 +43,9 @@ IMPORTED = (
     "flows.podcast",
     "flows.start",
     "kombu.transport.redis",
+    "language_data.names",
     "language_data.population_data",
+    "markdown_it",
     "model_worker.engines.offline",
     "model_worker.engines.rehearsal",
     "sqlite3",
