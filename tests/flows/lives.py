@@ -1,8 +1,8 @@
 """One job in many lives: a process of its own for each, which ends in the first stage that none before it ended in.
 
-    python -m tests.flows.lives kill|cancel dub|podcast REQUEST
+    kill|cancel dub|podcast REQUEST
 
-Everything is imported once, and every life is a fork. What became of each is one line of JSON.
+It is started by the forge, and every life is a fork. What became of each is one line of JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import dubbing, podcast  # noqa: F401  (so that no life has to import them)
 from flows.start import absolute, job_for, run_job
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import SpeechmillError
@@ -128,7 +127,3 @@ def main() -> None:
         if "stage" not in life:
             return
         met.add(life["stage"])
-
-
-if __name__ == "__main__":
-    main()

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.forge import Forge
+
+pytestmark = pytest.mark.xdist_group("lives")  # in one process, so that they are lived once
 ENGINES = {"transcribe": "rehearsal", "translate": "rehearsal", "speak": "rehearsal"}
 ARTICLE = "# Boats\n\nThe harbour has twelve boats. Two of them are red.\n"
 NEW_AFTER_S = 2.0  # nothing is begun later than this after a person cancelled
@@ -24,14 +25,12 @@ ENDED_AFTER_S = 5.0  # what runs then is ended or comes to its end; what is not 
 class Lived:
     """A job, life after life, and what there is in the end."""
 
-    def __init__(self, folder: Path, act: str, kind: str, request: dict[str, Any]) -> None:
+    def __init__(self, forge: Forge, folder: Path, act: str, kind: str, request: dict[str, Any]) -> None:
         self.out = folder / "out"
         self.home = folder / "home"
         asked = json.dumps({**request, "engines": ENGINES, "out": str(self.out)})
         env = {**os.environ, "SPEECHMILL_HOME": str(self.home), "SPEECHMILL_WORKERS": "2"}
-        argv = [sys.executable, "-m", "tests.flows.lives", act, kind, asked]
-        root = Path(__file__).parents[2]  # where `tests` is found
-        ran = subprocess.run(argv, env=env, cwd=root, capture_output=True, text=True, timeout=300)
+        ran = forge.run([act, kind, asked], env, folder, "tests.flows.lives")
         assert ran.returncode == 0, ran.stderr
         *self.lives, self.last = map(json.loads, ran.stdout.splitlines())
         self.report: dict[str, Any] = json.loads((self.out / "report.json").read_text("utf-8"))
@@ -42,7 +41,7 @@ class Lived:
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Callable[[str, str], Lived]:
+def lived(tmp_path_factory: pytest.TempPathFactory, folder: Path, forge: Forge) -> Callable[[str, str], Lived]:
     """The lives of a job, lived once for all tests that look at them."""
 
     @cache
@@ -50,7 +49,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Callable[[s
         here = tmp_path_factory.mktemp(f"{act}-{kind}")
         (here / "boats.md").write_text(ARTICLE, "utf-8")
         film = {"source": str(folder / "talk.mp4"), "targets": ["es"]}
-        return Lived(here, act, kind, film if kind == "dub" else {"source": str(here / "boats.md")})
+        return Lived(forge, here, act, kind, film if kind == "dub" else {"source": str(here / "boats.md")})
 
     return live
 

@@ -28,6 +28,7 @@ from tests.flows.studio import REHEARSAL
 from tests.operations.handed import INFRA
 from tests.servers import free_port, new_database
 
+pytestmark = pytest.mark.xdist_group("compose")  # in one process, so that its server is started once
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text("utf-8"))
 PATIENCE_S = 150.0
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
