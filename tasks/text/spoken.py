@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from speechmill.languages import is_unspaced
 from tasks.text.saying import (
     addresses,
+    angles,
     asides,
     clock,
     dates,
@@ -28,7 +29,7 @@ from tasks.text.saying.tongue import Kept, tongue
 
 NUMBERS = (
     dates.said, clock.said, telephone.said, money.said, figures.ordinals, fractions.said,
-    figures.ratios, money.scales, units.said, figures.ranges, formulas.shifted, figures.plain,
+    figures.ratios, money.scales, angles.said, units.said, figures.ranges, formulas.shifted, figures.plain,
 )  # fmt: skip
 
 UNITS = "/$€£¥%°"  # which may stand alone

@@ -59,9 +59,11 @@ ENGLISH = [
     ("$0.45/share, €0.01, £0.50, a $0.25 fee", "forty-five cents per share, one cent, fifty pence, a twenty-five cent fee"),
     ("Na⁺, Ca²⁺, 3 Gt yr⁻¹, 5 W m⁻², HTTP/2, Eq. (1)", "Na plus, Ca two plus, three Gt per year, five watts per square meter, HTTP two, equation (one)"),
     ("in 60s, the 60s, Mon.–Fri., incl. $dM/dt$", "in sixty seconds, the sixties, Monday to Friday, including d M divided by d t"),
+    ("At 48°51′N, 2°21'24\"E and 33.9° S; a 45° angle of 10°30′, 25bps", "At forty-eight degrees fifty-one minutes north, two degrees twenty-one minutes twenty-four seconds east and thirty-three point nine degrees south; a forty-five degree angle of ten degrees thirty minutes, twenty-five basis points"),
     ("B2B and COVID", "B2B and COVID"),
 ]  # fmt: skip
 SPANISH = [
+    ("40°25′N 3°42′O, a 20° de allí", "cuarenta grados veinticinco minutos norte tres grados cuarenta y dos minutos oeste, a veinte grados de allí"),
     ("a las 21:30 cuesta 3,50 € o 1.234,5 km", "a las veintiuna treinta cuesta tres euros con cincuenta o mil doscientos treinta y cuatro coma cinco kilómetros"),
     ("21 libros del Sr. Pérez, 45 %, 21 casas, 1 de cada 3", "veintiún libros del señor Pérez, cuarenta y cinco por ciento, veintiuna casas, uno de cada tres"),
     ("1.000.000 de personas, 2,2 M€, 3 M de euros", "un millón de personas, dos coma dos millones de euros, tres millones de euros"),
@@ -73,6 +75,7 @@ SPANISH = [
     ("[risas] Sí, p. ej. 10-20 personas", "Sí, por ejemplo diez a veinte personas"),
 ]  # fmt: skip
 GERMAN = [
+    ("48° 51′ N, 2° 21′ O", "achtundvierzig Grad einundfünfzig Minuten Nord, zwei Grad einundzwanzig Minuten Ost"),
     ("Am 3. Mai um 21:30 Uhr kostet es 5 €, z. B. 12 %", "Am dritten Mai um einundzwanzig Uhr dreißig kostet es fünf Euro, zum Beispiel zwölf Prozent"),
     ("Er wurde 21. Danach kam der 1. Mai. Um 9.30 Uhr", "Er wurde einundzwanzig. Danach kam der erste Mai. Um neun Uhr dreißig"),
     ("im 21. Jahrhundert, der 2. Weltkrieg, 1. FC Köln", "im einundzwanzigsten Jahrhundert, der zweite Weltkrieg, erster FC Köln"),
@@ -102,6 +105,8 @@ OTHERS = [
     ("de", "85 US-$ bei https://bahn.example. Dann", "fünfundachtzig Dollar bei bahn Punkt example. Dann"),
     ("zh", "邮箱info@rail.example，网址https://www.rail.example。好", "邮箱info at rail 点 example，网址rail 点 example。好"),
     ("zh", "今天有25%的人，2024年，1500人", "今天有百分之二十五的人，二零二四年，一千五百人"),
+    ("zh", "位于39°54′N，116°23′E。", "位于北纬三十九度五十四分，东经一百一十六度二十三分。"),
+    ("nl", "52°22′ NB", "tweeënvijftig graden tweeëntwintig minuten noorderbreedte"),
     ("zh", "2个人，第2次，2.2亿，¥100，$5，10-20天", "两个人，第二次，二点二亿，一百元，五美元，十到二十天"),
     ("zh", "2026/3/4,上午9:05,比分3:2,1/3的人,2½", "二零二六年三月四日,上午九点零五分,比分三比二,三分之一的人,二又二分之一"),
     ("zh", "60m²,20°C,5km,CO₂,10⁶,$x^2$", "六十平方米,二十摄氏度,五公里,CO二,十的六次方,x的平方"),
