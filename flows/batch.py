@@ -12,6 +12,7 @@ import socket
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -27,7 +28,7 @@ from flows.settling import RETRY_S, Settler, delivery_folder, reason_of, why_it_
 from flows.start import refuse_unaskable
 from speechmill.episodes import PodcastRequest
 from speechmill.errors import BadInput, UnreadableManifest, is_retryable
-from speechmill.recipes import digest_of_json
+from speechmill.recipes import digest_of_file, digest_of_json
 from speechmill.requests import DubbingRequest
 from speechmill.settings import Settings
 from storage.catalog import (
@@ -139,12 +140,16 @@ class Batch:
         self._accept()
 
     def go_on(self) -> None:
-        """The same; rows that failed or were stopped in an earlier run are tried again."""
+        """The same; rows that failed or were stopped in an earlier run are tried again, and those whose film was
+        replaced since."""
         self.read()
         jobs = self._catalog.jobs_at(self.place)
         for row in self._rows().values():
             if row.state is DropState.QUARANTINED:
                 self._catalog.reopen(row)
+            elif row.state is DropState.DONE and row.job_id and self._published_in is None:
+                if _is_replaced(jobs[row.job_id]):
+                    self._catalog.reopen(row)
             elif row.job_id and jobs[row.job_id].state is JobState.CANCELLED:
                 self._catalog.send_again(row.job_id, 0.0, reason="the batch is run again")
         self._accept()
@@ -324,6 +329,15 @@ def _numbered(entries: list[Entry]) -> list[tuple[Entry, str, str]]:
         times[digest] += 1
         found.append((entry, _key(body), f"{digest[:32]}-{times[digest]}"))
     return found
+
+
+def _is_replaced(job: Job) -> bool:
+    """Whether the film of a job is another file of this machine since; only what was touched is read."""
+    known = job.facts.get("sha256")
+    with suppress(OSError):  # it was taken away
+        source = Path(str(job.request["source"]))
+        return bool(known) and source.stat().st_ctime > job.created_at.timestamp() and digest_of_file(source) != known
+    return False
 
 
 def _key(body: dict[str, Any]) -> str:

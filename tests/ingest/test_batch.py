@@ -16,6 +16,7 @@ import pytest
 from flows.batch import Batch, BatchReport
 from flows.batch_runs import Told, batch_of, run_batch
 from speechmill.errors import UnreadableManifest
+from speechmill.recipes import digest_of_file
 from storage.catalog import BATCH, Catalog, JobState
 from tasks.dropping.manifests import read_manifest
 from tests.forge import Forge
@@ -134,6 +135,28 @@ def test_a_batch_that_is_run_again_tries_only_what_failed_and_what_is_new(studio
     assert studio.count("jobs") == 4
     begun(studio, folder)
     assert studio.count("jobs") == 4
+
+
+def test_a_film_that_was_replaced_is_dubbed_anew_into_a_folder_of_its_own(studio: Studio, folder: Path) -> None:
+    batch = begun(studio, folder)
+    film, note = [row.job for row in batch.report().rows if row.job]
+    for job in (film, note):
+        studio.finish(job)
+    studio.catalog.set_job_facts(film, sha256=digest_of_file(folder / "one.wav"))
+    batch.settle()
+    (folder / "one.wav").touch()  # the same film
+    assert [row.job for row in begun(studio, folder).report().rows if row.job] == [film, note]
+
+    (folder / "one.wav").write_bytes((folder / "one.wav").read_bytes()[:-2000])
+    again = begun(studio, folder).report()
+    assert [(row.line, row.state) for row in again.rows if row.job] == [(2, "waiting"), (3, "done")]
+    anew = studio.catalog.job(str(again.rows[0].job))
+    assert anew.id != film
+    assert anew.out == str(folder / "results" / "one-2")
+    assert (folder / "results" / "one" / "report.json").is_file()
+    assert begun(studio, folder).report() == again
+    (folder / "one.wav").unlink()
+    assert begun(studio, folder).report() == again
 
 
 def test_rows_that_a_person_cancelled_are_gone_on_with_when_the_batch_is_run_again(
