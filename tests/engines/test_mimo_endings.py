@@ -18,6 +18,7 @@ import torch
 
 from model_worker.engines.mimo.service import Service
 from model_worker.mimo import Request
+from model_worker.mimo.reader import Part, Reader
 from model_worker.mimo.step import Plan, Stepper
 from speechmill import programs
 from speechmill.abilities import Engine, Utterance
@@ -74,14 +75,14 @@ def test_a_line_that_does_not_fit_into_memory_fails_and_the_others_are_as_ever(
             work = partial(speak_line, store, speaks=engine.speaks, ear=None)
             return in_process(work, given, threads=4, done=lambda _: None, check=lambda: None)
 
-    wanted, read = takes(tmp_path / "roomy"), Stepper.read
+    wanted, read = takes(tmp_path / "roomy"), Reader.read
 
-    def limited(self: Stepper, first: int, prompts: list, starts: list[int]) -> None:  # type: ignore[type-arg]
-        if sum(len(prompt) for prompt in prompts) > 100:
+    def limited(self: Reader, prompts: list[Part]) -> None:
+        if sum(len(prompt.groups) for prompt in prompts) > 100:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        read(self, first, prompts, starts)
+        read(self, prompts)
 
-    monkeypatch.setattr(Stepper, "read", limited)
+    monkeypatch.setattr(Reader, "read", limited)
     found = takes(tmp_path / "short")
     assert found[:-1] == wanted[:-1]
     assert any(take.audio for take in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -64,6 +65,19 @@ class Visit:
 
     def time(self, track: str = '[data-sound="es"]') -> float:
         return float(self.page.evaluate(f"document.querySelector('{track}').currentTime"))
+
+    def watch(self) -> None:
+        """Have the page note what it shows whenever a track plays on: on a busy machine a line is over before it could
+        be asked."""
+        self.page.evaluate(
+            """() => { window.told = []; for (const track of document.querySelectorAll('audio'))
+               track.addEventListener('timeupdate', () => told.push([
+                 track.currentTime, track.paused ? '' : document.querySelector('#said').innerText])); }"""
+        )
+
+    def wait_told(self, text: str, from_s: float, to_s: float) -> None:
+        """Until a text was shown, at any time since :meth:`watch`, while a track played between these times."""
+        self.wait(f"told.some(([at, shown]) => {from_s} < at && at < {to_s} && shown === {json.dumps(text)})")
 
     def wait(self, condition: str) -> None:
         """By asking again and again: the page's own policy forbids what Playwright would put into it."""

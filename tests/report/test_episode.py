@@ -40,11 +40,14 @@ def test_a_line_plays_from_its_start_to_its_end_and_stops(browser: Browser, writ
     line = made.report.episode.lines[1]
     assert line.placed_start_s is not None
     with Visit(browser, written) as visit:
+        visit.watch()
         visit.page.get_by_label("Play line 0002").click()
         visit.wait(f"{PLAYER}.currentTime > {line.placed_start_s + 0.2}")
-        assert visit.page.locator("#said").inner_text() == line.text
         visit.wait(f"{PLAYER}.paused")
-        assert visit.time("[data-sound]") == pytest.approx(line.placed_end_s, abs=0.3)
+        # a browser on a busy machine tells the time late; it must never stop before the line is over
+        assert line.placed_end_s is not None
+        assert line.placed_end_s - 0.05 <= visit.time("[data-sound]") < line.placed_end_s + 1.0
+        visit.wait_told(line.text, line.placed_start_s, line.placed_end_s + 0.3)
         assert visit.page.get_by_label("Play line 0006").count() == 0, "there is nothing to hear of it"
         assert visit.complaints == []
         assert [url for url in visit.requests if not url.startswith(("data:", written.as_uri()))] == []
