@@ -131,13 +131,13 @@ def speechmill(tmp_path: Path, forge: Forge) -> Speechmill:
     return Speechmill(tmp_path / "home", forge)
 
 
-LONG_LINES = 400  # an idle machine speaks fewer before anybody can say stop
-LONG_S = 60  # most of a dub's work is done by the second
+LONG_LINES = 600  # an idle machine speaks fewer before anybody can say stop
+LONG_S = 120
 
 
 @pytest.fixture(scope="session")
 def long_recording(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A recording of nearly seven lines a second, for a minute: the source and its script."""
+    """A recording of five lines a second, for two minutes: the source and its script."""
     made = tmp_path_factory.mktemp("long")
     source, script = made / "long.flac", made / "long.srt"
     subprocess.run(
@@ -149,8 +149,6 @@ def long_recording(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     def at(ms: int) -> str:
         return f"00:{ms // 60_000:02}:{ms // 1000 % 60:02},{ms % 1000:03}"
 
-    cues = (
-        f"{n + 1}\n{at(n * step_ms)} --> {at(n * step_ms + step_ms * 9 // 10)}\nLine {n}.\n" for n in range(LONG_LINES)
-    )
+    cues = (f"{n + 1}\n{at(n * step_ms)} --> {at(n * step_ms + 180)}\nLine {n}.\n" for n in range(LONG_LINES))
     script.write_text("\n".join(cues), "utf-8")
     return {"source": str(source), "script": str(script)}
