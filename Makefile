@@ -11,10 +11,9 @@ install:  ## system packages and .venv, as far as they are missing
 demo: install  ## make a one-minute film, dub it into Spanish, say where the results are
 	@$(PYTHON) infra/demo.py
 
-# More processes than most machines of CI have cores, since many tests wait. Hundreds of commands and runs are started:
-# none is to compile everything anew, whatever the variable says elsewhere.
+# Hundreds of commands and runs are started: none is to compile everything anew, whatever the variable says elsewhere.
 test: install-test lint  ## the whole suite, real servers included
-	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n 3 --dist loadgroup
+	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n 2 --dist loadgroup
 
 install-test:
 	@infra/install.sh test
