@@ -7,6 +7,7 @@ one at once.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from speechmill.recipes import canonical
 from storage.catalog.models import Base
 
 BUSY_TIMEOUT_S = 30  # how long a write waits for other processes' writes
+TURN_S = 0.02  # between looks at whether they are done
 POOL_SIZE = 16  # at least the threads that work at once
 TRIED_AFTER_S = 1.0  # a connection that rested for longer may be dead
 POSTGRES_DISK_FULL = "53100"  # SQLSTATE, appendix A of PostgreSQL's manual
@@ -160,8 +162,9 @@ def _sqlite_engine(url: URL) -> Engine:
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: object) -> None:
         connection.isolation_level = None  # transactions begin when we say so, not when the driver guesses
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        _keep_log(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -169,6 +172,20 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _keep_log(connection: sqlite3.Connection) -> None:
+    """Turn to WAL, which SQLite's own patience does not cover: it fails at once where another process is about to write
+    a catalog that is not in that mode yet."""
+    ends_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > ends_s:
+                raise
+        time.sleep(TURN_S)
 
 
 def _postgres_engine(url: URL, options: str = "", **how: Any) -> Engine:

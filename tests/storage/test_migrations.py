@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -131,6 +134,16 @@ catalog.close()
     catalog = Catalog.open(database_url)
     assert {job.id for job in catalog.jobs()} == made
     catalog.close()
+
+
+def test_a_new_catalog_is_opened_once_another_process_has_done_with_it(tmp_path: Path) -> None:
+    """SQLite does not wait for others by itself as it begins to keep a log of writes."""
+    with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as other, ThreadPoolExecutor() as pool:
+        other.execute("BEGIN IMMEDIATE")
+        opened = pool.submit(Catalog.open, f"sqlite:///{tmp_path / 'catalog.db'}")
+        assert wait([opened], timeout=0.5).not_done
+        other.execute("COMMIT")
+        opened.result(20).close()
 
 
 def test_opening_says_nothing(
