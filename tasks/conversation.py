@@ -91,10 +91,8 @@ def plan(
             continue
         previous = clips.get(before.line_id) if before else None
         start = _start(turn, before, previous, end, begins, pauses)
-        if (
-            before is not None and before.speaker != turn.speaker
-        ):  # nobody speaks over themselves, but where it is asked
-            start = max(start, own_end[turn.speaker])
+        if before is not None and before.speaker != turn.speaker:
+            start = max(start, own_end[turn.speaker])  # nobody speaks over themselves, but where it is asked
         clip = Clip(
             line_id=turn.line_id,
             take=take.audio,

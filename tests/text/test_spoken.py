@@ -75,6 +75,7 @@ SPANISH = [
     ("[risas] Sí, p. ej. 10-20 personas", "Sí, por ejemplo diez a veinte personas"),
 ]  # fmt: skip
 GERMAN = [
+    ("Ein 30° O-Ton", "Ein dreißig Grad O-Ton"),
     ("48° 51′ N, 2° 21′ O", "achtundvierzig Grad einundfünfzig Minuten Nord, zwei Grad einundzwanzig Minuten Ost"),
     ("Am 3. Mai um 21:30 Uhr kostet es 5 €, z. B. 12 %", "Am dritten Mai um einundzwanzig Uhr dreißig kostet es fünf Euro, zum Beispiel zwölf Prozent"),
     ("Er wurde 21. Danach kam der 1. Mai. Um 9.30 Uhr", "Er wurde einundzwanzig. Danach kam der erste Mai. Um neun Uhr dreißig"),

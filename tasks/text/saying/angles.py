@@ -23,7 +23,7 @@ def _pattern(tongue: Tongue) -> re.Pattern[str]:
         rf"""{tongue.before}(\d{{1,3}}(?:[.,]\d{{1,6}})?)\s?°
         (?:\s?(\d{{1,2}}(?:[.,]\d{{1,4}})?)\s?['’′](?!['’′]))?
         (?:\s?(\d{{1,2}}(?:[.,]\d{{1,4}})?)\s?(?:["”″]|['’′]{{2}}))?
-        (?:\s?({letters})(?![A-Za-zÀ-ÿ]))?""",
+        (?:\s?({letters})(?![A-Za-zÀ-ÿ-]))?""",
         re.VERBOSE,
     )
 
@@ -38,6 +38,8 @@ def _said(found: re.Match[str], tongue: Tongue, kept: Kept) -> str:
             value = tongue.numbers.value(re.sub("[.,]", tongue.numbers.point, written))
             unit = next(tongue.units[name] for name in names if name in tongue.units)
             parts.append(measured(value, unit, tongue, value))
+    if not all(parts):  # the language has no name for one of them
+        return found[0]
     if tongue.unspaced:
         return kept.keep(direction + "".join(parts))
     return kept.keep(" ".join([*parts, direction]).strip())
