@@ -45,7 +45,7 @@ class Sight:
 
     @cached_property
     def _seen(self) -> Tensor:
-        """[items, 1, longest, longest] or [items, 1, 1, longest]."""
+        """[items, 1, longest, longest]."""
         steps = torch.arange(self.longest, device=self.lengths.device)
         gap = steps[None] - steps[:, None]  # key minus query
         seen = length_mask(self.lengths, self.longest)[:, None, None]

@@ -86,7 +86,7 @@ class Slots:
 
     def __init__(self, lm: SpeechLm, count: int, groups: int) -> None:
         config, device = lm.config, lm.device
-        self.count, self.groups = count, groups
+        self.count, self.groups, self.heads = count, groups, config.heads
         self.no_stop = config.vocab_size  # pads the stop ids: one id beyond the vocabulary
         self.room = _room(groups)
         # keys, values; zeros, since what is masked must still be finite
@@ -202,6 +202,12 @@ class PromptMemory:
         """Which keys are seen: [prompts, 1, steps, length]."""
         return (torch.arange(self.length, device=self.rows.device) <= self.positions[..., None])[:, None]
 
+    @cached_property
+    def by_head(self) -> Tensor:
+        """The key head that each query head shares: [heads]."""
+        heads = torch.arange(self.slots.heads, device=self.rows.device)
+        return heads // (self.slots.heads // self.slots.cache.shape[3])
+
     def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
         cache = self.slots.cache[:, layer]
         prompts, heads, steps, width = q.shape
@@ -210,8 +216,7 @@ class PromptMemory:
         if not self.length:
             k, v = kv.chunk(2, 1)
             return functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=heads > shared)
-        by_head = torch.arange(heads, device=q.device) // (heads // shared)
-        k, v = cache[:, self.rows, by_head, : self.length]
+        k, v = cache[:, self.rows, self.by_head, : self.length]  # one copy, with each key head as often as it is shared
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
 
     def cells(self, _stack: QwenStack, _rows: int, _steps: int) -> None:
