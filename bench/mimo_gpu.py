@@ -34,7 +34,9 @@ from model_worker.mimo import Engine, EngineSettings, Model, Prompt, Request, Sp
 from model_worker.mimo.device import settled
 from model_worker.mimo.gate import GATE
 from model_worker.mimo.graphs import SWITCH, graphs_for
+from model_worker.mimo.local import LocalMemory
 from model_worker.mimo.parity import main as parity
+from model_worker.mimo.projection import ordinary_products
 from model_worker.mimo.prompts import AUDIO_SAMPLING, SPEAK_SAMPLING
 from model_worker.mimo.reader import Part, Reader
 from model_worker.mimo.sampler import Uses
@@ -230,6 +232,32 @@ class Bench:
         told = ", ".join(f"{name} {ms:.2f} ({ms / whole:.0%})" for name, ms in shares.items())
         return f"batch {size:3}: step {whole:.2f} ms: {told}"
 
+    def close(self) -> str:
+        """How far the passes of a group are from PyTorch's for one row, which has a kernel of its own where that can be
+        had, and for the first row of two, which has not."""
+        lm = self.model.lm
+        lm.lay_out()
+        shape, stack = lm.config, lm.local.stack
+        given = torch.randn(shape.local_steps, 2, 1, shape.local_dim, device=self.device, dtype=lm.dtype)
+
+        def passes(rows: int) -> Tensor:
+            heads = shape.local_heads
+            memory = LocalMemory(shape.local_layers, rows, heads, shape.local_steps, shape.local_dim // heads, given)
+            made = []
+            for step, x in enumerate(given):
+                memory.step = step
+                made.append(stack(x[:rows], slice(step, step + 1), memory)[0].float())
+            return torch.cat(made)
+
+        with GATE.at_work(), torch.inference_mode():
+            with ordinary_products():
+                wanted = passes(1)
+            off = [float((passes(rows) - wanted).abs().mean() / wanted.abs().mean()) for rows in (1, 2)]
+        line = f"local decoder, from PyTorch's: one row {off[0]:.3%} off, the first of two {off[1]:.3%}"
+        if not off[0] < 1.5 * off[1] + 1e-4:
+            raise AssertionError(line)
+        return line
+
     def prompts(self, size: int) -> str:
         """Reading prompts, one and several, in the shapes of steady and of loose engines, and as they are."""
         lm = self.model.lm
@@ -302,9 +330,10 @@ def main() -> int:
     bench = Bench(model, device, options.groups, options.repeats, ends_s, failed)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     say(f"\nMiMo-Audio on {name}, {model.lm.dtype}, torch {torch.__version__}")
-    say(f"weights {bench.peak()} GB; {PROMPT_GROUPS} groups of prompt and {options.groups} new ones each\n")
+    say(f"weights {bench.peak()} GB; {PROMPT_GROUPS} groups of prompt and {options.groups} new ones each")
+    bench.measure("local decoder", bench.close)
     say(
-        f"{'batch':>5} {'mode':7}{'makes':6}{'ms per step':>12}{'audio s per s':>15}{'RTF':>9}{'with text':>11}"
+        f"\n{'batch':>5} {'mode':7}{'makes':6}{'ms per step':>12}{'audio s per s':>15}{'RTF':>9}{'with text':>11}"
         f"{'first group ms':>16}{'take ms':>10}{'peak GB':>9}"
     )
     for size in options.sizes:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .compiled import Cells
+from .persistent import PersistentStack
 from .progress import got_on
 from .rms import rms_norm
 
@@ -90,10 +91,13 @@ class FusedStack:
     def __init__(self, stack: QwenStack, kernel: ModuleType) -> None:
         self._stack, self._kernel = stack, kernel
         self._first, self._few = stack.blocks[0], _sees_few(stack)
+        self._alone = PersistentStack.of(stack)
 
     def run(self, x: Tensor, cells: Cells) -> Tensor:
         """All layers on ``x`` [rows, 1, width], without the final norm."""
         rows, first = len(x), self._first
+        if rows == 1 and self._alone is not None:
+            return self._alone.run(x, cells)
         out = x.reshape(rows, -1).clone(memory_format=torch.contiguous_format)
         qkv = x.new_empty(rows, first.qkv.outputs)
         seen = x.new_empty(rows, first.o_proj.inputs)
