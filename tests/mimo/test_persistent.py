@@ -106,13 +106,15 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     found.cache_clear()
 
 
-def stack_of(width: int = 256, dtype: torch.dtype = torch.bfloat16, positions: int = STEPS) -> QwenStack:
+def stack_of(
+    width: int = 256, dtype: torch.dtype = torch.bfloat16, positions: int = STEPS, spread: float = 0.05
+) -> QwenStack:
     with torch.device("meta"):
         stack = QwenStack(LAYERS, width, width // 16, width // 16, 16, 4 * width, 1e-6, 10_000.0, positions)
     stack = settle(stack, CPU, dtype)
     generator = torch.Generator().manual_seed(3)
     for name, part in stack.named_parameters():
-        size = 0.05 if part.dim() > 1 else 0.1
+        size = spread if part.dim() > 1 else 0.1
         part.data.copy_(torch.randn(part.shape, generator=generator) * size + ("norm" in name))
     stack.make_tables(CPU, dtype)
     return stack
@@ -175,6 +177,7 @@ def test_one_row_alone_takes_it_and_rows_in_company_do_not(
     stack = stack_of()
     stack.lay_out()
     fused.kernels.cache_clear()
+    kernel.launches = 0
     for rows, launches in ((1, 1), (2, 1)):
         kept = LocalMemory(LAYERS, rows, 16, STEPS, 16, torch.empty(0, dtype=torch.bfloat16))
         stack(torch.randn(rows, 1, 256).bfloat16(), slice(0, 1), kept)
@@ -187,6 +190,15 @@ def test_other_stacks_do_without_it(library: ctypes.CDLL, monkeypatch: pytest.Mo
     assert PersistentStack.of(stack_of(width=128)) is None
     assert PersistentStack.of(stack_of(dtype=torch.float32)) is None
     assert PersistentStack.of(stack_of(positions=17)) is None
+
+
+def test_a_gpu_on_which_it_gives_other_numbers_does_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = built(tmp_path, kernel_text().replace("* scale;", "* -scale;"))
+    monkeypatch.setattr(persistent, "_kernel", lambda _: Emulated(other))
+    assert PersistentStack.of(stack_of(spread=0.2)) is None
+    assert "it was off by" in caplog.text
 
 
 @pytest.mark.parametrize("architecture", ["sm_90", "sm_100"])
