@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a fresh Debian 12 / Ubuntu 24.04 machine ready: system packages (announced first, by sudo where not root) and .venv.
 # install.sh run    what `speechmill` needs
-# install.sh test   that, and what the test suite needs (Chromium, Redis, PostgreSQL, Prometheus, torch)
+# install.sh test   that, and what the test suite needs (Chromium, Redis, PostgreSQL, Prometheus, g++, torch)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
@@ -9,7 +9,7 @@ what=${1:-run}
 packages=(ffmpeg espeak-ng espeak-ng-data apertium apertium-eng-spa flite fonts-dejavu-core python3-venv ca-certificates)
 extras=""
 if [ "$what" = test ]; then
-  packages+=(chromium redis-server postgresql sox prometheus)
+  packages+=(chromium redis-server postgresql sox prometheus g++)
   extras="[dev,mimo,server]"
 fi
 

@@ -26,6 +26,7 @@ from model_worker.mimo.local import LocalMemory
 from model_worker.mimo.nvrtc import Argument, compiled
 from model_worker.mimo.persistent import PersistentStack, source
 from model_worker.mimo.qwen import QwenStack
+from tests.servers import missing
 
 os.environ["TRITON_INTERPRET"] = "1"  # looked at when Triton is imported
 
@@ -75,7 +76,7 @@ class Emulated:
 def built(folder: Path, text: str) -> ctypes.CDLL:
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("there is no g++ to compile the kernel's emulation with")
+        missing("no C++ compiler is installed (apt-get install g++)")
     (folder / "kernel.cpp").write_text(f'#include "emulated.h"\n{text}{ENTRY.format(shared="sizeof(Shared)")}')
     define = [f"-DWARPS={WARPS}", "-DSHARED_BYTES=216 << 10"]
     flags = ["-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Werror", "-Wno-unknown-pragmas"]
@@ -242,13 +243,13 @@ def test_it_is_for_gpus_that_have_what_it_needs(
 def test_without_what_compiles_it_there_are_more_kernels(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def missing(*_: object, **__: int) -> bytes:
+    def absent(*_: object, **__: int) -> bytes:
         raise OSError("libnvrtc.so.13: cannot open shared object file")
 
     device = torch.device("cuda", 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Gpu())
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    monkeypatch.setattr(persistent, "compiled", missing)
+    monkeypatch.setattr(persistent, "compiled", absent)
     with caplog.at_level(logging.WARNING):
         assert persistent._kernel(device) is None
         assert persistent._kernel(device) is None
